@@ -1,0 +1,1 @@
+"""babysit's reference trainer."""
