@@ -58,6 +58,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("demo", "probes.cli.demo", "train a real network and open the dashboard beside it"),
     Command("train", "trainer.commands.train", "train a recipe of the reference trainer"),
     Command("dashboard", "app.commands.dashboard", "serve the dashboard for a directory of runs"),
+    Command("run", "probes.cli.run", "run a training script as it is, watched"),
     Command("check", "probes.cli.check", "sanity checks before training: model, loss, data, optimizer"),
     Command("diagnose", "probes.cli.diagnose", "say what is wrong with a recorded or running training"),
     Command("rules", "probes.cli.rules", "list the diagnosis rules"),
