@@ -1,0 +1,124 @@
+"""`babysit train`: train a recipe, watched by the probes."""
+
+from __future__ import annotations
+
+import argparse
+from datetime import datetime
+from pathlib import Path
+
+from probes.errors import InvalidArgumentError
+from trainer.errors import RecipeError
+from trainer.loop import Outcome, train
+from trainer.recipe import Recipe, as_document, load_recipe, recipe_names
+from trainer.toml_writer import to_toml
+
+NAME = "train"
+HELP = "train a recipe of the reference trainer"
+RECIPE_FILE = "recipe.toml"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "recipe", nargs="?", metavar="RECIPE", help="a recipe's name, or a file ending in .toml"
+    )
+    parser.add_argument("--list", action="store_true", help="list the recipes and stop")
+    place = parser.add_mutually_exclusive_group()
+    place.add_argument("--run-dir", type=Path, metavar="DIR", help="write the run here")
+    place.add_argument(
+        "--runs",
+        type=Path,
+        default=Path("runs"),
+        metavar="DIR",
+        help="make a new run in here (default: runs)",
+    )
+    parser.add_argument(
+        "--set",
+        dest="overrides",
+        action="append",
+        default=[],
+        metavar="SECTION.KEY=VALUE",
+        help="override a value of the recipe, such as optimizer.lr=0.01; may be repeated",
+    )
+    parser.add_argument("--epochs", type=int, metavar="N", help="short for --set training.epochs=N")
+    parser.add_argument("--seed", type=int, metavar="N", help="short for --set training.seed=N")
+    parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in --run-dir")
+    parser.add_argument(
+        "--no-probes", action="store_true", help="train unwatched (checkpoints are still written)"
+    )
+    parser.add_argument(
+        "--every",
+        type=_cadence,
+        default="auto",
+        metavar="N",
+        help="steps between per-layer frames (default: auto)",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    if args.list:
+        print(list_recipes())
+        return 0
+    recipe = _recipe(args)
+    run_dir = args.run_dir or new_run_dir(args.runs, recipe.name)
+    if not args.resume and (run_dir / RECIPE_FILE).exists():
+        raise InvalidArgumentError(
+            f"{run_dir} holds a run already; add --resume to continue it, or name another"
+        )
+    if run_dir.exists() and not run_dir.is_dir():
+        raise InvalidArgumentError(f"--run-dir {run_dir} is a file; name a directory")
+    if not args.resume:
+        run_dir.mkdir(parents=True, exist_ok=True)
+        (run_dir / RECIPE_FILE).write_text(to_toml(as_document(recipe)), encoding="utf-8")
+    outcome = train(recipe, run_dir, watched=not args.no_probes, every=args.every, resume=args.resume)
+    print(summary(recipe, outcome, run_dir))
+    return 0 if outcome.interrupted_by is None else 128 + outcome.interrupted_by
+
+
+def list_recipes() -> str:
+    """One line a recipe: its name and title."""
+    names = recipe_names()
+    width = max(map(len, names))
+    return "\n".join(f"{name:<{width}}  {load_recipe(name).title}" for name in names)
+
+
+def new_run_dir(runs: Path, name: str) -> Path:
+    """A directory that does not exist yet: ``<runs>/<name>-<date>-<time>``."""
+    base = f"{name}-{datetime.now():%Y%m%d-%H%M%S}"
+    candidates = (runs / (base if n == 1 else f"{base}-{n}") for n in range(1, 1_000_000))
+    return next(path for path in candidates if not path.exists())
+
+
+def summary(recipe: Recipe, outcome: Outcome, run_dir: Path) -> str:
+    """The one line a training ends with."""
+    what = f"{recipe.name}: validation {outcome.metric} {outcome.score:.4f}, loss {outcome.loss:.4f}"
+    how_far = f"after {outcome.epochs} epochs ({outcome.steps} steps)"
+    if outcome.interrupted_by is not None:
+        return f"{what} {how_far}; interrupted, continue with: babysit train --resume --run-dir {run_dir}"
+    return f"{what} {how_far}; run: {run_dir}"
+
+
+def _recipe(args: argparse.Namespace) -> Recipe:
+    overrides = list(args.overrides)
+    if args.epochs is not None:
+        overrides.append(f"training.epochs={args.epochs}")
+    if args.seed is not None:
+        overrides.append(f"training.seed={args.seed}")
+    if args.resume and args.run_dir is None:
+        raise InvalidArgumentError("--resume needs --run-dir: the directory of the run to continue")
+    if args.recipe is not None:
+        return load_recipe(args.recipe, overrides)
+    if args.resume:
+        return load_recipe(str(args.run_dir / RECIPE_FILE), overrides)
+    raise RecipeError(f"no recipe named; allowed: {', '.join(recipe_names())}, or a file ending in .toml")
+
+
+def _cadence(text: str) -> int | str:
+    if text == "auto":
+        return text
+    try:
+        every = int(text)
+    except ValueError:
+        every = 0
+    if every < 1:
+        raise argparse.ArgumentTypeError(f"found {text!r}, allowed: auto, or a whole number of steps from 1")
+    return every

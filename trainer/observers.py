@@ -1,0 +1,39 @@
+"""Probes for the loop, or nothing in their place."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import probes
+from trainer.assembly import Parts
+
+
+class NoProbe:
+    """Stands where a probe would, when a training runs unwatched."""
+
+    def log(self, split: str, **scalars: Any) -> None:
+        pass
+
+    def __enter__(self) -> NoProbe:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        pass
+
+
+def watch(
+    parts: Parts, run_dir: Path, config: dict[str, Any], every: int | str, resume_step: int | None
+) -> Any:
+    """A probe on the model and its optimizer, writing into ``run_dir``."""
+    return probes.watch(
+        parts.model,
+        parts.optimizer,
+        run_dir=run_dir,
+        loss_fn=parts.loss_fn,
+        config=config,
+        every=every,
+    )

@@ -1,0 +1,6 @@
+"""Data sets by name. One module each; importing this package registers them all."""
+
+from trainer.tasks import digits, photo_patches
+from trainer.tasks.base import TASKS, Examples, Spec, Task
+
+__all__ = ["TASKS", "Examples", "Spec", "Task", "digits", "photo_patches"]
