@@ -1,0 +1,265 @@
+"""All rows of one stream of one rank: its segments in order, seen as one growing table.
+
+Row numbers are stable: rows are only ever appended. Columns are read when they are asked for, kept, and extended by
+what is new. Which rows are superseded by a resumed session is worked out when they are handed out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from probes.errors import RunDirectoryError
+from probes.runlog.columns import Growable
+from probes.runlog.layout import HISTOGRAMS, SegmentName
+from probes.runlog.segment_reader import BatchRef, ReplacedError, SegmentInfo, SegmentReader, decode
+from probes.runlog.wire import Buffer
+
+# Bodies of these streams are compressed or wide: only the fields asked for are decoded.
+_SELECTIVE = frozenset({HISTOGRAMS})
+_ATTEMPTS = 5
+
+
+class Column(Protocol):
+    """Collects a column. ``rows`` is how many rows of the stream it has taken in."""
+
+    rows: int
+
+    def fields(self, info: SegmentInfo) -> list[int]:
+        """Numbers of the schema's fields it needs from such a segment; none: the segment lacks the column."""
+
+    def take(self, info: SegmentInfo, batch: pa.RecordBatch | None, first: int, count: int) -> None:
+        """Take in ``count`` rows, the first being row ``first`` of the stream; ``batch`` None: the column is absent."""
+
+
+class _Segment:
+    def __init__(self, reader: SegmentReader, first: int) -> None:
+        self.reader = reader
+        self.first = first
+        self.rows = 0  # handed out so far
+        self.failed = False
+
+    def fail(self, error: OSError) -> None:
+        """Read no more of this segment."""
+        self.failed = True
+        self.reader.problems.append(f"{self.reader.path.name}: cannot be read: {error.strerror or error}")
+
+
+class _ShiftedError(Exception):
+    """Rows are no longer where they were: everything must be read anew."""
+
+
+class StreamReader:
+    """The rows of one stream of one rank.
+
+    Attributes:
+        version: grows whenever rows were added.
+    """
+
+    def __init__(self, run_dir: Path, stream: str, rank: int) -> None:
+        self._run_dir = run_dir
+        self.stream = stream
+        self.rank = rank
+        self._reset()
+
+    def _reset(self) -> None:
+        self._segments: list[_Segment] = []
+        self._steps = Growable(np.int64)
+        self._times = Growable(np.float64)
+        self._columns: dict[object, Column] = {}
+        self.loaded = False
+        self.version = getattr(self, "version", 0) + 1
+
+    @property
+    def rows(self) -> int:
+        """Rows taken in so far, superseded ones included."""
+        return len(self._steps)
+
+    @property
+    def steps(self) -> npt.NDArray[np.int64]:
+        """Step of every row, int64 [rows]."""
+        return self._steps.array
+
+    @property
+    def times(self) -> npt.NDArray[np.float64]:
+        """Unix time of every row, float64 [rows]."""
+        return self._times.array
+
+    @property
+    def infos(self) -> list[SegmentInfo]:
+        """What the segments say of themselves, in order."""
+        return [s.reader.info for s in self._segments if s.reader.info is not None]
+
+    @property
+    def problems(self) -> list[str]:
+        """What had to be skipped."""
+        return [problem for segment in self._segments for problem in segment.reader.all_problems]
+
+    def update(self, names: Iterable[SegmentName], ended: bool) -> bool:
+        """Take in what is new in the segments ``names`` (those of this stream and rank, in order).
+
+        Args:
+            ended: the writer is gone: nothing will be appended any more.
+
+        Returns:
+            whether any row (or a segment's schema) was added.
+        """
+        names = list(names)
+        before = self.version
+        for _ in range(_ATTEMPTS):
+            try:
+                self._update(names, ended)
+                break
+            except ReplacedError:
+                continue  # compacted by its writer meanwhile: the same rows, elsewhere
+            except _ShiftedError:
+                self._reset()
+        self.loaded = True
+        return self.version != before
+
+    def _update(self, names: list[SegmentName], ended: bool) -> None:
+        if [s.reader.name for s in self._segments] != names[: len(self._segments)]:
+            raise _ShiftedError  # a segment has vanished, or one has turned up between others
+        for position, name in enumerate(names):
+            if position == len(self._segments):
+                self._segments.append(_Segment(SegmentReader(self._run_dir, name), self.rows))
+            newest = position == len(names) - 1
+            try:
+                self._update_segment(self._segments[position], newest and not ended)
+            except OSError as error:
+                if newest:
+                    return  # perhaps it can be read next time
+                # Later segments are read past it, so its row numbers are settled now.
+                self._segments[position].fail(error)
+
+    def _update_segment(self, segment: _Segment, growing: bool) -> None:
+        if segment.failed:
+            return
+        reader = segment.reader
+        had_info = reader.info is not None
+        for ref, message in reader.update(growing):
+            new = reader.rows - segment.rows
+            if new > 0 and reader.info is not None:
+                self._take(segment, reader.info, message, min(new, ref.rows), ref.rows)
+        if reader.rows < segment.rows:
+            raise _ShiftedError
+        if reader.info is not None and not had_info:
+            self.version += 1
+
+    def _take(self, segment: _Segment, info: SegmentInfo, message: Buffer, new: int, rows: int) -> None:
+        """Append the last ``new`` rows of a batch of ``rows`` rows."""
+        first = self.rows
+        if segment.first + segment.rows != first:
+            raise _ShiftedError
+        ready = [column for column in self._columns.values() if column.rows == first]
+        batch = self._decode(info, message, {0, 1}.union(*(column.fields(info) for column in ready)))
+        batch = batch.slice(rows - new)
+        self._steps.extend(batch.column(0).to_numpy())
+        self._times.extend(batch.column(1).to_numpy())
+        for column in ready:
+            column.take(info, batch if column.fields(info) else None, first, new)
+        segment.rows += new
+        self.version += 1
+
+    def _decode(self, info: SegmentInfo, message: Buffer, fields: set[int]) -> pa.RecordBatch:
+        if self.stream in _SELECTIVE:
+            return decode(info, message, sorted(fields))
+        return decode(info, message)
+
+    def column(self, key: object, make: Callable[[], Column]) -> Any:
+        """The column kept under ``key``, made by ``make`` when it is new, with all rows taken in."""
+        column = self._columns.get(key)
+        if column is None:
+            column = self._columns[key] = make()
+        for _ in range(_ATTEMPTS):
+            try:
+                for segment, ref, first in self._refs(column.rows):
+                    self._backfill(column, segment, ref, first)
+            except ReplacedError:
+                self._reindex()
+            except OSError as error:
+                raise RunDirectoryError(
+                    f"{self._run_dir}: cannot be read: {error.strerror or error}"
+                ) from error
+            if column.rows >= self.rows:
+                return column
+        raise RunDirectoryError(
+            f"{self._run_dir}: its {self.stream} were changed by another program: open it again"
+        )
+
+    def _refs(self, from_row: int) -> Iterator[tuple[_Segment, BatchRef, int]]:
+        for segment in self._segments:
+            if segment.first + segment.rows <= from_row:
+                continue
+            first = segment.first
+            for ref in segment.reader.batches:
+                if first + ref.rows > from_row:
+                    yield segment, ref, first
+                first += ref.rows
+
+    def _backfill(self, column: Column, segment: _Segment, ref: BatchRef, first: int) -> None:
+        info = segment.reader.info
+        assert info is not None  # a segment without schema has no batches
+        skip = column.rows - first
+        count = min(first + ref.rows, segment.first + segment.rows) - column.rows
+        if count <= 0:
+            return
+        wanted = column.fields(info)
+        batch = None
+        if wanted:
+            batch = self._decode(info, segment.reader.read(ref), set(wanted)).slice(skip, count)
+        column.take(info, batch, column.rows, count)
+
+    def _reindex(self) -> None:
+        for segment in self._segments:
+            for _ in range(2):
+                try:
+                    for _ in segment.reader.update(True):
+                        pass
+                    break
+                except ReplacedError:
+                    continue
+
+    def forget(self, key: object) -> None:
+        """Drop the column kept under ``key``."""
+        self._columns.pop(key, None)
+
+    def visible(self, limits: dict[int, int]) -> npt.NDArray[np.bool_] | None:
+        """Which rows are not superseded, bool [rows]; None: all are visible.
+
+        Args:
+            limits: session -> highest step of it that later sessions left standing.
+        """
+        mask: npt.NDArray[np.bool_] | None = None
+        for segment in self._segments:
+            if segment.reader.info is None or not segment.rows:
+                continue
+            limit = limits.get(segment.reader.info.session)
+            part = slice(segment.first, segment.first + segment.rows)
+            if limit is not None and bool((self.steps[part] > limit).any()):
+                if mask is None:
+                    mask = np.ones(self.rows, bool)
+                mask[part] = self.steps[part] <= limit
+        return mask
+
+
+def session_limits(infos: Iterable[SegmentInfo]) -> dict[int, int]:
+    """Session -> highest step of it that is not superseded by a later session."""
+    starts: dict[int, int] = {}
+    for info in infos:
+        if info.start_step is not None:
+            starts[info.session] = info.start_step
+    limits: dict[int, int] = {}
+    lowest: int | None = None
+    for session in range(max(starts, default=0), 0, -1):
+        start = starts.get(session)
+        if start is not None:
+            lowest = start if lowest is None else min(lowest, start)
+        if lowest is not None:
+            limits[session - 1] = lowest
+    return limits

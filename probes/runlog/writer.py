@@ -1,0 +1,349 @@
+"""`RunWriter`: takes what the instruments measure and writes it to the run directory on a thread of its own.
+
+After construction nothing here raises into the training or makes it wait: the hot path appends to a queue, a thread
+does the rest, memory is bounded, and what cannot be written is counted and said.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import sys
+import threading
+import time as _time
+import weakref
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import Any
+
+from probes.errors import RunDirectoryError
+from probes.runlog import manifest as manifests
+from probes.runlog.layout import FORMAT, FORMAT_VERSION, MANIFEST, lock_name, run_path
+from probes.runlog.lock import WriterLock
+from probes.runlog.process import this_process
+from probes.runlog.pump import Pump
+from probes.runlog.records import Event, Record
+from probes.runlog.session import check_directory, past_of
+
+_log = logging.getLogger("babysit")
+
+MAX_QUEUED_CALLS = 50_000
+MAX_QUEUED_BYTES = 64 << 20
+MAX_DEFERRED = 1_000
+_WAKE_AT = 16
+_CLOSE_PATIENCE = 10.0
+
+Deferred = Callable[[], Iterable[Record] | None]
+_open_writers: weakref.WeakSet[RunWriter] = weakref.WeakSet()
+
+
+class RunWriter:
+    """Writes one session of one rank into a run directory.
+
+    A directory that holds an ended run is continued: a new session begins after ``start_step``, and what earlier
+    sessions recorded beyond that step is superseded (hidden by readers, never deleted).
+
+    Args:
+        run_dir: created when it does not exist.
+        manifest: what is known of the run; ``format``, ``version``, ``created``, ``status`` and ``sessions`` are added.
+        rank: of this process; only rank 0 writes the manifest.
+        start_step: the step this session starts from; None: the last one recorded (0 in a new run).
+        flush_interval: seconds between writes; a killed process loses at most this much.
+        segment_bytes: size beyond which a segment is followed by a new one.
+        clock: Unix time in seconds.
+
+    Raises:
+        RunInUseError: a live writer of this rank holds the directory.
+        RunDirectoryError: the path cannot be used: a file, not writable, a foreign directory, a newer format.
+    """
+
+    def __init__(
+        self,
+        run_dir: Path | str,
+        manifest: Mapping[str, Any],
+        *,
+        rank: int = 0,
+        start_step: int | None = None,
+        flush_interval: float = 1.0,
+        segment_bytes: int = 64 << 20,
+        clock: Callable[[], float] = _time.time,
+    ) -> None:
+        self.run_dir = run_path(run_dir)
+        self.rank = rank
+        self._clock = clock
+        self._lock, past, self._manifest = _take_over(self.run_dir, rank)
+        try:
+            resumed = past.sessions > 0
+            if start_step is None:
+                start_step = past.last_step or 0
+            self.start_step = start_step
+            self.session = past.sessions
+            self._begin_manifest(manifest, resumed)
+            header = {"session": past.sessions, "start_step": start_step}
+            self._pump = Pump(self.run_dir, rank, header, segment_bytes, self._lock, clock)
+            if resumed:
+                data = {"start_step": start_step, "last_step": past.last_step, "session": past.sessions}
+                message = f"resumed from step {start_step} (last recorded step: {past.last_step})"
+                self._pump.write_now([Event(start_step, clock(), "resumed", message, data)])
+        except OSError as error:
+            self._lock.release()
+            raise _cannot_write(self.run_dir, error) from error
+        except BaseException:
+            self._lock.release()
+            raise
+        self._calls: deque[tuple[int, float, Mapping[str, float]]] = deque()
+        self._append = self._calls.append
+        self._records: deque[Record] = deque()
+        self._deferred: deque[Deferred] = deque()
+        self.dropped: dict[str, int] = {"scalars": 0, "frames": 0}
+        self._control: SimpleQueue[tuple[Any, ...]] = SimpleQueue()
+        self._awake = False
+        self._closed = False
+        self._pid = os.getpid()
+        self._interval = flush_interval
+        self._thread = threading.Thread(target=self._run, name="babysit-writer", daemon=True)
+        self._thread.start()
+        _open_writers.add(self)
+
+    # ---- the training's side: none of these raises, waits or takes a lock ----
+
+    def scalars(self, step: int, time: float, values: Mapping[str, float]) -> None:
+        """Record ``values`` (series -> number) at ``step``. The mapping must not be changed afterwards."""
+        if len(self._calls) < MAX_QUEUED_CALLS:
+            self._append((step, time, values))
+        else:
+            self.dropped["scalars"] += 1
+
+    def put(self, record: Record) -> None:
+        """Record a frame, snapshot or event. Its arrays must not be changed afterwards."""
+        if self._closed:
+            return
+        if not isinstance(record, Event) and len(self._records) * _size(record) > MAX_QUEUED_BYTES:
+            self.dropped["frames"] += 1
+            return
+        self._records.append(record)
+        if len(self._records) >= _WAKE_AT:
+            self._wake()
+
+    def defer(self, fn: Deferred) -> None:
+        """Have ``fn`` called on the writer's thread for its records; None from it means: not ready, ask again."""
+        if self._closed:
+            return
+        if len(self._deferred) >= MAX_DEFERRED:
+            self.dropped["frames"] += 1
+            return
+        self._deferred.append(fn)
+        if len(self._deferred) >= _WAKE_AT:
+            self._wake()
+
+    def update_manifest(self, **changes: Any) -> None:
+        """Set top-level entries of the manifest; written at the next flush."""
+        if not self._closed:
+            self._control.put(("manifest", changes))
+
+    def flush(self, timeout: float = 5.0) -> bool:
+        """Wait until all that was recorded so far is written; False when that took longer or was not possible."""
+        if self._closed or self._pid != os.getpid() or threading.current_thread() is self._thread:
+            return False
+        reply: SimpleQueue[bool] = SimpleQueue()
+        self._control.put(("flush", reply))
+        try:
+            return reply.get(timeout=timeout)
+        except Empty:
+            return False
+
+    def close(self, status: str = "finished", reason: str | None = None) -> None:
+        """Write what is left, record how the run ended and let go of the directory. May be called again."""
+        if self._closed or self._pid != os.getpid():
+            return
+        self._closed = True
+        self._append = _ignore
+        reply: SimpleQueue[bool] = SimpleQueue()
+        self._control.put(("close", status, reason, reply))
+        try:
+            reply.get(timeout=_CLOSE_PATIENCE)
+        except Empty:
+            _log.warning(
+                "babysit: %s: the disk does not answer; the end of the run is not recorded", self.run_dir
+            )
+
+    @staticmethod
+    def last_step(run_dir: Path | str, rank: int = 0) -> int | None:
+        """The last step recorded in ``run_dir``; None when there is no run or it has no step."""
+        try:
+            return past_of(run_path(run_dir), rank).last_step
+        except OSError:
+            return None
+
+    # ---- the thread's side ----
+
+    def _wake(self) -> None:
+        if not self._awake:
+            self._awake = True
+            self._control.put(("wake",))
+
+    def _run(self) -> None:
+        due = _time.monotonic() + self._interval
+        while True:
+            try:
+                command = self._control.get(timeout=max(0.0, due - _time.monotonic()))
+            except Empty:
+                command = ("tick",)
+            self._awake = False
+            try:
+                if command[0] == "manifest":
+                    self._manifest.update(command[1])
+                    self._manifest_changed = True
+                    continue
+                self._collect()
+                if command[0] == "wake" and _time.monotonic() < due:
+                    continue
+                if command[0] == "close":
+                    self._finish(command[1], command[2])
+                    command[3].put(True)
+                    return
+                written = self._flush(insist=command[0] == "flush")
+                if command[0] == "flush":
+                    command[1].put(written and not self._deferred)
+            except Exception as error:  # noqa: BLE001  the last line of defence of the training; said in the log
+                self._pump.complain(f"internal error: {error!r}")
+                if command[0] == "close":
+                    self._lock.release()
+                    command[3].put(False)
+                    return
+            due = _time.monotonic() + self._interval
+
+    def _collect(self) -> None:
+        """Move what is queued into the pump, asking deferred functions for theirs."""
+        for _ in range(len(self._deferred)):
+            fn = self._deferred.popleft()
+            try:
+                records = fn()
+            except Exception as error:  # noqa: BLE001  the instrument's own failure, reported as an event
+                self._pump.probe_error(error)
+                continue
+            if records is None:
+                self._deferred.append(fn)
+            else:
+                self._records.extend(records)
+        calls, records_queue = self._calls, self._records
+        self._pump.add_scalars([calls.popleft() for _ in range(len(calls))])
+        self._pump.add_records([records_queue.popleft() for _ in range(len(records_queue))])
+        self._pump.note_dropped(self.dropped)
+
+    def _flush(self, insist: bool) -> bool:
+        written = self._pump.flush(insist)
+        if self._manifest_changed and self.rank == 0:
+            self._manifest_changed = not self._pump.attempt(self._write_manifest)
+        return written
+
+    def _write_manifest(self) -> None:
+        manifests.write_manifest(self.run_dir, self._manifest)
+
+    def _finish(self, status: str, reason: str | None) -> None:
+        for _ in range(50):  # frames still under way on an accelerator get a moment
+            if not self._deferred:
+                break
+            _time.sleep(0.02)
+            self._collect()
+        self._manifest.update(status=status, reason=reason)
+        self._manifest["sessions"][-1].update(ended=self._clock(), status=status)
+        self._manifest_changed = True
+        self._flush(insist=True)
+        self._pump.close()
+        self._lock.release()
+
+    def _begin_manifest(self, given: Mapping[str, Any], resumed: bool) -> None:
+        now = self._clock()
+        old = self._manifest
+        sessions = list(old.get("sessions", ()))
+        if sessions and sessions[-1].get("ended") is None:
+            sessions[-1] = {**sessions[-1], "status": "crashed"}
+        sessions.append({"started": now, "start_step": self.start_step, "ended": None, "status": "running"})
+        new = {
+            "format": FORMAT,
+            "version": FORMAT_VERSION,
+            "name": self.run_dir.name,
+            "created": now,
+            **({"created": old["created"]} if "created" in old else {}),
+            **given,
+            "status": "running",
+            "reason": None,
+            "sessions": sessions,
+        }
+        if "created" in old:
+            new["created"] = old["created"]
+        new["environment"] = {**given.get("environment", {}), **this_process()}
+        self._manifest = new
+        self._manifest_changed = False
+        if self.rank == 0:
+            self._write_manifest()
+
+    def _become_inert(self) -> None:
+        """In a forked child: the run belongs to the parent."""
+        self._closed = True
+        self._append = _ignore
+        self._records = deque()
+        self._deferred = deque()
+        self._lock.forget()
+
+
+def _take_over(run_dir: Path, rank: int) -> tuple[WriterLock, Any, dict[str, Any]]:
+    check_directory(run_dir)
+    try:
+        run_dir.mkdir(parents=True, exist_ok=True)
+        lock = WriterLock(run_dir / lock_name(rank))
+    except OSError as error:
+        raise _cannot_write(run_dir, error) from error
+    try:
+        old = manifests.read_manifest(run_dir) if (run_dir / MANIFEST).exists() else {}
+        return lock, past_of(run_dir, rank), old
+    except OSError as error:
+        lock.release()
+        raise _cannot_write(run_dir, error) from error
+    except BaseException:
+        lock.release()
+        raise
+
+
+def _cannot_write(run_dir: Path, error: OSError) -> RunDirectoryError:
+    return RunDirectoryError(f"{run_dir}: a run cannot be written here: {error.strerror or error}")
+
+
+def _size(record: Record) -> int:
+    """Bytes of a frame, roughly."""
+    tables = getattr(record, "tables", None)
+    if tables is not None:
+        return sum(table.counts.nbytes + table.outside.nbytes for table in tables.values())
+    weights = getattr(record, "weights", None)
+    if weights is not None:
+        return int(weights.nbytes)
+    return 64 * len(getattr(record, "values", ())) + 1024
+
+
+def _ignore(entry: object) -> None:
+    """What a closed writer does with a call."""
+
+
+def _close_all() -> None:
+    """At interpreter exit: a run nobody closed has finished, unless an exception ended the program."""
+    error = None if hasattr(sys, "ps1") else getattr(sys, "last_value", None)
+    for writer in list(_open_writers):
+        if error is None:
+            writer.close()
+        else:
+            writer.close("crashed", f"{type(error).__name__}: {error}")
+
+
+def _after_fork() -> None:
+    for writer in list(_open_writers):
+        writer._become_inert()
+    _open_writers.clear()
+
+
+atexit.register(_close_all)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
