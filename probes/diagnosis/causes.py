@@ -1,0 +1,132 @@
+"""What explains what: one table, and the ordering of findings that follows from it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+from probes.diagnosis.finding import Finding, Severity, rank
+
+CAUSES: Mapping[str, tuple[str, ...]] = {
+    "nonfinite-values": ("exploding-gradients", "learning-rate-too-high", "loss-diverging"),
+    "exploding-gradients": ("learning-rate-too-high", "poor-initialization", "unnormalized-inputs"),
+    "loss-diverging": ("exploding-gradients", "learning-rate-too-high", "gradients-not-cleared"),
+    "weights-growing": ("learning-rate-too-high", "exploding-gradients"),
+    "vanishing-gradients": ("saturated-activations", "dead-units", "poor-initialization"),
+    "saturated-activations": (
+        "learning-rate-too-high",
+        "exploding-gradients",
+        "poor-initialization",
+        "unnormalized-inputs",
+    ),
+    "dead-units": (
+        "learning-rate-too-high",
+        "exploding-gradients",
+        "poor-initialization",
+        "unnormalized-inputs",
+    ),
+    "collapsed-activations": (
+        "dead-units",
+        "saturated-activations",
+        "learning-rate-too-high",
+        "poor-initialization",
+    ),
+    "missing-gradients": ("dead-units", "symmetric-initialization", "poor-initialization"),
+    "parameters-not-updated": ("missing-gradients", "vanishing-gradients"),
+    "unexpected-initial-loss": ("poor-initialization", "unnormalized-inputs", "loss-output-mismatch"),
+    "loss-not-decreasing": (
+        "nonfinite-values",
+        "learning-rate-too-high",
+        "vanishing-gradients",
+        "dead-units",
+        "missing-gradients",
+        "parameters-not-updated",
+        "symmetric-initialization",
+        "saturated-activations",
+        "collapsed-activations",
+        "loss-output-mismatch",
+        "gradients-not-cleared",
+        "weight-decay-too-strong",
+        "learning-rate-too-low",
+        "poor-initialization",
+        "unnormalized-inputs",
+    ),
+    "slow-convergence": ("learning-rate-too-low", "vanishing-gradients", "dead-units", "unnormalized-inputs"),
+    "oscillating-loss": ("learning-rate-too-high", "gradients-not-cleared"),
+    "loss-spikes": ("learning-rate-too-high", "exploding-gradients"),
+    "constant-predictions": (
+        "dead-units",
+        "collapsed-activations",
+        "saturated-activations",
+        "symmetric-initialization",
+        "vanishing-gradients",
+        "class-imbalance",
+        "learning-rate-too-high",
+    ),
+    "noisy-filters": ("learning-rate-too-low", "vanishing-gradients", "training-too-short"),
+    "underfitting": ("weight-decay-too-strong", "vanishing-gradients", "dead-units"),
+    "stalled-run": ("input-bottleneck",),
+}
+"""Effect -> its possible causes, the nearest explanation first."""
+
+
+def link(findings: Iterable[Finding], slack: int) -> list[Finding]:
+    """``findings`` with `caused_by` set: the nearest cause in the table that began before its effect, or
+    with it.
+
+    Args:
+        slack: steps by which a cause may seem to begin later and still count: it is seen at frames, its
+            effect perhaps at every step.
+    """
+    listed = list(findings)
+    linked = []
+    for finding in listed:
+        cause = next(
+            (
+                slug
+                for slug in CAUSES.get(finding.rule, ())
+                for other in listed
+                if other.rule == slug
+                and rank(other.severity) >= min(rank(finding.severity), rank("warning"))
+                and other.first_step <= finding.first_step + slack
+            ),
+            None,
+        )
+        linked.append(replace(finding, caused_by=cause))
+    return _without_cycles(linked)
+
+
+def _without_cycles(findings: list[Finding]) -> list[Finding]:
+    """Cut a loop of causes at its earliest finding, which then is the root."""
+    parent = {finding.rule: finding.caused_by for finding in findings}
+    onset = {finding.rule: finding.first_step for finding in findings}
+    for slug in parent:
+        path: list[str] = []
+        current: str | None = slug
+        while current is not None and current not in path:
+            path.append(current)
+            current = parent.get(current)
+        if current is not None:
+            loop = path[path.index(current) :]
+            parent[min(loop, key=lambda member: onset[member])] = None
+    return [replace(finding, caused_by=parent[finding.rule]) for finding in findings]
+
+
+def order(findings: Iterable[Finding]) -> list[Finding]:
+    """Root causes by the worst of their story, then by onset; each followed by what it explains."""
+    listed = list(findings)
+    effects: dict[str | None, list[Finding]] = {}
+    for finding in listed:
+        effects.setdefault(finding.caused_by, []).append(finding)
+
+    def story(root: Finding) -> list[Finding]:
+        below = [story(effect) for effect in effects.get(root.rule, [])]
+        return [root, *(finding for told in sorted(below, key=urgency) for finding in told)]
+
+    def urgency(told: list[Finding]) -> tuple[int, int, int, str]:
+        worst: Severity = max((finding.severity for finding in told), key=rank)
+        head = told[0]
+        return (-rank(worst), -rank(head.severity), head.first_step, head.rule)
+
+    stories = sorted((story(root) for root in effects.get(None, [])), key=urgency)
+    return [finding for told in stories for finding in told]

@@ -1,0 +1,70 @@
+"""Gradients as the rules need them: the total norm per frame, and the size through the depth of the net."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from probes.diagnosis.view import Curve, Floats, LayerTable, NotJudged, RunView, Steps
+
+_LOOKUP_TABLES = ("Embedding", "EmbeddingBag")
+"""Modules most of whose weights get no gradient in any one batch: their mean gradient says nothing about
+depth.
+"""
+
+
+def total_norm(table: LayerTable) -> Curve:
+    """The norm over all layers per frame, sqrt(sum of squares); NaN and Inf of any layer carry over."""
+    squares = np.where(table.measured, table.values, 0.0) ** 2
+    return Curve(table.steps, np.sqrt(squares.sum(axis=1)))
+
+
+@dataclass(frozen=True)
+class Depth:
+    """Weights through the depth of the net: names [L] in forward order, steps [T], arrays [T, L].
+
+    Attributes:
+        gradient: root mean square of the elements of each weight's gradient, NaN where not measured.
+        update_ratio: norm of the update over the norm of the weight, NaN where not measured.
+    """
+
+    layers: tuple[str, ...]
+    steps: Steps
+    gradient: Floats
+    update_ratio: Floats
+
+
+def through_depth(view: RunView, layers: int) -> Depth:
+    """Gradient and update of every trainable weight matrix or kernel that the optimizer moves.
+
+    Raises:
+        NotJudged: fewer than ``layers`` of them were measured, or no shapes are known.
+    """
+    gradients = view.need_layers("grad_norm")
+    updates = view.need_layers("update_ratio")
+    if not view.parameters:
+        raise NotJudged("the manifest does not describe the model's parameters")
+    lookups = {module.name for module in view.modules if module.type in _LOOKUP_TABLES}
+    sizes = {
+        p.name: p.numel
+        for p in view.parameters
+        if p.is_weight and p.trainable and p.module not in lookups and p.numel
+    }
+    names = [name for name in gradients.layers if name in sizes and name in updates.layers]
+    steps = np.intersect1d(gradients.steps, updates.steps)
+    gradient, update = gradients.pick(names).at(steps), updates.pick(names).at(steps)
+    # Weights that get no update at all (frozen later, or outside the optimizer) are another rule's business.
+    moved = (np.where(update.measured, update.values, 0.0) != 0.0).any(axis=0)
+    seen = gradient.measured.any(axis=0) & moved
+    if int(seen.sum()) < layers:
+        raise NotJudged(
+            f"{int(seen.sum())} weights that are trained, needs {layers} for a trend through depth"
+        )
+    root = np.sqrt(np.asarray([sizes[name] for name in names], dtype=np.float64))
+    return Depth(
+        layers=tuple(name for name, kept in zip(names, seen, strict=True) if kept),
+        steps=steps,
+        gradient=np.where(gradient.measured, gradient.values, np.nan)[:, seen] / root[seen],
+        update_ratio=np.where(update.measured, update.values, np.nan)[:, seen],
+    )

@@ -1,0 +1,136 @@
+"""The model and the optimizers as the manifest describes them, read with tolerance for what is missing."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+ADAPTIVE_OPTIMIZERS = frozenset(
+    {
+        "Adam", "AdamW", "Adamax", "NAdam", "RAdam", "RMSprop", "Adagrad", "Adadelta", "SparseAdam",
+        "Adafactor", "Lion", "LAMB", "Lamb", "Rprop", "Adam8bit", "AdamW8bit", "PagedAdamW", "FusedAdam",
+        "Muon",
+    }
+)  # fmt: skip
+"""Optimizers that scale each update by the gradient's own size: a small gradient does not mean a small
+update.
+"""
+
+
+@dataclass(frozen=True)
+class ParameterInfo:
+    """One parameter tensor."""
+
+    name: str
+    module: str
+    shape: tuple[int, ...]
+    trainable: bool
+
+    @property
+    def numel(self) -> int:
+        """Elements of the tensor."""
+        return math.prod(self.shape)
+
+    @property
+    def is_weight(self) -> bool:
+        """Whether it is a matrix or kernel (at least two axes), not a bias or a scale."""
+        return len(self.shape) >= 2
+
+
+@dataclass(frozen=True)
+class ModuleInfo:
+    """One module, with its activation function (a slug such as "relu") when it is or holds one."""
+
+    name: str
+    type: str
+    activation: str | None
+    output_shape: tuple[int, ...]
+    parameters: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class OptimizerInfo:
+    """One parameter group of one optimizer."""
+
+    type: str
+    lr: float | None
+    momentum: float
+    weight_decay: float
+    parameters: tuple[str, ...]
+
+    @property
+    def adaptive(self) -> bool:
+        """Whether its update does not shrink with the gradient."""
+        return self.type in ADAPTIVE_OPTIMIZERS
+
+
+def read_parameters(manifest: Mapping[str, Any]) -> tuple[ParameterInfo, ...]:
+    """The parameters in forward order; empty when the manifest names none."""
+    entries = _entries(_mapping(manifest.get("model")).get("parameters"))
+    return tuple(
+        ParameterInfo(
+            name=str(entry.get("name", "")),
+            module=str(entry.get("module", "")),
+            shape=_shape(entry.get("shape")),
+            trainable=bool(entry.get("trainable", True)),
+        )
+        for entry in entries
+    )
+
+
+def read_modules(manifest: Mapping[str, Any]) -> tuple[ModuleInfo, ...]:
+    """The modules in forward order; empty when the manifest names none."""
+    entries = _entries(_mapping(manifest.get("model")).get("modules"))
+    return tuple(
+        ModuleInfo(
+            name=str(entry.get("name", "")),
+            type=str(entry.get("type", "")),
+            activation=str(entry["activation"]) if entry.get("activation") else None,
+            output_shape=_shape(entry.get("output_shape")),
+            parameters=_names(entry.get("parameters")),
+        )
+        for entry in entries
+    )
+
+
+def read_optimizers(manifest: Mapping[str, Any]) -> tuple[OptimizerInfo, ...]:
+    """Every parameter group of every optimizer, in order; empty when none was given."""
+    groups = []
+    for optimizer in _entries(manifest.get("optimizers")):
+        for group in _entries(optimizer.get("groups")):
+            groups.append(
+                OptimizerInfo(
+                    type=str(optimizer.get("class", "")).rpartition(".")[2],
+                    lr=_number(group.get("lr")),
+                    momentum=_number(group.get("momentum")) or 0.0,
+                    weight_decay=_number(group.get("weight_decay")) or 0.0,
+                    parameters=_names(group.get("parameters")),
+                )
+            )
+    return tuple(groups)
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _entries(value: object) -> list[Mapping[str, Any]]:
+    return (
+        [entry for entry in value if isinstance(entry, Mapping)] if isinstance(value, (list, tuple)) else []
+    )
+
+
+def _names(value: object) -> tuple[str, ...]:
+    return tuple(str(name) for name in value) if isinstance(value, (list, tuple)) else ()
+
+
+def _shape(value: object) -> tuple[int, ...]:
+    if not isinstance(value, (list, tuple)):
+        return ()
+    return tuple(int(size) for size in value if isinstance(size, (int, float)))
+
+
+def _number(value: object) -> float | None:
+    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None

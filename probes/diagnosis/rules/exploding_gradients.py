@@ -1,0 +1,312 @@
+"""The gradient grows out of all proportion, and the loss is ruined by it.
+
+What it detects
+---------------
+The norm of the whole gradient grows to many times its own usual size, and does damage: the loss loses what
+it had gained and does not come back, or becomes NaN.
+
+Why it matters
+--------------
+One step along such a gradient throws the weights far away from anything learned. It is the usual last stage
+before NaN, and the stage in which the run can still be saved from a checkpoint.
+
+Criterion
+---------
+The gradient is what the optimizer sees, after clipping. Let *usual* be the lowest running median (5 frames)
+of its norm so far.
+
+- The norm exceeds `growth` (100) times its usual size, and the training loss since lies above its best level
+  by more than half of what had been gained (and by more than 5 times its noise), up to the end: ruined. At
+  least 3 loss values must say so.
+- Or values become NaN or infinite, and before that the norm exceeded 10 times its usual size, or the updates
+  were larger than the weights themselves.
+- Or, from the first frames on, the updates are larger than `overshoot` (1.0) times the weights they change
+  (biases aside), and the loss has risen to more than twice its initial value: there is no healthy past to
+  compare with.
+
+AutoTrainer takes a ratio of 70 between gradient norms, or NaN. Growth alone is not enough: leaving a plateau
+multiplies the gradient by thousands, and so does the beginning of most trainings.
+
+Evidence
+--------
+The norm at its onset against its usual size; the loss since against its best level before.
+
+What to try
+-----------
+1. Lower the learning rate, or raise it from near zero over the first steps (warm-up).
+2. Clip the gradient norm at about twice its usual size.
+3. For recurrent nets: clip, use LSTM or GRU, initialise the recurrent weights orthogonally.
+4. Normalise the inputs, and initialise for the activation in use.
+
+When it misleads
+----------------
+Spikes that recover are not reported. With several losses that answer each other (GANs), only NaN counts as
+damage.
+With clipping, the norm cannot grow: then `loss-diverging` tells.
+
+Example that fires
+------------------
+```python
+hidden = [nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU()]
+model = nn.Sequential(nn.Flatten(), *hidden, nn.Linear(64, 1))
+targets = targets.float()[:, None]
+train(model, torch.optim.SGD(model.parameters(), lr=0.5), loss_fn=nn.MSELoss())
+```
+
+Example that stays quiet
+------------------------
+```python
+hidden = [nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU()]
+model = nn.Sequential(nn.Flatten(), *hidden, nn.Linear(64, 1))
+targets = targets.float()[:, None]
+train(model, torch.optim.SGD(model.parameters(), lr=0.005), loss_fn=nn.MSELoss())
+```
+
+References
+----------
+- Pascanu, Mikolov and Bengio, On the difficulty of training recurrent neural networks, ICML 2013 (clipping).
+- Zhang et al., AutoTrainer, ICSE 2021 (ratio compared above).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from probes.diagnosis.finding import Evidence, Finding
+from probes.diagnosis.gradients import total_norm
+from probes.diagnosis.numbers import names, round_rate, short
+from probes.diagnosis.rule import Rule
+from probes.diagnosis.signal import block_medians, level, noise, opening
+from probes.diagnosis.tracks import training_loss, training_losses
+from probes.diagnosis.view import Curve, Floats, LayerTable, NotJudged, RunView
+
+
+@dataclass(frozen=True)
+class Explosion:
+    """Onset (index into the frames), the usual norm before it, the factor, and what was damaged."""
+
+    frame: int
+    usual: float
+    factor: float
+    damage: str
+    loss_limit: float | None = None
+    loss_level: float | None = None
+
+
+def criterion(
+    norm: Curve,
+    overshoots: Floats,
+    loss: Curve | None,
+    broken_at: int | None,
+    *,
+    growth: float = 100.0,
+    overshoot: float = 1.0,
+) -> Explosion | None:
+    """Whether and where gradients explode.
+
+    Args:
+        norm: norm of the whole gradient per frame, [T], with NaN and Inf.
+        overshoots: norm of all weight updates over the norm of all weights per frame, [T]; NaN where unknown.
+        loss: the training loss, or None.
+        broken_at: first step at which loss, gradient or weights are NaN or infinite for good; None: never.
+        growth: times the usual norm (AutoTrainer: 70).
+        overshoot: size of an update relative to the weights; a healthy one is about 1e-3 (CS231n).
+    """
+    finite = np.isfinite(norm.values)
+    usual = usual_size(norm.values)
+    factor = norm.values / usual
+    if broken_at is not None:
+        before = np.flatnonzero(finite & (norm.steps < broken_at + 1))
+        # The explosion that ends in NaN is the last stretch of growth, not some earlier spike.
+        grown = before[factor[before] > 10.0]
+        if len(grown) and norm.steps[grown[-1]] >= norm.steps[before[-1]] - _patience(norm, broken_at):
+            frame = _start_of_stretch(factor > 10.0, int(grown[-1]))
+            return Explosion(frame, float(usual[frame]), float(np.nanmax(factor[before])), "nonfinite")
+        if len(before) and overshoots[before[-1]] > overshoot:
+            frame = int(before[np.argmax(overshoots[before] > overshoot)])
+            return Explosion(frame, float(usual[frame]), float(factor[before[-1]]), "overshoot")
+        return None
+    if loss is None or len(loss.finite) < 4:
+        return None
+    early = np.flatnonzero(overshoots[:3] > overshoot)
+    if len(early):
+        start = opening(loss.finite.values, points=1)
+        now = level(loss.values[-max(3, len(loss) // 10) :])
+        if now > 2.0 * abs(start) and now > start:
+            return Explosion(
+                int(early[0]), float(norm.values[early[0]]), 1.0, "overshoot", 2.0 * abs(start), now
+            )
+    grown = np.flatnonzero(factor > growth)
+    return _ruined(norm, usual, factor, grown, loss) if len(grown) else None
+
+
+def usual_size(values: Floats) -> Floats:
+    """The lowest running median (5 frames) of all earlier finite norms, [T]; the first frame's own where
+    none is.
+    """
+    result = np.full(len(values), np.nan)
+    past: list[float] = []
+    lowest = np.inf
+    for index, value in enumerate(values):
+        if past:
+            lowest = min(lowest, float(np.median(past[-5:])))
+        result[index] = lowest if np.isfinite(lowest) else value
+        if np.isfinite(value) and value > 0:
+            past.append(float(value))
+    return result
+
+
+def _patience(norm: Curve, broken_at: int) -> int:
+    """How long before the breakdown the growth may end and still be its cause: 3 frames, or 5% of the way."""
+    gap = int(np.median(np.diff(norm.steps))) if len(norm) > 1 else 1
+    return max(3 * gap, broken_at // 20)
+
+
+def _start_of_stretch(grown: np.ndarray, at: int) -> int:
+    misses = np.flatnonzero(~grown[: at + 1])
+    return int(misses[-1]) + 1 if len(misses) else 0
+
+
+def _ruined(norm: Curve, usual: Floats, factor: Floats, grown: np.ndarray, loss: Curve) -> Explosion | None:
+    """The explosion after which the loss never came back, if there is one."""
+    finite = loss.finite
+    before = finite.until(int(norm.steps[grown[0]]) - 1)
+    if len(before) < 2:
+        return None
+    _, blocks = block_medians(before.steps, before.values, 50)
+    best, start = float(blocks.min()), opening(before.values)
+    limit = best + max(0.5 * (start - best), 5.0 * noise(before.values), 0.2 * abs(best))
+    good = np.flatnonzero(finite.values <= limit)
+    last_good = int(finite.steps[good[-1]]) if len(good) else int(finite.steps[0])
+    since = finite.values[finite.steps > last_good]
+    # Noise alone may carry single values below the limit, so the level of the end decides.
+    end = level(finite.values[-max(3, min(len(since), len(finite) // 10)) :])
+    if len(since) < 3 or not end > limit:
+        return None
+    onset = grown[norm.steps[grown] >= last_good - _patience(norm, last_good)]
+    if not len(onset):
+        return None
+    frame = int(onset[0])
+    return Explosion(frame, float(usual[frame]), float(factor[onset].max()), "loss", limit, end)
+
+
+def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
+    """Judge the gradient norm of the whole net against its own past, and the damage by the training
+    losses.
+    """
+    table = view.need_layers("grad_norm")
+    norm = total_norm(table)
+    if not np.isfinite(norm.values).any():
+        raise NotJudged("the gradient is not finite in any frame")
+    try:
+        name, loss = training_loss(view)
+    except NotJudged:
+        name, loss = "", None
+    found = criterion(norm, _overshoots(view, norm), loss, _broken_at(view, norm), **thresholds)
+    if found is None:
+        if len(norm) < 3 and loss is None:
+            raise NotJudged(f"{len(norm)} frames of grad_norm and no training loss")
+        return []
+    return [_report(view, table, norm, name, found)]
+
+
+def _overshoots(view: RunView, norm: Curve) -> Floats:
+    """Norm of all weight updates over the norm of all weights at the frames of ``norm``; NaN where
+    unknown.
+    """
+    result = np.full(len(norm), np.nan)
+    updates, weights = view.layers("update_norm"), view.layers("weight_norm")
+    matrices = {p.name for p in view.parameters if p.is_weight}
+    if updates is None or weights is None or not matrices:
+        return result
+    kept = [name for name in updates.layers if name in matrices]
+    moved, size = total_norm(updates.pick(kept)), total_norm(weights.pick(kept))
+    common = np.intersect1d(np.intersect1d(moved.steps, size.steps), norm.steps)
+    ratio = moved.values[np.isin(moved.steps, common)] / size.values[np.isin(size.steps, common)]
+    result[np.isin(norm.steps, common)] = ratio
+    return result
+
+
+def _broken_at(view: RunView, norm: Curve) -> int | None:
+    """First step from which a training loss or the gradient is not finite up to the end; None: never."""
+    starts = []
+    curves = [curve for name in training_losses(view) if (curve := view.series(name)) is not None]
+    for curve in (*curves, norm):
+        good = np.flatnonzero(np.isfinite(curve.values))
+        if len(good) < len(curve) and (not len(good) or good[-1] < len(curve) - 1):
+            starts.append(int(curve.steps[good[-1] + 1 if len(good) else 0]))
+    return min(starts, default=None)
+
+
+def _report(view: RunView, table: LayerTable, norm: Curve, loss_name: str, found: Explosion) -> Finding:
+    step = int(norm.steps[found.frame])
+    row = np.where(table.measured[found.frame], table.values[found.frame], 0.0)
+    top = [table.layers[i] for i in np.argsort(-np.nan_to_num(row, nan=np.inf))[:3] if row[i] != 0]
+    value = float(norm.values[found.frame])
+    if found.damage == "overshoot":
+        seen = (
+            f"From step {step} on, updates are larger than the weights they change "
+            f"(gradient norm {short(value)})"
+        )
+    else:
+        seen = (
+            f"The gradient norm is {short(value)} at step {step}, and reaches {short(found.factor)} times "
+            f"its usual {short(found.usual)}"
+        )
+    evidence = [
+        Evidence(
+            "grad_norm",
+            value,
+            found.usual,
+            ">",
+            step,
+            note="norm of the whole gradient, against its usual size",
+        )
+    ]
+    if found.loss_level is not None and found.loss_limit is not None:
+        seen += f"; {loss_name} is at {short(found.loss_level)} since and does not come back"
+        evidence.append(
+            Evidence(loss_name, found.loss_level, found.loss_limit, ">", note="level of the loss at the end")
+        )
+    else:
+        seen += ", and values become NaN or infinite"
+    rate = view.learning_rate(step)
+    lower = f"lower the learning rate from {short(rate)} to about {round_rate(rate / 10)}" if rate else None
+    usual = found.usual if found.damage != "overshoot" else None
+    clip = (
+        f"clip the gradient norm at about {short(2 * usual)}"
+        if usual
+        else "clip the gradient norm at about 1"
+    )
+    return RULE.finding(
+        "critical",
+        f"{seen}. It is largest in {names(top)}." if top else f"{seen}.",
+        (step, view.last_step),
+        view,
+        layers=tuple(name for name in table.layers if name in top),
+        evidence=tuple(evidence),
+        suggestions=tuple(
+            text
+            for text in (
+                lower or "lower the learning rate by a factor of ten",
+                clip + " (torch.nn.utils.clip_grad_norm_)",
+                "raise the learning rate from near zero over the first steps (warm-up)",
+                f"go back to a checkpoint from before step {step}" if step > 20 else "normalise the inputs",
+            )
+        ),
+    )
+
+
+RULE = Rule(
+    slug="exploding-gradients",
+    family="gradients",
+    severity="critical",
+    title="Gradients explode",
+    needs="frames of gradient norms, and the training loss",
+    criterion=criterion,
+    judge=judge,
+    doc=__doc__,
+)

@@ -1,0 +1,263 @@
+"""The validation loss rises, or is stuck far above, while the training loss keeps falling.
+
+What it detects
+---------------
+The net keeps getting better on the examples it is trained on, and worse on (or no better at) those it is
+not: it learns the training examples by heart.
+
+Why it matters
+--------------
+Every step since the minimum of the validation loss made the model worse at its purpose. The model to keep is
+the one at that minimum.
+
+Criterion
+---------
+The training loss is brought to the steps of the validation loss (median since the one before). At least
+`points` (5) validation values are needed. Either the validation loss *rises*:
+
+- its level at the end (last tenth, at least 3 values) lies above its minimum by more than `rise` (0.15) of
+  that minimum, by more than `lost` (0.05) of what training had gained since the start, and by more than 4
+  times its own noise (from second differences, so a trend is no noise);
+- it does not come back: the end is nearer to the maximum since the minimum than to the minimum;
+- meanwhile the training loss fell by 2% or more, or is less than half the validation loss.
+
+Or there is a *gap*: the training loss is below 5% of its start, the validation loss no longer improves, and
+is still above `gap` (0.35) of that start.
+
+A rise of less than half of the minimum while the validation accuracy keeps its best level is only
+information: the net grows overconfident, no worse. Debugger takes a ratio (val - train) / train above 0.1,
+which holds for most healthy nets whose training loss is small.
+
+Evidence
+--------
+The validation loss at its minimum and at the end, its noise, and the training loss at both.
+
+What to try
+-----------
+1. Stop at the minimum (early stopping) and use the checkpoint of that step.
+2. More data, or augmentation of what there is.
+3. Weight decay, dropout, label smoothing.
+4. A smaller net, when the training loss reaches zero with ease.
+
+When it misleads
+----------------
+In double descent the validation loss rises and falls again: while it is up, it is reported. A validation set
+that is tiny, or of another kind than the training data, can rise for other reasons; labels or splits that
+are wrong show as a validation loss that never falls at all.
+
+Example that fires
+------------------
+```python
+few = (inputs[:60], targets[:60])
+targets = targets.clone()
+model = nn.Sequential(nn.Flatten(), nn.Linear(64, 256), nn.ReLU(), nn.Linear(256, 10))
+train(model, torch.optim.Adam(model.parameters(), lr=0.01), data=few, label_noise=0.3, steps=300)
+```
+
+Example that stays quiet
+------------------------
+```python
+model = nn.Sequential(nn.Flatten(), nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10))
+train(model, torch.optim.Adam(model.parameters(), lr=0.003), steps=300)
+```
+
+References
+----------
+- Prechelt, Early stopping - but when?, in: Neural Networks: Tricks of the Trade, 1998.
+- Amazon SageMaker Debugger, rule Overfit (threshold compared above).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from probes.diagnosis.finding import Evidence, Finding, Severity
+from probes.diagnosis.numbers import percent, short
+from probes.diagnosis.rule import Rule
+from probes.diagnosis.signal import block_medians, closing, noise, opening, running_median
+from probes.diagnosis.tracks import accuracy, training_loss, validation_loss
+from probes.diagnosis.view import Curve, Floats, NotJudged, RunView
+
+
+@dataclass(frozen=True)
+class Overfit:
+    """Index of the minimum, validation and training loss there and at the end, and what sort it is."""
+
+    kind: Literal["rise", "gap"]
+    best: int
+    validation_best: float
+    validation_end: float
+    validation_noise: float
+    train_best: float
+    train_end: float
+
+
+def criterion(
+    validation: Floats,
+    train: Floats,
+    start: float,
+    *,
+    points: float = 5,
+    rise: float = 0.15,
+    lost: float = 0.05,
+    gap: float = 0.35,
+) -> Overfit | None:
+    """Whether a run overfits.
+
+    Args:
+        validation: validation loss, [T].
+        train: training loss at the same steps, [T].
+        start: the loss before anything was learned.
+        points: fewest validation values (used by the judge).
+        rise: rise over the minimum, as a share of the minimum (noise of a few percent is usual near
+            convergence).
+        lost: rise over the minimum, as a share of what was gained from the start to the minimum.
+        gap: validation loss at the end, as a share of the start, when training has reached below 5% of it.
+    """
+    smooth = running_median(validation, 3)
+    best = int(np.argmin(smooth[: max(1, len(smooth) - 1)]))
+    after = validation[best + 1 :]
+    low, end = float(smooth[best]), closing(after)
+    train_best, train_end = float(running_median(train, 3)[best]), closing(train[best + 1 :])
+    jitter = noise(validation)
+    verdict = (best, low, end, jitter, train_best, train_end)
+
+    limit = max(rise * abs(low), lost * (start - low), 4.0 * jitter)
+    kept_falling = train_end < train_best - 0.02 * abs(train_best) or train_end < 0.5 * end
+    if len(after) >= 3 and end - low > limit and kept_falling and train_end < end:
+        highest = float(running_median(after, 3).max())
+        if end - low >= 0.5 * (highest - low):
+            return Overfit("rise", *verdict)
+
+    third = len(validation) // 3
+    stuck = closing(validation) > float(np.median(validation[third : 2 * third])) - max(
+        jitter, 0.05 * abs(low)
+    )
+    if (
+        third >= 2
+        and start > 0
+        and closing(train) < 0.05 * start
+        and closing(validation) > gap * start
+        and stuck
+    ):
+        return Overfit("gap", best, low, closing(validation), jitter, train_best, closing(train))
+    return None
+
+
+def at_steps_of(target: Curve, source: Curve) -> Floats:
+    """``source`` at the steps of ``target``: the median since the step before, or the last value when there
+    is none.
+    """
+    ends = np.searchsorted(source.steps, target.steps, side="right")
+    result = np.empty(len(target))
+    begin = 0
+    for index, end in enumerate(ends):
+        result[index] = (
+            np.median(source.values[begin:end]) if end > begin else source.values[max(int(end) - 1, 0)]
+        )
+        begin = int(end)
+    return result
+
+
+def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
+    """Judge the main validation loss against the main training loss."""
+    name, validation = validation_loss(view)
+    train_name, train = training_loss(view)
+    validation, train = validation.finite, train.finite
+    needed = int(thresholds["points"])
+    if len(validation) < needed:
+        raise NotJudged(f"{len(validation)} finite values of {name}, needs {needed}")
+    if len(train) < 2:
+        raise NotJudged(f"{len(train)} finite values of {train_name}, needs 2")
+    validation = Curve(*block_medians(validation.steps, validation.values, 400))
+    aligned = at_steps_of(validation, train)
+    start = max(opening(train.values), float(validation.values[0]))
+    found = criterion(validation.values, aligned, start, **thresholds)
+    if found is None:
+        return []
+    return [_report(view, name, train_name, validation, found)]
+
+
+def _severity(view: RunView, found: Overfit, best_step: int) -> Severity:
+    """Information when the accuracy keeps its best level and the rise is moderate; else a warning."""
+    if found.kind == "gap" or found.validation_end - found.validation_best > 0.5 * abs(found.validation_best):
+        return "warning"
+    track = accuracy(view, validation=True)
+    if track is None or len(track[1].finite) < 5:
+        return "warning"
+    values = track[1].finite.values
+    best = float(running_median(values, 3).max())
+    return "info" if closing(values) >= best - max(2.0 * noise(values), 0.01 * abs(best)) else "warning"
+
+
+def _report(view: RunView, name: str, train_name: str, validation: Curve, found: Overfit) -> Finding:
+    step = int(validation.steps[found.best])
+    end = int(validation.steps[-1])
+    if found.kind == "rise":
+        message = (
+            f"{name} rose from its minimum {short(found.validation_best)} at step {step} to "
+            f"{short(found.validation_end)} (noise {short(found.validation_noise)}), while {train_name} went "
+            f"from {short(found.train_best)} to {short(found.train_end)}."
+        )
+        first = f"stop at step {step}: use its checkpoint, and early stopping from now on"
+    else:
+        share = percent(found.train_end / found.validation_end)
+        message = (
+            f"{name} no longer falls, at {short(found.validation_end)}, while {train_name} is at "
+            f"{short(found.train_end)}, {share} of it: the training examples are known by heart."
+        )
+        first = f"use the checkpoint of step {step}, where {name} was lowest ({short(found.validation_best)})"
+    decay = max((group.weight_decay for group in view.optimizers), default=0.0)
+    dropout = any("Dropout" in module.type for module in view.modules)
+    more_decay = (
+        f"raise the weight decay from {short(decay)} to {short(10 * decay)}"
+        if decay
+        else "add weight decay (1e-4 to 1e-2)"
+    )
+    return RULE.finding(
+        _severity(view, found, step),
+        message,
+        (step, view.last_step),
+        view,
+        evidence=(
+            Evidence(
+                name,
+                found.validation_end,
+                found.validation_best,
+                ">",
+                end,
+                note="at the end, against its minimum",
+            ),
+            Evidence(name, found.validation_best, step=step, note="minimum of the validation loss"),
+            Evidence(
+                train_name,
+                found.train_end,
+                found.train_best,
+                "<",
+                end,
+                note="training loss at the end, and then",
+            ),
+        ),
+        suggestions=(
+            first,
+            "use more training data, or augment what there is",
+            f"{more_decay}, or {'more' if dropout else 'add'} dropout",
+            "use a smaller net: this one has room to learn the training examples by heart",
+        ),
+    )
+
+
+RULE = Rule(
+    slug="overfitting",
+    family="generalisation",
+    severity="warning",
+    title="The net overfits",
+    needs="a training loss, and 5 values of a validation loss",
+    criterion=criterion,
+    judge=judge,
+    doc=__doc__,
+)

@@ -1,0 +1,260 @@
+"""Gradients shrink layer by layer on the way back, so that the first layers hardly learn.
+
+What it detects
+---------------
+The gradient of the weights falls by orders of magnitude from the last layers to the first, steadily through
+depth, and the first layers stand still because of it, while the loss is still far from learned.
+
+Why it matters
+--------------
+The first layers keep their random initial values, and the layers above learn on random features, or nothing
+at all: the loss stays on a plateau.
+
+Criterion
+---------
+Looked at are weight matrices and kernels that the optimizer moves (no biases, no lookup tables, nothing
+frozen), at least `layers` (4) of them. The root mean square of the gradient's elements is compared, so that
+large and small layers are comparable. A frame shows the pattern when
+
+- the gradient falls from the upper third of the layers to the lower third by `decades` (2.5) orders of
+  magnitude;
+- it falls as a trend: rank correlation with depth at least `trend` (0.7), not one small layer;
+- the first layers stand still: their update ratio is below `still` (1e-4 per step) and below 1/100 of that
+  of the upper third. For Adam and its kin, whose updates do not shrink with the gradient, a fall by
+  `decades` + 1.5 counts instead.
+
+Reported when at least 60% of the latter half of the frames (and at least 3 frames) show it, and the training
+loss has fallen by less than half. It is critical when the loss has fallen by less than 10%; for Adam and its
+kin it counts only then, and after 100 steps. AutoTrainer takes a ratio below 1e-3 together with a first
+gradient below 1e-4; Debugger a mean absolute gradient below 1e-7: absolute sizes that a healthy net reaches
+when it has converged.
+
+Evidence
+--------
+The gradient of the first and last layers, the rank correlation, and the update ratio of the first layers, at
+the last frame that shows the pattern.
+
+What to try
+-----------
+1. Replace sigmoid and tanh in hidden layers by ReLU, or add batch or layer normalisation between the layers.
+2. Initialise for the activation in use (He for ReLU, Xavier for tanh).
+3. Add shortcuts (residual blocks), or use fewer layers.
+4. For recurrent nets: LSTM or GRU in place of the plain cell.
+
+When it misleads
+----------------
+Vanishing through time in a recurrent net does not show in the depth of its weights. A net whose first layers
+are meant to learn slowly (layer-wise learning rates in fine-tuning) has small updates but no trend of the
+gradient. A loss that cannot fall far (heavily noisy targets) makes the judgement by half of the loss too
+severe.
+
+Example that fires
+------------------
+```python
+layers = [nn.Flatten(), nn.Linear(64, 32), nn.Sigmoid()]
+for _ in range(7):
+    layers += [nn.Linear(32, 32), nn.Sigmoid()]
+model = nn.Sequential(*layers, nn.Linear(32, 10))
+train(model, torch.optim.SGD(model.parameters(), lr=0.1))
+```
+
+Example that stays quiet
+------------------------
+```python
+layers = [nn.Flatten(), nn.Linear(64, 32), nn.BatchNorm1d(32), nn.ReLU()]
+for _ in range(7):
+    layers += [nn.Linear(32, 32), nn.BatchNorm1d(32), nn.ReLU()]
+model = nn.Sequential(*layers, nn.Linear(32, 10))
+train(model, torch.optim.SGD(model.parameters(), lr=0.1))
+```
+
+References
+----------
+- Hochreiter, Untersuchungen zu dynamischen neuronalen Netzen, 1991; Bengio et al., Learning long-term
+  dependencies with gradient descent is difficult, 1994.
+- Glorot and Bengio, Understanding the difficulty of training deep feedforward neural networks, AISTATS 2010.
+- Zhang et al., AutoTrainer, ICSE 2021; Amazon SageMaker Debugger, rule VanishingGradient (thresholds
+  compared above).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from probes.diagnosis.finding import Evidence, Finding, Severity
+from probes.diagnosis.gradients import through_depth
+from probes.diagnosis.numbers import percent, short
+from probes.diagnosis.progress import progress
+from probes.diagnosis.rule import Rule
+from probes.diagnosis.signal import longest_run
+from probes.diagnosis.view import Floats, Mask, NotJudged, RunView
+
+MINIMUM_FRAMES = 3
+PERSISTENT_SHARE = 0.6
+ADAPTIVE_STEPS = 100
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """Per frame [T]: whether gradients vanish, by how many decades, the rank correlation, the lower layers'
+    updates.
+    """
+
+    shows: Mask
+    decades: Floats
+    trend: Floats
+    lower_update: Floats
+
+
+def criterion(
+    gradient: Floats,
+    update_ratio: Floats,
+    adaptive: bool,
+    *,
+    layers: float = 4,
+    decades: float = 2.5,
+    trend: float = 0.7,
+    still: float = 1e-4,
+) -> Pattern:
+    """In which frames gradients vanish through depth.
+
+    Args:
+        gradient: RMS of each weight's gradient, [T, L] in forward order.
+        update_ratio: ||update|| / ||weight|| of each, [T, L].
+        adaptive: whether the optimizer's updates are independent of the gradient's size (Adam and its kin).
+        layers: fewest layers for a trend (used by the judge).
+        decades: fall from the upper to the lower third, in powers of ten (AutoTrainer: 3, from last to first
+            layer).
+        trend: rank correlation of gradient and depth (1: it falls at every layer).
+        still: update ratio below which a layer stands still; 1e-3 is usual, 1e-4 the slow end (CS231n).
+    """
+    third = max(1, gradient.shape[1] // 3)
+    # Underflow to exact zero is the far end of vanishing, as long as the layers above it still show the fall.
+    size = np.log10(np.maximum(gradient, 1e-45))
+    fall = np.median(size[:, -third:], axis=1) - np.median(size[:, :third], axis=1)
+    correlation = _rank_correlation_with_depth(gradient)
+    lower = np.median(update_ratio[:, :third], axis=1)
+    upper = np.median(update_ratio[:, -third:], axis=1)
+    if adaptive:
+        shows = fall >= decades + 1.5
+    else:
+        shows = (fall >= decades) & (lower < still) & (lower < 0.01 * upper)
+    return Pattern(shows & (correlation >= trend), fall, correlation, lower)
+
+
+def _rank_correlation_with_depth(gradient: Floats) -> Floats:
+    """Spearman's correlation of each frame's gradients with depth, [T]; 0 where fewer than 3 are positive.
+
+    Layers with a gradient of exactly zero have no rank: a dead layer cuts the gradient to zero at one blow,
+    which is no trend.
+    """
+    result = np.zeros(len(gradient))
+    for row, values in enumerate(gradient):
+        seen = np.flatnonzero(np.isfinite(values) & (values > 0))
+        if len(seen) >= 3:
+            ranks = np.argsort(np.argsort(values[seen])).astype(np.float64)
+            result[row] = np.corrcoef(ranks, np.arange(len(seen)))[0, 1]
+    return result
+
+
+def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
+    """Judge the latter half of the frames."""
+    depth = through_depth(view, layers=int(thresholds["layers"]))
+    usable = np.isfinite(depth.gradient).all(axis=1) & (depth.gradient > 0).any(axis=1)
+    usable &= np.isfinite(depth.update_ratio).all(axis=1)
+    steps, gradient, update = depth.steps[usable], depth.gradient[usable], depth.update_ratio[usable]
+    if len(steps) < MINIMUM_FRAMES:
+        raise NotJudged(f"{len(steps)} frames with finite gradients in every layer, needs {MINIMUM_FRAMES}")
+    # What a million steps look like is seen in a few hundred frames of them.
+    rows = np.unique(np.linspace(0, len(steps) - 1, min(len(steps), 400)).astype(np.int64))
+    steps, gradient, update = steps[rows], gradient[rows], update[rows]
+    pattern = criterion(gradient, update, view.adaptive, **thresholds)
+    recent = pattern.shows[len(steps) // 2 :]
+    if recent.mean() < PERSISTENT_SHARE or pattern.shows.sum() < MINIMUM_FRAMES:
+        return []
+    learned = progress(view)
+    share = learned.share if learned is not None else None
+    if view.adaptive and (share is None or share >= 0.1 or view.last_step < ADAPTIVE_STEPS):
+        return []
+    if share is not None and share >= 0.5:
+        return []
+    severity: Severity = "critical" if share is not None and share < 0.1 else "warning"
+
+    first = int(steps[_onset(pattern.shows)])
+    shown = np.flatnonzero(pattern.shows)
+    end = int(shown[-1])
+    third = max(1, len(depth.layers) // 3)
+    low, high = float(np.median(gradient[end, :third])), float(np.median(gradient[end, -third:]))
+    trend, still = float(pattern.trend[end]), float(pattern.lower_update[end])
+    slow = depth.layers[: max(third, int((gradient[end] < 0.01 * high).sum()))]
+    seen, lowest = int(steps[end]), depth.layers[0]
+    message = (
+        f"The gradient falls {pattern.decades[end]:.1f} orders of magnitude from the last layers "
+        f"({short(high)}) to the first ({short(low)}), and {lowest} changes by "
+        f"{short(float(update[end, 0]))} of its size per step."
+    )
+    evidence = [
+        Evidence("grad_norm", low, high, "<", seen, lowest, "RMS of the elements, first against last layers"),
+        Evidence("grad_norm", trend, thresholds["trend"], ">", seen, None, "rank correlation with depth"),
+        Evidence("update_ratio", still, thresholds["still"], "<", seen, lowest, "first layers"),
+    ]
+    if learned is not None and share is not None:
+        message += f" The loss went from {short(learned.start)} to {short(learned.end)} only."
+        evidence.append(
+            Evidence(learned.series, share, 0.5, "<", note=f"fall of the loss ({percent(max(share, 0))})")
+        )
+    active = end >= len(steps) - 2
+    return [
+        RULE.finding(
+            severity,
+            message,
+            (first, view.last_step if active else int(steps[end])),
+            view,
+            layers=slow,
+            evidence=tuple(evidence),
+            suggestions=_advice(view, len(depth.layers)),
+        )
+    ]
+
+
+def _onset(shows: Mask) -> int:
+    """The first frame of the stretch that reaches the end, single misses forgiven."""
+    start, length = longest_run(
+        shows | np.concatenate(([False], shows[:-1])) & np.concatenate((shows[1:], [False]))
+    )
+    return start if length else int(np.argmax(shows))
+
+
+def _advice(view: RunView, layers: int) -> tuple[str, ...]:
+    squashing = sorted(
+        {m.activation for m in view.modules if m.activation in ("sigmoid", "tanh", "softsign")} - {None}
+    )
+    normalised = any("Norm" in module.type for module in view.modules)
+    advice = []
+    if squashing:
+        advice.append(
+            f"replace {' and '.join(str(name) for name in squashing)} in the hidden layers by ReLU or GELU"
+        )
+    if not normalised:
+        advice.append("add batch or layer normalisation between the layers")
+    advice.append(
+        "initialise for the activation in use: torch.nn.init.kaiming_normal_ for ReLU, xavier_uniform_ with "
+        "calculate_gain for tanh"
+    )
+    advice.append(f"add shortcuts (residual blocks), or use fewer than {layers} layers")
+    return tuple(advice)
+
+
+RULE = Rule(
+    slug="vanishing-gradients",
+    family="gradients",
+    severity="critical",
+    title="Gradients vanish",
+    needs="3 frames of gradient norms and update ratios, and 4 weights in depth",
+    criterion=criterion,
+    judge=judge,
+    doc=__doc__,
+)

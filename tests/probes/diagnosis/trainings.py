@@ -1,0 +1,70 @@
+"""Real trainings of a second or two on real digits (8x8 grey), recorded naively: healthy ones and ill ones."""
+
+from __future__ import annotations
+
+import functools
+
+import torch
+from naive_recorder import NaiveRecorder
+from sklearn.datasets import load_digits
+
+
+@functools.cache
+def digits():
+    """(inputs [1797, 1, 8, 8] normalised, targets [1797]), shuffled."""
+    data = load_digits()
+    inputs = torch.tensor(data.images, dtype=torch.float32)[:, None] / 16
+    inputs = (inputs - inputs.mean()) / inputs.std()
+    order = torch.randperm(len(inputs), generator=torch.Generator().manual_seed(0))
+    return inputs[order], torch.tensor(data.target)[order]
+
+
+def train(
+    model, optimizer, *, loss_fn=None, data=None, validation=None, steps=120, batch=64, log_val=10, every=1,
+    label_noise=0.0, accumulate=False, schedule=None, seed=0, transform=None, clip=None,
+):  # fmt: skip
+    """Train for ``steps`` and return the run as a `RunView`."""
+    inputs, targets = digits() if data is None else data
+    if validation is None:
+        if data is None:
+            inputs, targets, validation = inputs[:1400], targets[:1400], (inputs[1400:], targets[1400:])
+        else:
+            validation = tuple(t[1400:] for t in digits())
+    generator = torch.Generator().manual_seed(seed)
+    if label_noise:
+        wrong = torch.rand(len(targets), generator=generator) < label_noise
+        targets = torch.where(wrong, torch.randint(0, 10, targets.shape, generator=generator), targets)
+    loss_fn = loss_fn or torch.nn.CrossEntropyLoss()
+    recorder = NaiveRecorder(model, optimizer, every)
+    order = torch.randperm(len(inputs), generator=generator)
+    place = 0
+    for _ in range(steps):
+        if place + batch > len(order):
+            order, place = torch.randperm(len(inputs), generator=generator), 0
+        rows = order[place : place + batch] if batch < len(order) else order
+        place += batch
+        x, y = inputs[rows], targets[rows]
+        if transform is not None:
+            x, y = transform(x, y)
+        model.train()
+        loss = loss_fn(model(x), y)
+        if not accumulate:
+            optimizer.zero_grad()
+        if loss.requires_grad:
+            loss.backward()
+        if clip:
+            torch.nn.utils.clip_grad_norm_(model.parameters(), clip)
+        recorder.before_step()
+        optimizer.step()
+        recorder.after_step()
+        if schedule is not None:
+            schedule.step()
+        recorder.log("train/loss", loss.item())
+        if log_val and recorder.step % log_val == 0:
+            model.eval()
+            with torch.no_grad():
+                scores = model(validation[0])
+                recorder.log("val/loss", loss_fn(scores, validation[1]).item())
+                if scores.dim() == 2 and scores.shape[1] > 1 and validation[1].dim() == 1:
+                    recorder.log("val/accuracy", (scores.argmax(1) == validation[1]).float().mean().item())
+    return recorder.view()
