@@ -1,0 +1,308 @@
+"""Through depth: gradient norms layer by layer, dead and saturated units, and depth × time at a glance."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from app import theme as themes
+from app.figures import base
+from app.figures.registry import chart
+from app.figures.scale import colour_scale, quantise
+from app.series import layers
+from app.series.numbers import number, percent, plural
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How a layer statistic is called and drawn. `share` is a fraction 0..1, drawn linear; others are drawn log10."""
+
+    title: str
+    share: bool = False
+
+
+KINDS = {
+    "update_ratio": Kind("Update / weight ratio"),
+    "grad_norm": Kind("Gradient norm"),
+    "weight_norm": Kind("Weight norm"),
+    "update_norm": Kind("Update norm"),
+    "weight_std": Kind("Weights: standard deviation"),
+    "grad_std": Kind("Gradients: standard deviation"),
+    "grad_max_abs": Kind("Largest gradient"),
+    "activation_std": Kind("Activations: standard deviation"),
+    "activation_max_abs": Kind("Largest activation"),
+    "activation_grad_norm": Kind("Gradient at the layer's output: norm"),
+    "activation_grad_std": Kind("Gradient at the layer's output: standard deviation"),
+    "batch_variation": Kind("Variation across the batch"),
+    "zero_fraction": Kind("Zeros in the output", share=True),
+    "dead_fraction": Kind("Dead units", share=True),
+    "saturated_fraction": Kind("Saturated units", share=True),
+    "grad_zero_fraction": Kind("Zeros in the gradient", share=True),
+    "activation_grad_zero_fraction": Kind("Zeros in the gradient at the layer's output", share=True),
+    "weight_zero_fraction": Kind("Zeros in the weights", share=True),
+}
+MAX_TICK_NAMES = 40
+
+
+def kind_of(name: str) -> Kind:
+    """The kind's way of being drawn; unknown kinds are drawn log10 under their own name."""
+    return KINDS.get(name) or Kind(name.replace("_", " "), share=name.endswith("_fraction"))
+
+
+def labels(names: Sequence[str]) -> list[str]:
+    """Names as categories of an axis: escaped, and different from each other even where the cut ones are equal."""
+    found: dict[str, None] = {}
+    for name in names:
+        label, again = base.escape(name, 40), 2
+        while label in found:
+            label, again = f"{base.escape(name, 40)} ({again})", again + 1
+        found[label] = None
+    return list(found)
+
+
+def depth_axis(names: Sequence[str], theme: themes.Theme, **more: Any) -> dict[str, Any]:
+    """One category for each layer, in forward order (hover names them all); ticks as many as fit."""
+    every = max(1, -(-len(names) // MAX_TICK_NAMES))
+    ticks = list(range(0, len(names), every))
+    return base.axis(
+        theme,
+        type="category",
+        categoryorder="array",
+        categoryarray=labels(names),
+        tickmode="array",
+        tickvals=ticks,
+        ticktext=[base.escape(names[i], 22) for i in ticks],
+        **more,
+    )
+
+
+@chart("layers.gradient_depth")
+def gradient_depth(runs: Sequence[Any], params: Mapping[str, Any], theme: str) -> base.Figure:
+    """Gradient norm of every weight through depth: newest in front, earlier ones as ghosts.
+
+    params: `weights_only` (bool, default True).
+    """
+    colours = themes.theme(theme)
+    title = "Gradient norm through depth"
+    series = layers.layer_series(runs[0], "grad_norm") if runs else None
+    if series is None:
+        return base.message(colours, title, "No gradients measured yet: they come with the first frame.")
+    only = layers.weight_names(runs[0]) if params.get("weights_only", True) else None
+    found = layers.profile(series, only)
+    x = labels(found.layers)
+    traces = []
+    for i, step in enumerate(found.steps.tolist()):
+        newest = i == len(found.steps) - 1
+        colour = (
+            colours.train if newest else base.faded(colours, colours.muted, 0.2 + 0.3 * i / len(found.steps))
+        )
+        drawn = np.where(found.values[i] > 0, found.values[i], np.nan)
+        traces.append(
+            base.line(
+                x, drawn, f"step {step:,}", colour,
+                width=2.4 if newest else 1.2,
+                mode="lines+markers" if newest and len(x) <= 80 else "lines",
+                marker={"size": 7},
+                showlegend=newest or i == 0,
+                connectgaps=True,
+                hovertemplate="%{y:.4~g}<extra>step " + f"{step:,}</extra>",
+            )
+        )  # fmt: skip
+    newest_values, known = found.values[-1], found.recorded[-1]
+    traces += _edge_cases(x, newest_values, known, colours)
+    positive = newest_values[known & np.isfinite(newest_values) & (newest_values > 0)]
+    if len(positive):
+        readout = f"{number(float(positive.min()))} to {number(float(positive.max()))}"
+        said = f"from {number(float(positive.min()))} to {number(float(positive.max()))}"
+    else:
+        readout = said = "no layer has a finite gradient"
+    return {
+        "data": traces,
+        "layout": base.layout(
+            colours,
+            title,
+            readout,
+            summary=f"{title} at step {int(found.steps[-1]):,}, {plural(len(x), 'layer')}: {said}.",
+            xaxis=depth_axis(found.layers, colours, range=[-0.5, len(x) - 0.5]),
+            yaxis=base.log_axis(colours, list(found.values)),
+            yaxis2=base.edge_axis(),
+        ),
+    }
+
+
+def _edge_cases(x: Sequence[str], values: Any, known: Any, theme: themes.Theme) -> list[base.Trace]:
+    """What a log axis cannot show: exact zeros on the lower edge, NaN and Inf on the upper one."""
+    traces = []
+    for chosen, height, symbol, colour, what in (
+        (known & ~np.isfinite(values), 0.97, "x", theme.critical, "is NaN or Inf"),
+        (known & (values == 0), 0.03, "triangle-down", theme.warning, "is exactly zero"),
+    ):
+        if chosen.any():
+            where = np.flatnonzero(chosen)
+            traces.append(
+                {
+                    "type": "scatter",
+                    "mode": "markers",
+                    "x": [x[i] for i in where.tolist()],
+                    "y": np.full(len(where), height),
+                    "yaxis": "y2",
+                    "name": what,
+                    "text": [f"{x[i]} {what}" for i in where.tolist()],
+                    "hovertemplate": "%{text}<extra></extra>",
+                    "marker": {"symbol": symbol, "size": 9, "color": colour},
+                }
+            )
+    return traces
+
+
+@chart("layers.units")
+def units(runs: Sequence[Any], params: Mapping[str, Any], theme: str) -> base.Figure:
+    """Share of dead and of saturated units in each module, newest frame, in forward order."""
+    colours = themes.theme(theme)
+    title = "Dead and saturated units"
+    parts = (
+        ("dead_fraction", "dead (never active)", colours.validation, ""),
+        ("saturated_fraction", "saturated (at the end of its range)", colours.test, "/"),
+    )
+    series = {kind: layers.layer_series(runs[0], kind) if runs else None for kind, *_ in parts}
+    names: list[str] = []
+    for one in series.values():
+        for name in one.layers if one is not None else ():
+            if name not in names:
+                names.append(name)
+    if not names:
+        return base.message(colours, title, "Activations have not been measured in this run.")
+    order = {m.get("name"): i for i, m in enumerate(layers.modules(runs[0]))}
+    traces, worst = [], ("", "", 0.0)
+    measured: set[str] = set()
+    for kind, label, colour, pattern in parts:
+        one = series[kind]
+        if one is None:
+            continue
+        found = layers.profile(one, ghosts=0)
+        for name, share, known in zip(
+            found.layers, found.values[-1].tolist(), found.recorded[-1].tolist(), strict=True
+        ):
+            if known:
+                measured.add(name)
+                if share > worst[2]:
+                    worst = (name, label, share)
+    shown = sorted(measured, key=lambda name: (order.get(name, len(order)), names.index(name)))
+    if not shown:
+        return base.message(colours, title, "Activations have not been measured in this run.")
+    for kind, label, colour, pattern in parts:
+        one = series[kind]
+        if one is None:
+            continue
+        found = layers.profile(one, ghosts=0)
+        value = dict(
+            zip(found.layers, np.where(found.recorded[-1], found.values[-1], np.nan).tolist(), strict=True)
+        )
+        y = np.array([value.get(name, np.nan) for name in shown])
+        traces.append(
+            {
+                "type": "bar",
+                "x": labels(shown),
+                "y": y,
+                "name": label,
+                "marker": {"color": colour, "pattern": {"shape": pattern, "size": 5, "solidity": 0.35}},
+                "hovertemplate": "%{y:.1%}<extra>" + label + "</extra>",
+            }
+        )
+    readout = (
+        f"most: {percent(worst[2])} {worst[1].split(' ')[0]} in {base.escape(worst[0])}"
+        if worst[0]
+        else "none"
+    )
+    return {
+        "data": traces,
+        "layout": base.layout(
+            colours,
+            title,
+            readout,
+            summary=f"{title} in {plural(len(shown), 'layer')}: {html_free(readout)}.",
+            barmode="group",
+            bargap=0.35,
+            xaxis=depth_axis(shown, colours),
+            yaxis=base.axis(colours, range=[0, min(1.02, max(0.25, worst[2] * 1.2))], tickformat=".0%"),
+        ),
+    }
+
+
+def html_free(text: str) -> str:
+    """Escaped text back to plain."""
+    return text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
+
+
+@chart("layers.overview")
+def overview(runs: Sequence[Any], params: Mapping[str, Any], theme: str) -> base.Figure:
+    """Depth × time of one kind, first layer on top. params: `kind`, `weights_only` (for parameters; default True)."""
+    colours = themes.theme(theme)
+    name = str(params.get("kind", "update_ratio"))
+    kind = kind_of(name)
+    title = f"{kind.title}: depth × time"
+    series = layers.layer_series(runs[0], name) if runs else None
+    if series is None:
+        return base.message(colours, title, "Not measured in this run (yet).")
+    only = layers.weight_names(runs[0]) if params.get("weights_only", True) else None
+    return draw_overview(layers.overview(series, only), title, kind.share, colours)
+
+
+def draw_overview(found: layers.Overview, title: str, share: bool, theme: themes.Theme) -> base.Figure:
+    """The heatmap: one row a layer, one column a stretch of time, colours from low (blue) to high (yellow)."""
+    codes, ticks = quantise(
+        found.values, found.nonfinite > 0, log=not share, limits=(0.0, 1.0) if share else None
+    )
+    finite = found.values[np.isfinite(found.values)]
+    bad = int(found.nonfinite.sum())
+    low_high = (
+        f"{number(float(finite.min()))} to {number(float(finite.max()))}" if len(finite) else "nothing finite"
+    )
+    said = f"{low_high}, {plural(bad, 'measurement')} not finite" if bad else low_high
+    note = "" if found.frames == 1 else f" · each cell is the highest of up to {found.frames} frames"
+    return {
+        "data": [
+            {
+                "type": "heatmap",
+                "x": found.steps,
+                "y": labels(found.layers),
+                "z": codes,
+                "customdata": found.values.astype(np.float32),
+                "zmin": 0,
+                "zmax": 255,
+                "colorscale": colour_scale(theme),
+                "colorbar": colour_bar(ticks, theme),
+                "hovertemplate": "%{y}<br>step %{x:,}: <b>%{customdata:.4~g}</b><extra></extra>",
+                "xgap": 0,
+                "ygap": 1 if len(found.layers) <= 60 else 0,
+            }
+        ],
+        "layout": base.layout(
+            theme,
+            title,
+            said + note,
+            summary=f"{title}, {plural(len(found.layers), 'layer')}: {said}.",
+            legend=False,
+            hovermode="closest",
+            xaxis=base.axis(theme, "step", exponentformat="none", showgrid=False),
+            yaxis=depth_axis(found.layers, theme, showgrid=False, range=[len(found.layers) - 0.5, -0.5]),
+        ),
+    }
+
+
+def colour_bar(ticks: tuple[list[float], list[str]], theme: themes.Theme) -> dict[str, Any]:
+    """A slim colour bar with real values at its ticks."""
+    return {
+        "thickness": 10,
+        "outlinewidth": 0,
+        "tickmode": "array",
+        "tickvals": ticks[0],
+        "ticktext": ticks[1],
+        "tickfont": {"size": 11, "color": theme.muted},
+        "len": 1,
+        "x": 1.01,
+        "xpad": 4,
+    }

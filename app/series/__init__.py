@@ -1,0 +1,1 @@
+"""Run -> plain NumPy arrays, ready to draw. No Streamlit, no Plotly."""

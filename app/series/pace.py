@@ -1,0 +1,73 @@
+"""How fast a run goes and where its time goes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from app.series.decimate import Steps, Values
+from app.series.smooth import bucket_means
+
+if TYPE_CHECKING:
+    from probes.runlog import Run
+
+COLUMNS = 300
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Speed and time shares, averaged over stretches of steps; all [K].
+
+    Attributes:
+        steps: last step of each stretch.
+        per_second: steps per second, from the mean step time.
+        data_wait, probes: share of the step time, 0..1; NaN where it was not measured.
+    """
+
+    steps: Steps
+    per_second: Values
+    data_wait: Values
+    probes: Values
+
+
+def series_values(run: Run, name: str) -> tuple[Steps, Values]:
+    """A series' steps and values; empty when the run has no such series."""
+    if name not in run.series_names:
+        return np.empty(0, dtype=np.int64), np.empty(0)
+    series = run.series(name)
+    return series.steps, series.values
+
+
+def pace(run: Run, log_x: bool = False) -> Pace | None:
+    """The run's pace over its steps, None when step times were not measured."""
+    steps, seconds = series_values(run, "system/step_time")
+    if not len(steps):
+        return None
+    at, mean_time, _ = bucket_means(steps, seconds, COLUMNS, log_x)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        per_second = np.where(mean_time > 0, 1 / mean_time, np.nan)
+    return Pace(
+        at,
+        per_second,
+        _share(run, "system/data_wait", steps, at, mean_time),
+        _share(run, "system/probe_time", steps, at, mean_time),
+    )
+
+
+def _share(run: Run, name: str, all_steps: Steps, at: Steps, mean_time: Values) -> Values:
+    """Sum of a part over each stretch / sum of step times over it."""
+    steps, seconds = series_values(run, name)
+    out = np.full(len(at), np.nan)
+    if not len(steps):
+        return out
+    known = np.isfinite(seconds)
+    column = np.searchsorted(at, steps[known])
+    use = column < len(at)
+    total = np.bincount(column[use], weights=seconds[known][use], minlength=len(at))
+    measured = np.bincount(column[use], minlength=len(at))
+    step_count = np.bincount(np.minimum(np.searchsorted(at, all_steps), len(at) - 1), minlength=len(at))
+    whole = mean_time * step_count
+    np.divide(total, whole, out=out, where=(measured > 0) & (whole > 0))
+    return np.clip(out, 0, 1)

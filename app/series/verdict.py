@@ -1,0 +1,84 @@
+"""The verdict in one sentence: is the run healthy, and if not, what is wrong and what to change."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from app.series.numbers import plural
+
+if TYPE_CHECKING:
+    from probes.diagnosis import Finding, Report
+
+Tone = Literal["good", "unknown", "info", "warning", "critical"]
+
+WORDS: dict[Tone, str] = {
+    "good": "No problem found",
+    "unknown": "Not judged",
+    "info": "Note",
+    "warning": "Warning",
+    "critical": "Critical",
+}
+NOT_RUN = "Too little has been measured to judge anything."
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the banner says.
+
+    Attributes:
+        tone: picks icon and colour; its word is `WORDS[tone]`.
+        headline: one sentence.
+        detail: what was seen, with numbers; "" when there is nothing to add.
+        advice: the first thing to try; "" when there is none.
+        coverage: how many rules judged and how many could not.
+    """
+
+    tone: Tone
+    headline: str
+    detail: str
+    advice: str
+    coverage: str
+
+
+def verdict(report: Report) -> Verdict:
+    """The banner's verdict. Never good when no rule could judge: missing data is not health."""
+    judged, missing = judged_count(report), len(report.not_judged)
+    worst = worst_finding(report)
+    coverage = f"{plural(judged, 'rule')} judged" + (f", {missing} could not be judged" if missing else "")
+    if worst is not None:
+        chain = " → ".join([worst.title, *(f.title.lower() for f in report.symptoms(worst) if f.severity != "info")])
+        others = len([f for f in report.root_causes if f is not worst and f.severity != "info"])
+        more = f" · and {plural(others, 'other problem')}" if others else ""
+        return Verdict(
+            worst.severity,
+            f"{chain}, {when(worst)}{more}",
+            worst.message,
+            worst.suggestions[0] if worst.suggestions else "",
+            coverage,
+        )
+    if not judged:
+        reason = report.not_judged[0].reason if report.not_judged else ""
+        return Verdict("unknown", NOT_RUN, f"For example: {reason}" if reason else "", "", coverage)
+    gap = f", {missing} could not be judged" if missing else ""
+    return Verdict("good", f"No problem found in {plural(judged, 'rule')}{gap}", "", "", coverage)
+
+
+def judged_count(report: Report) -> int:
+    """Rules that judged the run, whatever they found."""
+    return len(report.clear) + len({finding.rule for finding in report.findings})
+
+
+def worst_finding(report: Report) -> Finding | None:
+    """The root cause that comes first, among those at warning or above; None when there is none."""
+    serious = [f for f in report.root_causes if f.severity != "info"]
+    return serious[0] if serious else next((f for f in report.findings if f.severity != "info"), None)
+
+
+def when(finding: Finding) -> str:
+    """Since when, or from when to when."""
+    if finding.active:
+        return f"since step {finding.first_step:,}"
+    if finding.first_step == finding.last_step:
+        return f"at step {finding.first_step:,}"
+    return f"steps {finding.first_step:,} to {finding.last_step:,}, over now"
