@@ -1,0 +1,101 @@
+"""What the forward and backward passes of one frame leave behind: samples of outputs and of their gradients.
+
+Samples are taken inside the hook, because an in-place module may overwrite the output right afterwards. They count
+only if a gradient came back to the forward pass they belong to: an evaluation in the middle of the loop, with or
+without ``no_grad``, never mixes into the training statistics.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from probes.instrument.activations import SATURATED_FROM, ActivationKind
+from probes.instrument.sampling import LIMIT, example_slices
+
+ALIVE_LIMIT = 4 * LIMIT
+"""Elements looked at for dead units: more than for the rest, because a rare unit must be caught firing."""
+
+MAX_CALLS = 8
+"""Calls of one module in a frame that are looked at (a cell called at every time step): the first ones."""
+
+
+@dataclass
+class Pass:
+    """One forward pass of the whole model."""
+
+    trained: bool = False
+
+
+@dataclass
+class Sample:
+    """A sample of one output of one module.
+
+    Attributes:
+        values: float32, the output's layout with examples and positions thinned out, or None where not measurable.
+        alive: bool [units], whether any example seen made the unit non-zero; None where "dead" has no meaning.
+        observations: examples (for token-wise layers: tokens) behind ``alive``.
+        population: elements the output has.
+        gradients: samples of the gradients that came back (one a backward).
+    """
+
+    index: int
+    forward: Pass
+    values: Tensor
+    population: int
+    alive: Tensor | None = None
+    observations: int = 0
+    gradients: list[Tensor] = field(default_factory=list)
+
+
+def as_batch(output: Tensor, channels_first: bool | None) -> tuple[Tensor, int]:
+    """The output detached with at least [examples, units], and the axis its units lie on."""
+    output = output.detach()
+    if output.dim() == 0:
+        return output.reshape(1, 1), 1
+    if output.dim() == 1:
+        return output.unsqueeze(1), 1
+    if channels_first is None:
+        channels_first = output.dim() >= 4
+    return output, 1 if channels_first else output.dim() - 1
+
+
+def sample_values(output: Tensor, axis: int) -> Tensor:
+    """A fresh float32 copy of evenly spaced examples and positions, all units: about `sampling.LIMIT` elements."""
+    return output[example_slices(output.shape, axis, LIMIT)].to(
+        torch.float32, copy=True, memory_format=torch.contiguous_format
+    )
+
+
+def sample_alive(output: Tensor, axis: int, kind: ActivationKind) -> tuple[Tensor, int]:
+    """Which units gave a value that is not (nearly) zero, bool [units], and among how many examples."""
+    assert kind.dead_below is not None
+    seen = output[example_slices(output.shape, axis, ALIVE_LIMIT)]
+    others = [a for a in range(seen.dim()) if a != axis]
+    # Written so that NaN counts as alive: a broken unit is not a dead one.
+    alive = ~(seen.amax(others) <= kind.dead_below)
+    if kind.slug not in ("relu", "relu6"):
+        alive |= ~(seen.amin(others) >= -kind.dead_below)
+    tokens = axis == seen.dim() - 1
+    return alive, seen.numel() // seen.shape[axis] if tokens else seen.shape[0]
+
+
+def saturated_share(values: Tensor, kind: ActivationKind) -> Tensor:
+    """Share of the values in the outer 5% of either half of a bounded activation's range, 0-d float32."""
+    assert kind.bounds is not None
+    low, high = kind.bounds
+    limit = SATURATED_FROM * (high - low) / 2
+    return ((values - (low + high) / 2).abs_() > limit).to(torch.float32).mean()
+
+
+def batch_variation(values: Tensor) -> Tensor:
+    """Root-mean-square deviation from the mean over examples / over everything: [n, ...] -> 0-d float32.
+
+    0 means every example gives the same output; 1 that all variation is between examples. NaN for a constant output
+    when nothing varies at all is reported as 0, because then nothing varies across the batch either.
+    """
+    across = torch.linalg.vector_norm(values - values.mean(0))
+    overall = torch.linalg.vector_norm(values - values.mean())
+    return across / overall.clamp_min(1e-30)

@@ -1,0 +1,126 @@
+"""Installs hooks on the modules for the length of one frame and collects what they see."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+
+from probes.instrument import capture
+from probes.instrument.activations import channels_first
+from probes.instrument.capture import Pass, Sample
+from probes.instrument.hooks import Hook
+from probes.instrument.inputs import InputSample, sample_input
+from probes.instrument.modules import Watched, find_modules, first_tensor, is_measurable
+
+
+@dataclass
+class Collected:
+    """What one frame saw: committed samples by module number in call order, input batches, shapes of outputs."""
+
+    samples: dict[int, list[Sample]] = field(default_factory=dict)
+    inputs: list[InputSample] = field(default_factory=list)
+    shapes: dict[int, list[int]] = field(default_factory=dict)
+
+
+class Collector:
+    """Watches the forward and backward passes between `open` and `close`.
+
+    Args:
+        model: the root module.
+        guard: makes the context in which every hook's work runs: it measures the time and stops all exceptions.
+    """
+
+    def __init__(self, model: nn.Module, guard: Callable[[], AbstractContextManager[object]]) -> None:
+        self.watched, self.notes = find_modules(model)
+        self._guard = guard
+        self._handles: list[RemovableHandle] = []
+        self._samples: list[Sample] = []
+        self._inputs: list[InputSample] = []
+        self._shapes: dict[int, list[int]] = {}
+        self._calls: dict[int, int] = {}
+        self._pass: Pass | None = None
+        self._channels_first: bool | None = None
+
+    @property
+    def is_open(self) -> bool:
+        return bool(self._handles)
+
+    def open(self, root: nn.Module | None) -> None:
+        """Installs the hooks. ``root`` is the model when its own forward pass can be followed."""
+        if self._handles:
+            return
+        for index, watched in enumerate(self.watched):
+            hook = Hook(partial(self._on_output, index, watched))
+            self._handles.append(watched.module.register_forward_hook(hook))
+        if root is not None:
+            self._handles.append(root.register_forward_hook(Hook(self._on_root_end)))
+
+    def begin_pass(self, args: tuple[object, ...], kwargs: dict[str, object]) -> None:
+        """Called where a forward pass of the whole model begins, with its arguments."""
+        self._pass = Pass()
+        self._channels_first = None
+        batch = first_tensor(args)
+        if batch is None:
+            batch = first_tensor(kwargs)
+        if batch is not None and len(self._inputs) < capture.MAX_CALLS:
+            self._inputs.append(sample_input(batch, self._pass))
+
+    def close(self) -> Collected:
+        """Removes the hooks and returns what belongs to passes that a gradient came back to."""
+        for handle in self._handles:
+            handle.remove()
+        self._handles.clear()
+        collected = Collected(
+            inputs=[i for i in self._inputs if i.forward.trained and i.values is not None],
+            shapes=self._shapes,
+        )
+        for sample in self._samples:
+            if sample.forward.trained:
+                collected.samples.setdefault(sample.index, []).append(sample)
+        self._samples, self._inputs, self._shapes, self._calls, self._pass = [], [], {}, {}, None
+        return collected
+
+    def _on_root_end(self, module: nn.Module, args: object, output: object) -> None:
+        self._pass = None
+
+    def _on_output(
+        self, index: int, watched: Watched, module: nn.Module, args: object, output: object
+    ) -> None:
+        if torch.compiler.is_compiling() or not torch.is_grad_enabled() or not self._handles:
+            return
+        with self._guard():
+            self._take(index, watched, first_tensor(output))
+
+    def _take(self, index: int, watched: Watched, output: Tensor | None) -> None:
+        layout = channels_first(watched.module)
+        self._channels_first = self._channels_first if layout is None else layout
+        calls = self._calls.get(index, 0)
+        if output is None or calls >= capture.MAX_CALLS or not is_measurable(output):
+            return
+        self._calls[index] = calls + 1
+        self._shapes.setdefault(index, list(output.shape))
+        batch, axis = capture.as_batch(output, self._channels_first)
+        # Outside a pass of the whole model (its forward is never called, as in most GANs) each call stands alone.
+        forward = self._pass or Pass()
+        sample = Sample(index, forward, capture.sample_values(batch, axis), output.numel())
+        if watched.kind is not None and watched.kind.dead_below is not None:
+            sample.alive, sample.observations = capture.sample_alive(batch, axis, watched.kind)
+        self._samples.append(sample)
+        if output.requires_grad:
+            # The hook sees the gradient of the values as they are now, also when a later module overwrites them.
+            output.register_hook(partial(self._on_gradient, sample, axis))
+
+    def _on_gradient(self, sample: Sample, axis: int, gradient: Tensor) -> None:
+        if torch.compiler.is_compiling() or not self._handles:
+            return
+        with self._guard():
+            sample.forward.trained = True
+            if is_measurable(gradient):
+                batch, _ = capture.as_batch(gradient, axis == 1)
+                sample.gradients.append(capture.sample_values(batch, axis))

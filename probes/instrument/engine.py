@@ -1,0 +1,344 @@
+"""The heart of a probe: follows the loop step by step, takes frames when the schedule says so, feeds the run log."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time as _time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from probes.instrument import manifest
+from probes.instrument.collector import Collected, Collector
+from probes.instrument.filters import PendingFilters, first_layer
+from probes.instrument.fold import DeadUnits
+from probes.instrument.frame import Frame, PendingFrame
+from probes.instrument.governor import Schedule, Share, is_log_spaced
+from probes.instrument.hooks import Hook
+from probes.instrument.optimizers import OptimizerHooks, StepCounter
+from probes.instrument.parameters import list_parameters
+from probes.instrument.scalars import DeviceScalars
+from probes.instrument.transfer import Transfer
+from probes.runlog.records import Event, Record
+from probes.runlog.writer import RunWriter
+
+_log = logging.getLogger("babysit")
+
+
+class Engine:
+    """Attached to one model from construction to `detach`.
+
+    Nothing it does raises into the training: an exception in a measurement ends the frames, is reported once, and the
+    training goes on. Time spent is measured, and the schedule is told.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizers: list[Optimizer],
+        writer: RunWriter,
+        schedule: Schedule,
+        start_step: int,
+        frames: bool = True,
+        clock: Callable[[], float] = _time.perf_counter,
+    ) -> None:
+        self.writer = writer
+        self.counter = StepCounter(start_step)
+        self._model, self._schedule, self._clock = model, schedule, clock
+        self._pid = os.getpid()
+        self._depth = 0
+        self._began_at = 0.0
+        self._probe_seconds = 0.0
+        self._background_seconds = 0.0
+        self._frames_wanted = frames
+        self._began = False
+        self._taken = 0  # steps since attached
+        self._share = Share()
+        self._dead = DeadUnits()
+        self._frame: Frame | None = None
+        self._contributed: set[int] = set()
+        self._watchlist = list_parameters(model)
+        self._collector = Collector(model, self.guard)
+        self._order_known = False
+        self._members: dict[int, tuple[tuple[int, ...], list[int]]] = {}
+        self.device_scalars = DeviceScalars(self._send_scalars)
+        self._step_ended = clock()
+        self._wait_from: float | None = None
+        self._data_wait: float | None = None
+        self._follow_root = self._collector.watched != [] and not isinstance(
+            model, nn.TransformerEncoderLayer
+        )
+        self._root_handle = (
+            model.register_forward_pre_hook(Hook(self._on_forward), with_kwargs=True)
+            if self._follow_root
+            else None
+        )
+        self._root_seen = False
+        self.optimizer_hooks = OptimizerHooks(optimizers, self.concerns, self)
+        self._due = frames and schedule.due(1)
+
+    # ---- isolation and accounting ----
+
+    @contextmanager
+    def guard(self) -> Iterator[None]:
+        """Measures the time spent inside and lets no exception out."""
+        if self._depth:  # nested: the outer one measures and catches
+            yield
+            return
+        self._depth = 1
+        self._began_at = self._clock()
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001  the training must go on whatever happens here; it is reported
+            self.fail(error)
+        finally:
+            self._probe_seconds += self._clock() - self._began_at
+            self._depth = 0
+
+    def fail(self, error: Exception) -> None:
+        """Reports a failure of a measurement, once, and takes no more frames."""
+        self._frame = None
+        self._collector.close()
+        self._contributed.clear()
+        if self._frames_wanted:
+            self._frames_wanted = self._due = False
+            message = f"{type(error).__name__}: {error}"
+            _log.warning(
+                "babysit: a measurement failed, no more frames are taken: %s", message, exc_info=error
+            )
+            self.writer.put(Event(self.counter.step, _time.time(), "probe-error", message))
+
+    @property
+    def in_owner(self) -> bool:
+        """Whether this is the process that called `watch`, not a fork of it."""
+        return os.getpid() == self._pid
+
+    # ---- the forward pass ----
+
+    def _on_forward(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        if torch.compiler.is_compiling():
+            return
+        if self._wait_from is None and not (torch.is_grad_enabled() and self._due):
+            return
+        with self.guard():
+            training = torch.is_grad_enabled()
+            if self._wait_from is not None:
+                if training:
+                    self._data_wait = max(0.0, self._clock() - self._wait_from)
+                self._wait_from = None
+            self._root_seen = True
+            if training and self._due:
+                self._open_collector()
+                self._collector.begin_pass(args, kwargs)
+
+    def _open_collector(self) -> None:
+        if not self._collector.is_open:
+            self._collector.open(self._model if self._follow_root else None)
+
+    # ---- the optimizer's step ----
+
+    def concerns(self, optimizer: Optimizer) -> bool:
+        """Whether an optimizer holds any of the model's parameters."""
+        numbers = self._watchlist.numbers
+        if any(id(p) in numbers for group in optimizer.param_groups for p in group["params"]):
+            return True
+        self._watchlist = list_parameters(self._model)
+        return any(
+            id(p) in self._watchlist.numbers for group in optimizer.param_groups for p in group["params"]
+        )
+
+    def before_step(self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        if not self.in_owner:
+            return
+        with self.guard():
+            if not self._began:
+                self._begin()
+            if self._frame is not None and id(optimizer) in self._contributed:
+                self._finish_frame()
+                self._due = self._frames_wanted and self._schedule.due(self._taken + 1)
+            if self._due and self._frame is None:
+                self._refresh_parameters()
+                self._frame = Frame(self._watchlist)
+            if self._frame is not None:
+                mine = self._numbers_of(optimizer)
+                closure = args[0] if args else kwargs.get("closure")
+                changed = mine if self._contributed else self._unowned() + mine
+                scale = getattr(optimizer, "grad_scale", None)
+                self._frame.before_step(() if closure is not None else mine, changed, scale)
+
+    def after_step(self, optimizer: Optimizer) -> None:
+        if not self.in_owner:
+            return
+        with self.guard():
+            new = self.counter.advance(id(optimizer))
+            if self._frame is not None:
+                mine = self._numbers_of(optimizer)
+                self._frame.after_step(mine)
+                self._contributed.add(id(optimizer))
+                if all(id(o) in self._contributed for o in self.optimizer_hooks.optimizers):
+                    self._finish_frame()
+            if new:
+                skipped = getattr(optimizer, "found_inf", None)
+                self._end_step(skipped if isinstance(skipped, Tensor) else None)
+
+    def step_skipped(self, optimizer: Optimizer) -> None:
+        """A GradScaler found infinite gradients and did not step the optimizer."""
+        if not self.in_owner:
+            return
+        with self.guard():
+            self._frame = None
+            self._collector.close()
+            self._contributed.clear()
+            if self.counter.advance(id(optimizer)):
+                self._end_step(torch.ones(()))
+
+    def _end_step(self, skipped: Tensor | None) -> None:
+        step, now, wall = self.counter.step, self._clock(), _time.time()
+        foreground = self._probe_seconds + now - self._began_at
+        probe, self._background_seconds = foreground + self._background_seconds, 0.0
+        own = max(0.0, now - self._step_ended - foreground)
+        self._taken += 1
+        values = self._learning_rates()
+        if self._taken > 1 or self._data_wait is not None:
+            values["system/step_time"] = own
+            values["system/probe_time"] = probe
+            values["system/probe_share"] = self._share.update(own, probe)
+            self._schedule.spend(own, probe)
+        if self._data_wait is not None:
+            values["system/data_wait"] = self._data_wait
+        if skipped is not None:
+            if skipped.device.type != "cpu":
+                self.device_scalars.add(step, wall, {"optimizer/skipped": skipped})
+            elif skipped.item():
+                values["optimizer/skipped"] = 1.0
+        self.writer.scalars(step, wall, values)
+        if is_log_spaced(self._taken):
+            self.take_filters()
+        if self._frame is None:
+            self._plan_next()
+        self._step_ended = self._wait_from = now
+        self._data_wait = None
+        self._probe_seconds = self._began_at - now  # when the guard ends, what is left of this call remains
+
+    def _plan_next(self) -> None:
+        self._due = self._frames_wanted and self._schedule.due(self._taken + 1)
+        if self._due and not self._root_seen:
+            self._open_collector()
+
+    def _learning_rates(self) -> dict[str, float]:
+        rates = [
+            group["lr"] for o in self.optimizer_hooks.optimizers for group in o.param_groups if "lr" in group
+        ]
+        if len(rates) == 1:
+            return {"optimizer/lr": float(rates[0])}
+        return {f"optimizer/lr/{i}": float(rate) for i, rate in enumerate(rates)}
+
+    # ---- frames ----
+
+    def _begin(self) -> None:
+        """At the first step, before anything changed: the weights as they are, and what is known of the model."""
+        self._began = True
+        self._refresh_parameters()
+        self.describe()
+        if self._frames_wanted:
+            frame = Frame(self._watchlist)
+            frame.take_weights()
+            self._hand_over(
+                frame.finish(self.counter.step, _time.time(), self._collector.watched, Collected())
+            )
+            self.take_filters()
+
+    def _refresh_parameters(self) -> None:
+        current = list_parameters(self._model)
+        if current.names != self._watchlist.names or current.numbers != self._watchlist.numbers:
+            self._watchlist = current
+            self.describe()
+
+    def _numbers_of(self, optimizer: Optimizer) -> list[int]:
+        numbers = self._watchlist.numbers
+        members = (numbers.get(id(p)) for group in optimizer.param_groups for p in group["params"])
+        return sorted({n for n in members if n is not None})
+
+    def _unowned(self) -> list[int]:
+        owned = {n for o in self.optimizer_hooks.optimizers for n in self._numbers_of(o)}
+        return [n for n in range(len(self._watchlist.names)) if n not in owned]
+
+    def _finish_frame(self) -> None:
+        frame, self._frame = self._frame, None
+        if frame is None:
+            return
+        self._contributed.clear()
+        collected = self._collector.close()
+        self._learn_order(collected)
+        frame.take_weights()
+        self._hand_over(frame.finish(self.counter.step, _time.time(), self._collector.watched, collected))
+        self._schedule.frame_taken(self._taken + 1, self._probe_seconds + self._clock() - self._began_at)
+
+    def _learn_order(self, collected: Collected) -> None:
+        """Puts the modules in the order of the first forward pass seen; those never called come last."""
+        if self._order_known or not collected.samples:
+            return
+        self._order_known = True
+        watched = self._collector.watched
+        order = list(collected.samples) + [i for i in range(len(watched)) if i not in collected.samples]
+        position = {old: new for new, old in enumerate(order)}
+        self._collector.watched = [watched[i] for i in order]
+        collected.samples = {position[i]: samples for i, samples in collected.samples.items()}
+        collected.shapes = {position[i]: shape for i, shape in collected.shapes.items()}
+        self.describe(collected)
+
+    def describe(self, collected: Collected | None = None) -> None:
+        """Puts what is known of the model and the optimizers into the manifest."""
+        notes = self._watchlist.notes + self._collector.notes
+        shapes = collected.shapes if collected else {}
+        model = manifest.describe_model(self._model, self._watchlist, self._collector.watched, shapes, notes)
+        optimizers = manifest.describe_optimizers(self.optimizer_hooks.optimizers, self._watchlist)
+        self.writer.update_manifest(model=model, optimizers=optimizers)
+
+    def _hand_over(self, pending: PendingFrame) -> None:
+        def records() -> list[Record] | None:
+            if not pending.ready():
+                return None
+            began = _time.thread_time()
+            folded = pending.records(self._dead)
+            self._background_seconds += _time.thread_time() - began
+            return folded
+
+        self.writer.defer(records)
+
+    def take_filters(self) -> None:
+        """Records the first layer's weights as they are now."""
+        layer = first_layer(self._collector.watched)
+        if layer is not None and self._frames_wanted:
+            self.writer.defer(PendingFilters(layer, self.counter.step, _time.time()).records)
+
+    def _send_scalars(self, transfer: Transfer, labels: list[tuple[int, float, str]]) -> None:
+        writer = self.writer
+
+        def deliver() -> list[Record] | None:
+            if not transfer.ready():
+                return None
+            for (step, time, name), value in zip(labels, transfer.arrays(), strict=True):
+                writer.scalars(step, time, {name: float(value)})
+            return []
+
+        writer.defer(deliver)
+
+    # ---- the end ----
+
+    def detach(self) -> None:
+        """Takes a last look at the filters and removes every hook."""
+        with self.guard():
+            if self._began:
+                self.take_filters()
+            self.device_scalars.flush()
+        self._collector.close()
+        if self._root_handle is not None:
+            self._root_handle.remove()
+        self.optimizer_hooks.remove()
+        self._frame = None

@@ -1,0 +1,62 @@
+"""Snapshots of the first layer's weights, the filters that people look at."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from probes.instrument.modules import Watched
+from probes.instrument.parameters import local
+from probes.instrument.transfer import Transfer
+from probes.runlog.records import FilterSnapshot
+
+MAX_FILTERS = 256
+MAX_ELEMENTS = 131_072
+"""A snapshot holds the first 256 filters, and fewer when they are larger than 512 numbers each."""
+
+
+def first_layer(watched: Sequence[Watched]) -> Watched | None:
+    """The first module (in the order given) whose weight is a table of filters; tables of tokens are none."""
+    for item in watched:
+        weight = getattr(item.module, "weight", None)
+        if isinstance(item.module, (nn.Embedding, nn.EmbeddingBag)) or not isinstance(weight, Tensor):
+            continue
+        if weight.dim() >= 2 and weight.is_floating_point() and weight.device.type != "meta":
+            return item
+    return None
+
+
+class PendingFilters:
+    """A snapshot whose weights are on their way to the host."""
+
+    def __init__(self, layer: Watched, step: int, time: float) -> None:
+        weight = getattr(layer.module, "weight")  # noqa: B009  mypy knows Module attributes as Tensor | Module
+        self._layer, self._step, self._time = layer.name, step, time
+        self._transfer = Transfer([arrange(local(weight), isinstance(layer.module, _TRANSPOSED))])
+
+    def records(self) -> list[FilterSnapshot] | None:
+        """The snapshot, or None while it has not arrived."""
+        if not self._transfer.ready():
+            return None
+        return [FilterSnapshot(self._step, self._time, self._layer, self._transfer.arrays()[0])]
+
+
+_TRANSPOSED = nn.modules.conv._ConvTransposeNd
+
+
+def arrange(weight: Tensor, transposed: bool = False) -> Tensor:
+    """A copy of the first filters: float32 [out, in, h, w] of a convolution in 1, 2 or 3 dimensions, else [out, in].
+
+    A 1-d kernel lies in a row; the slices of a 3-d kernel lie side by side along ``in``.
+    """
+    if transposed:
+        weight = weight.transpose(0, 1)
+    size = max(1, weight[0].numel())
+    chosen = weight[: max(1, min(MAX_FILTERS, MAX_ELEMENTS // size))].to(torch.float32, copy=True)
+    if chosen.dim() == 3:
+        chosen = chosen.unsqueeze(2)
+    elif chosen.dim() == 5:
+        chosen = chosen.flatten(1, 2)
+    return chosen.contiguous()

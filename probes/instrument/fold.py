@@ -1,0 +1,231 @@
+"""Turns what a frame measured into records. Runs on the writer's thread: NumPy only, no torch, no model."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from probes import buckets
+from probes.runlog.records import HistogramFrame, HistogramTable, LayerFrame, Record
+
+Array = npt.NDArray[Any]
+
+DEAD_WINDOW = 1_000
+"""A unit is dead when none of at least this many recent examples made it fire, or none of all seen so far."""
+
+DEAD_EVIDENCE = 256
+"""With fewer examples seen than this, whether a unit is dead is not said."""
+
+ZERO, NAN, INF = (buckets.OUTSIDE.index(name) for name in ("zero", "nan", "inf"))
+
+_AXIS_OF = {
+    "weight": "parameter",
+    "gradient": "parameter",
+    "update": "parameter",
+    "activation": "module",
+    "activation_gradient": "module",
+}
+_PREFIX_OF = {
+    "weight": "weight",
+    "gradient": "grad",
+    "activation": "activation",
+    "activation_gradient": "activation_grad",
+}
+
+
+@dataclass(frozen=True)
+class GroupArrays:
+    """Rows of one length: their keys (kind, number), ``stats`` [k, 4] (mean, std, min, max), ``table`` [k, CODES]."""
+
+    keys: Sequence[tuple[str, int]]
+    length: int
+    stats: Array
+    table: Array
+
+
+@dataclass(frozen=True)
+class ModuleNumbers:
+    """What is measured for a module beside the statistics of its output; NaN is a measurement, None is none."""
+
+    saturated: float | None = None
+    variation: float | None = None
+    alive: npt.NDArray[np.bool_] | None = None
+    observations: int = 0
+
+
+@dataclass(frozen=True)
+class FrameArrays:
+    """A frame on the host.
+
+    Attributes:
+        axes: "parameter", "module" and "input" names.
+        groups: statistics of all samples.
+        norms: kind -> (numbers along the parameter axis, exact L2 norms).
+        populations: (kind, number) -> elements the whole tensor has.
+        modules: number along the module axis -> its numbers.
+        inputs: float [channels, 4] (mean, std, min, max), or None.
+    """
+
+    step: int
+    time: float
+    axes: Mapping[str, Sequence[str]]
+    groups: Sequence[GroupArrays]
+    norms: Mapping[str, tuple[Sequence[int], Array]]
+    populations: Mapping[tuple[str, int], int]
+    modules: Mapping[int, ModuleNumbers] = field(default_factory=dict)
+    inputs: Array | None = None
+
+
+class DeadUnits:
+    """Follows over the frames which units of each module have fired among the recent examples."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, deque[tuple[npt.NDArray[np.bool_], int]]] = {}
+
+    def update(self, module: str, alive: npt.NDArray[np.bool_], observations: int) -> float | None:
+        """Takes in what one frame saw; returns the fraction of dead units, or None while the evidence is thin."""
+        window = self._seen.setdefault(module, deque())
+        if window and window[0][0].shape != alive.shape:
+            window.clear()
+        window.append((alive, observations))
+        total = sum(count for _, count in window)
+        while total - window[0][1] >= DEAD_WINDOW:
+            total -= window.popleft()[1]
+        if total < DEAD_EVIDENCE:
+            return None
+        fired = np.logical_or.reduce([mask for mask, _ in window])
+        return float(1.0 - fired.mean())
+
+
+class _Columns:
+    """Per-layer values in the making: everything is "not measured" until it is set."""
+
+    def __init__(self, axes: Mapping[str, Sequence[str]]) -> None:
+        self._axes = axes
+        self.values: dict[str, tuple[str, Array]] = {}
+        self.measured: dict[str, npt.NDArray[np.bool_]] = {}
+
+    def set(self, kind: str, axis: str, numbers: Any, values: Any) -> None:
+        length = len(self._axes[axis])
+        if kind not in self.values:
+            self.values[kind] = (axis, np.full(length, np.nan, dtype=np.float64))
+            self.measured[kind] = np.zeros(length, dtype=np.bool_)
+        self.values[kind][1][numbers] = values
+        self.measured[kind][numbers] = True
+
+
+def fold_frame(frame: FrameArrays, dead: DeadUnits) -> list[Record]:
+    """The layer frame and the histogram frame of what was measured."""
+    columns = _Columns(frame.axes)
+    tables: dict[str, _Table] = {}
+    for kind, (numbers, lengths) in frame.norms.items():
+        columns.set(f"{_PREFIX_OF.get(kind, kind)}_norm", "parameter", list(numbers), lengths)
+    for group in frame.groups:
+        counts, outside = buckets.fold(group.table)
+        kinds = np.array([kind for kind, _ in group.keys])
+        numbers = np.array([number for _, number in group.keys], dtype=np.int64)
+        for kind in dict.fromkeys(kinds.tolist()):
+            rows = kinds == kind
+            _set_statistics(
+                columns, frame, kind, numbers[rows], group.stats[rows], outside[rows], group.length
+            )
+            table = tables.setdefault(kind, _Table(len(frame.axes[_AXIS_OF[kind]])))
+            table.counts[numbers[rows]] = counts[rows]
+            table.outside[numbers[rows]] = outside[rows]
+    _set_update_ratio(columns, frame)
+    _set_modules(columns, frame, dead)
+    if frame.inputs is not None:
+        for column, name in enumerate(("mean", "std", "min", "max")):
+            columns.set(f"input_{name}", "input", slice(None), frame.inputs[:, column])
+    records: list[Record] = [LayerFrame(frame.step, frame.time, frame.axes, columns.values, columns.measured)]
+    if tables:
+        records.append(_histograms(frame, tables))
+    return records
+
+
+class _Table:
+    def __init__(self, layers: int) -> None:
+        self.counts = np.zeros((layers, buckets.BINS), dtype=np.uint32)
+        self.outside = np.zeros((layers, len(buckets.OUTSIDE)), dtype=np.uint32)
+
+
+def _set_statistics(
+    columns: _Columns,
+    frame: FrameArrays,
+    kind: str,
+    numbers: Array,
+    stats: Array,
+    outside: Array,
+    length: int,
+) -> None:
+    if kind == "update":
+        return
+    axis, prefix = _AXIS_OF[kind], _PREFIX_OF[kind]
+    mean, std, low, high = stats.astype(np.float64).T
+    zero = outside[:, ZERO] / length
+    population = np.array([frame.populations[(kind, int(n))] for n in numbers], dtype=np.float64)
+    columns.set(f"{prefix}_std", axis, numbers, std)
+    if kind == "activation_gradient":
+        columns.set("activation_grad_norm", axis, numbers, np.sqrt(population * (mean**2 + std**2)))
+        columns.set("activation_grad_zero_fraction", axis, numbers, zero)
+        return
+    columns.set(f"{prefix}_mean", axis, numbers, mean)
+    columns.set("zero_fraction" if kind == "activation" else f"{prefix}_zero_fraction", axis, numbers, zero)
+    if kind == "weight":
+        columns.set("weight_min", axis, numbers, low)
+        columns.set("weight_max", axis, numbers, high)
+    else:
+        columns.set(f"{prefix}_max_abs", axis, numbers, np.maximum(np.abs(low), np.abs(high)))
+    found = (outside[:, NAN] + outside[:, INF]).astype(np.float64)
+    nonfinite = np.rint(found * population / length)
+    if kind in frame.norms:
+        exact = dict(zip(frame.norms[kind][0], frame.norms[kind][1], strict=True))
+        whole = np.array([exact[int(n)] for n in numbers], dtype=np.float64)
+        # The exact norm notices what the sample missed. An infinite norm of moderate values can only come from an
+        # infinite element; of huge ones (squares overflow above 1.8e19) it says nothing.
+        moderate = np.maximum(np.abs(low), np.abs(high)) < 1e15
+        missed = np.isnan(whole) | (np.isinf(whole) & moderate)
+        nonfinite = np.where((nonfinite == 0) & missed, 1.0, nonfinite)
+    columns.set(f"{prefix}_nonfinite", axis, numbers, nonfinite)
+
+
+def _set_update_ratio(columns: _Columns, frame: FrameArrays) -> None:
+    """‖Δw‖ / ‖w‖ with w after the step (Karpathy's CS231n notes); 0 / 0, a zero tensor left alone, is 0."""
+    if "update" not in frame.norms or "weight" not in frame.norms:
+        return
+    weights = dict(zip(frame.norms["weight"][0], frame.norms["weight"][1], strict=True))
+    numbers, lengths = frame.norms["update"]
+    chosen = [i for i, n in enumerate(numbers) if n in weights]
+    change = np.asarray(lengths, dtype=np.float64)[chosen]
+    weight = np.array([weights[numbers[i]] for i in chosen], dtype=np.float64)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = np.where((change == 0) & (weight == 0), 0.0, change / weight)
+    columns.set("update_ratio", "parameter", [numbers[i] for i in chosen], ratio)
+
+
+def _set_modules(columns: _Columns, frame: FrameArrays, dead: DeadUnits) -> None:
+    for number, module in frame.modules.items():
+        if module.saturated is not None:
+            columns.set("saturated_fraction", "module", number, module.saturated)
+        if module.variation is not None:
+            columns.set("batch_variation", "module", number, module.variation)
+        if module.alive is not None:
+            fraction = dead.update(frame.axes["module"][number], module.alive, module.observations)
+            if fraction is not None:
+                columns.set("dead_fraction", "module", number, fraction)
+
+
+def _histograms(frame: FrameArrays, tables: Mapping[str, _Table]) -> HistogramFrame:
+    result = {}
+    for kind, table in tables.items():
+        layers = frame.axes[_AXIS_OF[kind]]
+        population = np.array(
+            [frame.populations.get((kind, n), 0) for n in range(len(layers))], dtype=np.uint64
+        )
+        result[kind] = HistogramTable(layers, table.counts, table.outside, population)
+    return HistogramFrame(frame.step, frame.time, buckets.EDGES, result)

@@ -1,0 +1,190 @@
+"""One frame: gathers everything measured at one step on the device, then hands it over to be folded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from probes.instrument import capture
+from probes.instrument.capture import Sample
+from probes.instrument.collector import Collected
+from probes.instrument.fold import DeadUnits, FrameArrays, GroupArrays, ModuleNumbers, fold_frame
+from probes.instrument.modules import Watched
+from probes.instrument.parameters import StepMeasurement, Watchlist, take_weights
+from probes.instrument.sheet import Group, Sheet
+from probes.instrument.transfer import Transfer
+from probes.runlog.records import Record
+
+
+@dataclass
+class _Module:
+    """Results of one module on the device."""
+
+    saturated: Tensor | None = None
+    variation: Tensor | None = None
+    alive: Tensor | None = None
+    observations: int = 0
+
+
+@dataclass
+class Frame:
+    """Measurements of one step. Filled by `before_step` and `after_step`, handed over by `finish`."""
+
+    watchlist: Watchlist
+    sheet: Sheet = field(default_factory=Sheet)
+    populations: dict[tuple[str, int], int] = field(default_factory=dict)
+    norms: dict[str, list[tuple[list[int], Tensor]]] = field(default_factory=dict)
+    _measurement: StepMeasurement = field(default_factory=StepMeasurement)
+
+    def before_step(
+        self, gradients_of: Iterable[int], weights_of: Iterable[int], scale: Tensor | None
+    ) -> None:
+        """Just before an optimizer steps: its gradients, and a copy of the weights."""
+        self._measurement = StepMeasurement()
+        self._measurement.take_gradients(self.watchlist, gradients_of, self.sheet, scale)
+        self._measurement.remember(self.watchlist, weights_of)
+
+    def after_step(self, gradients_of: Iterable[int] = ()) -> None:
+        """Just after: the change. With a closure the gradients exist only now: then their numbers are given here."""
+        self._measurement.take_gradients(self.watchlist, gradients_of, self.sheet, None)
+        self._measurement.take_updates(self.watchlist, self.sheet)
+        for kind, measured in self._measurement.norms.items():
+            self.norms.setdefault(kind, []).append(measured)
+        self._measurement = StepMeasurement()
+
+    def take_weights(self) -> None:
+        """The weights as they are now."""
+        self.norms["weight"] = [take_weights(self.watchlist, self.sheet)]
+
+    def finish(self, step: int, time: float, watched: list[Watched], collected: Collected) -> PendingFrame:
+        """Computes the statistics and starts their way to the host."""
+        for kind, parts in self.norms.items():
+            for numbers, _ in parts:
+                for number in numbers:
+                    self.populations[(kind, number)] = self.watchlist.tensors[number].numel()
+        modules = {
+            number: self._add_module(number, watched[number], samples)
+            for number, samples in collected.samples.items()
+        }
+        inputs = [i.values for i in collected.inputs if i.values is not None]
+        same = [values for values in inputs if values.shape == inputs[0].shape]
+        axes = {"parameter": self.watchlist.names}
+        if modules:
+            axes["module"] = [w.name for w in watched]
+        if same:
+            channels = same[0].shape[0]
+            axes["input"] = [str(c) for c in range(channels)] if channels > 1 else ["all"]
+        return PendingFrame(
+            step, time, axes, self.sheet.groups(), self.norms, self.populations, modules, same
+        )
+
+    def _add_module(self, number: int, watched: Watched, samples: list[Sample]) -> _Module:
+        result = _Module()
+        values = [s.values for s in samples]
+        self.sheet.add(("activation", number), _join(values))
+        self.populations[("activation", number)] = sum(s.population for s in samples)
+        gradients = [g for s in samples for g in s.gradients]
+        if gradients:
+            self.sheet.add(("activation_gradient", number), _join(gradients))
+            self.populations[("activation_gradient", number)] = sum(
+                s.population * len(s.gradients) for s in samples
+            )
+        if watched.kind is not None and watched.kind.bounds is not None:
+            result.saturated = torch.stack([capture.saturated_share(v, watched.kind) for v in values]).mean()
+        several = [v for v in values if v.shape[0] > 1]
+        if several:
+            result.variation = torch.stack([capture.batch_variation(v) for v in several]).mean()
+        masks = [s.alive for s in samples if s.alive is not None]
+        if masks and all(mask.shape == masks[0].shape for mask in masks):
+            result.alive = torch.stack(masks).any(0)
+            result.observations = sum(s.observations for s in samples)
+        return result
+
+
+def _join(samples: list[Tensor]) -> Tensor:
+    return samples[0].view(-1) if len(samples) == 1 else torch.cat([s.view(-1) for s in samples])
+
+
+class PendingFrame:
+    """A frame whose results are on their way to the host."""
+
+    def __init__(
+        self,
+        step: int,
+        time: float,
+        axes: dict[str, list[str]],
+        groups: list[Group],
+        norms: dict[str, list[tuple[list[int], Tensor]]],
+        populations: dict[tuple[str, int], int],
+        modules: dict[int, _Module],
+        inputs: list[Tensor],
+    ) -> None:
+        self.step, self.time, self._axes = step, time, axes
+        self._populations = populations
+        self._tensors: list[Tensor] = []
+        self._groups = [(g.keys, g.length, self._send(g.stats), self._send(g.table)) for g in groups]
+        self._norms = {kind: [(n, self._send(t)) for n, t in parts] for kind, parts in norms.items()}
+        self._modules = {
+            number: (self._send(m.saturated), self._send(m.variation), self._send(m.alive), m.observations)
+            for number, m in modules.items()
+        }
+        self._inputs = [self._send(values) for values in inputs]
+        self._transfer = Transfer(self._tensors)
+        del self._tensors
+
+    def _send(self, tensor: Tensor | None) -> int | None:
+        if tensor is None:
+            return None
+        self._tensors.append(tensor)
+        return len(self._tensors) - 1
+
+    def ready(self) -> bool:
+        """Whether the results have arrived."""
+        return self._transfer.ready()
+
+    def records(self, dead: DeadUnits) -> list[Record]:
+        """The records; called once, on the writer's thread."""
+        arrays = self._transfer.arrays()
+
+        def scalar(index: int | None) -> float | None:
+            return None if index is None else float(arrays[index])
+
+        norms = {}
+        for kind, parts in self._norms.items():
+            numbers = [n for part, _ in parts for n in part]
+            norms[kind] = (numbers, np.concatenate([arrays[i] for _, i in parts if i is not None]))
+        modules = {
+            number: ModuleNumbers(
+                scalar(saturated), scalar(variation), None if alive is None else arrays[alive], observations
+            )
+            for number, (saturated, variation, alive, observations) in self._modules.items()
+        }
+        inputs = [arrays[i] for i in self._inputs if i is not None]
+        frame = FrameArrays(
+            step=self.step,
+            time=self.time,
+            axes=self._axes,
+            groups=[
+                GroupArrays(keys, length, arrays[stats], arrays[table])
+                for keys, length, stats, table in self._groups
+                if stats is not None and table is not None
+            ],
+            norms=norms,
+            populations=self._populations,
+            modules=modules,
+            inputs=_merge_inputs(inputs) if inputs else None,
+        )
+        return fold_frame(frame, dead)
+
+
+def _merge_inputs(batches: list[np.ndarray]) -> np.ndarray:
+    """Statistics of several micro-batches [channels, 4] taken together, as if they were one (equal sizes)."""
+    stacked = np.stack(batches).astype(np.float64)
+    mean = stacked[:, :, 0].mean(0)
+    variance = (stacked[:, :, 1] ** 2 + stacked[:, :, 0] ** 2).mean(0) - mean**2
+    low, high = stacked[:, :, 2].min(0), stacked[:, :, 3].max(0)
+    return np.stack([mean, np.sqrt(np.maximum(variance, 0.0)), low, high], axis=1)

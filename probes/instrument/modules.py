@@ -1,0 +1,102 @@
+"""Which modules are watched, under which names, and what a module handed over."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
+
+from probes.instrument.activations import ActivationKind, activation_kind
+
+# Modules with children that compute the result themselves, without calling them.
+_WHOLE = (nn.MultiheadAttention,)
+
+# Modules that hand their input on: their output says nothing that the module before them did not say.
+_TRANSPARENT = (nn.Identity, nn.Flatten, nn.Unflatten, nn.modules.dropout._DropoutNd)
+
+# Containers without a forward of their own.
+_CONTAINERS = (nn.ModuleList, nn.ModuleDict, nn.ParameterList, nn.ParameterDict, nn.Sequential)
+
+_WRAPPER_PREFIXES = ("module.", "_orig_mod.")
+
+
+@dataclass(frozen=True)
+class Watched:
+    """A module whose output is measured."""
+
+    name: str
+    module: nn.Module
+    kind: ActivationKind | None
+
+
+def clean_name(name: str) -> str:
+    """A name as in the user's own model: without what DDP and torch.compile put in front of it."""
+    while name.startswith(_WRAPPER_PREFIXES):
+        name = name.split(".", 1)[1]
+    return name.replace("._orig_mod.", ".").removesuffix("._orig_mod")
+
+
+def is_compiled(module: nn.Module) -> bool:
+    """Whether torch.compile runs this module: hooks inside it would break its graph or force a recompilation."""
+    return "_orig_mod" in module._modules or getattr(module, "_compiled_call_impl", None) is not None
+
+
+def find_modules(model: nn.Module) -> tuple[list[Watched], list[str]]:
+    """The modules to watch in order of registration, and notes about what cannot be watched."""
+    notes: list[str] = []
+    watched = [
+        Watched(clean_name(name) or type(module).__name__, module, activation_kind(module))
+        for name, module in _walk("", model, notes, set())
+    ]
+    return watched, notes
+
+
+def _walk(
+    name: str, module: nn.Module, notes: list[str], seen: set[nn.Module]
+) -> Iterator[tuple[str, nn.Module]]:
+    if module in seen:
+        return
+    seen.add(module)
+    label = clean_name(name) or type(module).__name__
+    if is_compiled(module):
+        notes.append(f"{label} is run by torch.compile: its parameters are measured, its activations are not")
+        return
+    if isinstance(module, torch.jit.ScriptModule):
+        notes.append(f"{label} is a TorchScript module: its parameters are measured, its activations are not")
+        return
+    children = [(child_name, child) for child_name, child in module.named_children() if child is not None]
+    if children and not isinstance(module, _WHOLE):
+        for child_name, child in children:
+            yield from _walk(f"{name}.{child_name}" if name else child_name, child, notes, seen)
+    elif not isinstance(module, _TRANSPARENT + _CONTAINERS):
+        yield name, module
+
+
+def first_tensor(value: object) -> Tensor | None:
+    """The first tensor in what a module takes or returns: a tensor, a tuple, a list, a dict or a packed sequence."""
+    if isinstance(value, Tensor):
+        return value
+    if isinstance(value, PackedSequence):
+        return value.data
+    if isinstance(value, Mapping):
+        value = tuple(value.values())
+    if isinstance(value, (tuple, list)):
+        for item in value:
+            tensor = first_tensor(item)
+            if tensor is not None:
+                return tensor
+    return None
+
+
+def is_measurable(tensor: Tensor) -> bool:
+    """Whether a tensor holds plain real numbers that can be looked at here and now."""
+    return (
+        tensor.dtype in (torch.float32, torch.bfloat16, torch.float16, torch.float64)
+        and tensor.layout == torch.strided
+        and tensor.device.type != "meta"
+        and tensor.numel() > 0
+        and not torch._C._functorch.is_functorch_wrapped_tensor(tensor)
+    )

@@ -1,0 +1,145 @@
+"""`Probe`: what `watch` returns."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from torch import Tensor
+
+from probes.errors import InvalidArgumentError
+from probes.instrument.engine import Engine
+from probes.instrument.exits import ExitWatch, describe_exception
+from probes.instrument.scalars import as_scalar, series_name
+from probes.runlog.writer import RunWriter
+
+_log = logging.getLogger("babysit")
+
+
+class Probe:
+    """Watches one training and records it. Made by `probes.watch`; also a context manager.
+
+    Leaving the ``with`` block closes the probe; an exception that leaves it is recorded as the reason of a crash and
+    goes on unchanged.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        reopen: Callable[[int], RunWriter],
+        loss_fn: Callable[..., Any] | None = None,
+    ) -> None:
+        self._engine = engine
+        self._reopen = reopen
+        self._loss_fn = loss_fn
+        self._names: dict[tuple[str, str], str] = {}
+        self._closed = False
+        self._ending: str | None = None
+        self._exits = ExitWatch(self)
+
+    @property
+    def step(self) -> int:
+        """Steps done so far. Set it after loading a checkpoint: what was recorded beyond it is superseded."""
+        return self._engine.counter.step
+
+    @step.setter
+    def step(self, value: int) -> None:
+        if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+            raise InvalidArgumentError(f"step must be a whole number from 0, not {value!r}")
+        if value < self._engine.counter.step and not self._closed:
+            with self._engine.guard():
+                self._engine.device_scalars.flush()
+                self._engine.writer.close()
+                self._engine.writer = self._reopen(value)
+        self._engine.counter.step = value
+
+    @property
+    def run_dir(self) -> Path:
+        """The run directory."""
+        return self._engine.writer.run_dir
+
+    @property
+    def loss_fn(self) -> Callable[..., Any]:
+        """The loss function given to `watch`, observed: it returns exactly what the original returns."""
+        if self._loss_fn is None:
+            raise InvalidArgumentError(
+                "probe.loss_fn is the loss given to watch(..., loss_fn=...), and none was given"
+            )
+        return self._loss_fn
+
+    def log(self, split: str, **scalars: object) -> None:
+        """Records numbers at the present step, as series named ``<split>/<name>``.
+
+        Args:
+            split: "train", "val", or any name.
+            **scalars: numbers, NumPy scalars, or tensors of one element, on any device (no synchronisation is
+                forced). NaN and infinities are recorded as they are.
+
+        Raises:
+            MetricError: a value is not one real number, or a name cannot be used.
+        """
+        names = self._names
+        host: dict[str, float] = {}
+        device: dict[str, Tensor] = {}
+        for metric, value in scalars.items():
+            name = names.get((split, metric))
+            if name is None:
+                name = names[(split, metric)] = series_name(split, metric)
+            number = as_scalar(name, value)
+            if isinstance(number, float):
+                host[name] = number
+            else:
+                device[name] = number
+        engine = self._engine
+        if self._closed or not engine.in_owner:
+            return
+        with engine.guard():
+            now = time.time()
+            if host:
+                engine.writer.scalars(engine.counter.step, now, host)
+            if device:
+                engine.device_scalars.add(engine.counter.step, now, device)
+        if self._ending is not None:
+            self.close("crashed", self._ending)
+
+    def close(self, status: str = "finished", reason: str | None = None) -> None:
+        """Removes every hook, writes what is left and records how the run ended. May be called again.
+
+        Args:
+            status: "finished" or "crashed".
+            reason: why, when it crashed.
+
+        Raises:
+            InvalidArgumentError: another status.
+        """
+        if status not in ("finished", "crashed"):
+            raise InvalidArgumentError(f'status must be "finished" or "crashed", not {status!r}')
+        if self._closed or not self._engine.in_owner:
+            return
+        self._closed = True
+        self._exits.remove()
+        self._engine.detach()
+        self._engine.writer.close(status, reason)
+
+    def end(self, reason: str) -> None:
+        """The program is ending without having closed the probe."""
+        self.close("crashed", reason)
+
+    def __enter__(self) -> Probe:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            self.close()
+        else:
+            self.close("crashed", describe_exception(error))
+
+    def __repr__(self) -> str:
+        state = "closed" if self._closed else "watching"
+        return f"<Probe {state} {self.run_dir} step {self.step}>"

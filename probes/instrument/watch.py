@@ -1,0 +1,165 @@
+"""`watch`: attaches a probe to a model, after looking whether it was called as it can be meant."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+
+from probes.errors import InvalidArgumentError
+from probes.instrument import manifest
+from probes.instrument.engine import Engine
+from probes.instrument.environment import describe_environment
+from probes.instrument.governor import Every, Governor, Schedule
+from probes.instrument.parameters import Watchlist, list_parameters
+from probes.instrument.probe import Probe
+from probes.runlog.writer import RunWriter
+
+
+def watch(
+    model: nn.Module,
+    optimizer: Optimizer | Iterable[Optimizer] | None = None,
+    run_dir: str | Path | None = None,
+    *,
+    loss_fn: Callable[..., Any] | None = None,
+    config: Mapping[str, Any] | None = None,
+    every: int | str = "auto",
+    budget: float = 0.03,
+    name: str | None = None,
+    step: int | None = None,
+) -> Probe:
+    """Attaches a probe to a training.
+
+    Args:
+        model: the model as it is trained (also wrapped in DDP, or compiled).
+        optimizer: one or several; None follows every optimizer that steps parameters of the model.
+        run_dir: where the run is recorded; None makes ``runs/<time>-<name of the model's class>``. A directory that
+            holds an ended run is continued.
+        loss_fn: the loss, when outputs and targets are to be looked at: a module is watched as it is, any other
+            function through ``probe.loss_fn``.
+        config: settings worth knowing later, e.g. ``{"lr": 0.1}``.
+        every: take per-layer frames at every so many steps, or "auto": as often as ``budget`` allows.
+        budget: share of the loop's own time that the probes may take, 0.001 to 1.
+        name: of the run, for people; the name of its directory otherwise.
+        step: the step a continued run goes on from; what was recorded beyond it is superseded.
+
+    Raises:
+        InvalidArgumentError: an argument cannot be meant.
+        RunInUseError: another live process (or probe) writes to this directory.
+        RunDirectoryError: the directory cannot be written, or holds something else.
+    """
+    watchlist = _check_model(model)
+    optimizers = _check_optimizers(optimizer, watchlist)
+    schedule = _schedule(every, budget)
+    if loss_fn is not None and not callable(loss_fn):
+        raise InvalidArgumentError(f"loss_fn must be a function or a module, not a {type(loss_fn).__name__}")
+    if config is not None and not isinstance(config, Mapping):
+        raise InvalidArgumentError(
+            f"config must be a mapping such as {{'lr': 0.1}}, not a {type(config).__name__}"
+        )
+    if step is not None and (not isinstance(step, int) or isinstance(step, bool) or step < 0):
+        raise InvalidArgumentError(f"step must be a whole number from 0, not {step!r}")
+    rank = _rank()
+    folder = Path(run_dir) if run_dir is not None else _new_run_dir(model)
+    facts: dict[str, object] = {
+        "name": name or folder.resolve().name,
+        "config": manifest.plain(dict(config or {})),
+        "model": manifest.describe_model(model, watchlist, [], {}, watchlist.notes),
+        "optimizers": manifest.describe_optimizers(optimizers, watchlist),
+        "loss": manifest.describe_loss(loss_fn),
+        "data": {},
+        "environment": describe_environment(
+            watchlist.tensors[0].device if watchlist.tensors else torch.device("cpu")
+        ),
+        "every": every,
+        "budget": budget,
+    }
+
+    def open_writer(start: int | None) -> RunWriter:
+        return RunWriter(folder, facts, rank=rank, start_step=start)
+
+    writer = open_writer(step)
+    try:
+        engine = Engine(model, optimizers, writer, schedule, writer.start_step, frames=rank == 0)
+    except BaseException:
+        writer.close("crashed", "the probe could not be attached")
+        raise
+    return Probe(engine, open_writer, loss_fn)
+
+
+def _check_model(model: object) -> Watchlist:
+    if not isinstance(model, nn.Module):
+        raise InvalidArgumentError(f"model must be a torch.nn.Module, not a {type(model).__name__}")
+    if next(model.parameters(), None) is None:
+        raise InvalidArgumentError(
+            f"model {type(model).__name__} has no parameters: there is nothing to train or watch"
+        )
+    return list_parameters(model)
+
+
+def _check_optimizers(given: object, watchlist: Watchlist) -> list[Optimizer]:
+    if given is None:
+        return []
+    candidates = [given] if isinstance(given, Optimizer) else given
+    if not isinstance(candidates, Iterable):
+        raise InvalidArgumentError(
+            f"optimizer must be a torch optimizer or several, not a {type(given).__name__}"
+        )
+    optimizers: list[Optimizer] = []
+    for number, candidate in enumerate(candidates):
+        if not isinstance(candidate, Optimizer):
+            raise InvalidArgumentError(
+                f"optimizer {number} must be a torch.optim.Optimizer, not a {type(candidate).__name__}"
+            )
+        if not any(id(p) in watchlist.numbers for group in candidate.param_groups for p in group["params"]):
+            raise InvalidArgumentError(
+                f"optimizer {type(candidate).__name__} holds none of the model's parameters: "
+                "build it from the parameters of the model that is watched (after moving or wrapping it)"
+            )
+        optimizers.append(candidate)
+    if not optimizers:
+        raise InvalidArgumentError(
+            "optimizer is empty: give one or several, or None to follow any that steps"
+        )
+    return optimizers
+
+
+def _schedule(every: object, budget: object) -> Schedule:
+    if isinstance(budget, bool) or not isinstance(budget, (int, float)) or not 0.001 <= budget <= 1:
+        raise InvalidArgumentError(f"budget must be a share of step time from 0.001 to 1, not {budget!r}")
+    if every == "auto":
+        return Governor(float(budget))
+    if isinstance(every, bool) or not isinstance(every, int) or every < 1 or not math.isfinite(every):
+        raise InvalidArgumentError(f'every must be "auto" or a whole number of steps from 1, not {every!r}')
+    return Every(every)
+
+
+def _rank() -> int:
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        return torch.distributed.get_rank()
+    return 0
+
+
+def _new_run_dir(model: nn.Module) -> Path:
+    """``runs/<time>-<class>``, numbered when it exists already."""
+    inner = getattr(model, "_orig_mod", None) or getattr(model, "module", None)
+    label = type(inner if isinstance(inner, nn.Module) else model).__name__
+    stem = f"{time.strftime('%Y%m%d-%H%M%S')}-{label}"
+    for number in range(1, 10_000):
+        folder = Path("runs") / (stem if number == 1 else f"{stem}-{number}")
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise InvalidArgumentError(
+                f"no run directory can be made under {Path('runs').resolve()}: {error.strerror}; give run_dir="
+            ) from error
+        return folder
+    raise InvalidArgumentError(f"{Path('runs').resolve()} holds too many runs of this second; give run_dir=")
