@@ -1,0 +1,118 @@
+"""What a check is given to work with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+
+from probes.checks.batches import Batch, join
+from probes.checks.clock import Deadline
+from probes.checks.losses.evaluate import LossFn
+from probes.checks.losses.identify import LossSpec, identify_loss
+from probes.checks.modes import train_without_dropout
+from probes.checks.rig import Forward, Rig, build_rig
+from probes.checks.state import Snapshot, kept_rng, seed_everything
+
+
+@dataclass
+class Setup:
+    """What `check` was called with, and the batches read from its data."""
+
+    model: nn.Module
+    loss_fn: LossFn
+    optimizers: list[Optimizer]
+    batches: list[Batch]
+    data: Any
+    forward: Forward | None
+    expected_loss: float | None
+    seed: int
+    snapshot: Snapshot
+    cache: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def device(self) -> torch.device:
+        tensor = next((*self.model.parameters(), *self.model.buffers()).__iter__(), None)
+        return tensor.device if tensor is not None else torch.device("cpu")
+
+
+class Context:
+    """One check's view of the setup: rigs to experiment with, batches, a deadline."""
+
+    def __init__(self, setup: Setup, deadline: Deadline, seed: int) -> None:
+        self.setup = setup
+        self.deadline = deadline
+        self.seed = seed
+
+    @property
+    def model(self) -> nn.Module:
+        """The user's model: to be looked at only."""
+        return self.setup.model
+
+    @property
+    def loss_fn(self) -> LossFn:
+        """The user's loss: to be called without keeping state only."""
+        return self.setup.loss_fn
+
+    @property
+    def optimizers(self) -> list[Optimizer]:
+        """The user's optimizers: to be looked at only."""
+        return self.setup.optimizers
+
+    @property
+    def batches(self) -> list[Batch]:
+        return self.setup.batches
+
+    @property
+    def batch(self) -> Batch:
+        """The first batch."""
+        return self.setup.batches[0]
+
+    @property
+    def device(self) -> torch.device:
+        return self.setup.device
+
+    def pooled(self) -> Batch:
+        """All examples read, as one batch; the first batch where they cannot be joined."""
+        if "pooled" not in self.setup.cache:
+            self.setup.cache["pooled"] = join(self.batches) or self.batch
+        pooled: Batch = self.setup.cache["pooled"]
+        return pooled
+
+    def rig(self) -> Rig:
+        """A fresh rig in the user's state; call it again for every experiment that must start anew."""
+        setup = self.setup
+        with kept_rng():
+            return build_rig(setup.model, setup.loss_fn, setup.optimizers, setup.forward, setup.snapshot)
+
+    def reseed(self) -> None:
+        """Make the random numbers drawn from here on the same every time."""
+        seed_everything(self.seed)
+
+    def spec(self) -> LossSpec:
+        """Which loss it is (recognised once, on the first batch)."""
+        if "spec" not in self.setup.cache:
+            self.setup.cache["spec"] = identify_loss(self.loss_fn, self.trial_outputs(), self.batch.targets)
+        spec: LossSpec = self.setup.cache["spec"]
+        return spec
+
+    def trial_outputs(self) -> Any:
+        """Outputs of the untouched model for the first batch, train mode without dropout, detached, made
+        once.
+
+        Raises:
+            UserCodeError: forward raised.
+        """
+        if "trial" not in self.setup.cache:
+            rig = self.rig()
+            train_without_dropout(rig.model)
+            with torch.no_grad():
+                self.setup.cache["trial"] = rig.outputs(self.batch)
+        return self.setup.cache["trial"]
+
+
+Run = Callable[[Context], Any]

@@ -1,0 +1,1 @@
+"""Losses: calling them, recognising them, and what they are worth at outputs that know nothing."""

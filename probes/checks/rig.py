@@ -1,0 +1,160 @@
+"""A model, loss and optimizer that a check may do with as it likes: an independent copy where one can be
+made.
+
+Where the model cannot be copied (it holds tensors that are part of a graph, open files, locks, ...), the
+user's own objects are lent out instead; the engine's snapshot puts everything back.
+"""
+
+from __future__ import annotations
+
+import copy
+import traceback
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from probes.checks.batches import Batch
+from probes.checks.errors import UserCodeError
+from probes.checks.losses.evaluate import LossFn, evaluate_loss
+from probes.checks.state import Snapshot
+from probes.checks.trees import main_tensor, shapes
+
+Forward = Callable[[nn.Module, Any], Any]
+
+
+def call_model(model: nn.Module, inputs: Any) -> Any:
+    """The default forward: a tensor is passed as it is, a tuple or list as arguments, a dict as keywords."""
+    if isinstance(inputs, Mapping):
+        return model(**inputs)
+    if isinstance(inputs, (tuple, list)) and not hasattr(inputs, "_fields"):
+        return model(*inputs)
+    return model(inputs)
+
+
+class Rig:
+    """Model, loss and optimizers for one experiment."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        loss_fn: LossFn,
+        optimizers: list[Optimizer],
+        forward: Forward | None,
+        copied: bool,
+    ) -> None:
+        self.model = model
+        self.loss_fn = loss_fn
+        self.optimizers = optimizers
+        self.copied = copied
+        self._forward = forward or call_model
+
+    def outputs(self, batch: Batch) -> Any:
+        """What the model returns for a batch.
+
+        Raises:
+            UserCodeError: its forward raised; names the innermost module.
+        """
+        try:
+            return self._forward(self.model, batch.inputs)
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as error:
+            text = str(error).strip().splitlines()
+            raise UserCodeError(
+                f"the model's forward{self._innermost(error)}",
+                f"{type(error).__name__}: {text[0] if text else 'no message'} (inputs "
+                f"{shapes(batch.inputs)})",
+                _forward_remedy(str(error)),
+            ) from error
+
+    def loss(self, batch: Batch) -> Tensor:
+        """The loss of a batch as a 0-d tensor, with its graph.
+
+        Raises:
+            UserCodeError: forward or loss raised.
+        """
+        return evaluate_loss(self.loss_fn, self.outputs(batch), batch.targets)
+
+    def gradients(self, batch: Batch) -> dict[str, Tensor | None]:
+        """Gradient of the loss for every trainable parameter by name; None where none arrives."""
+        named = trainable(self.model)
+        loss = self.loss(batch)
+        if not loss.requires_grad:
+            return dict.fromkeys(named)
+        found = torch.autograd.grad(loss, list(named.values()), allow_unused=True)
+        return dict(zip(named, found, strict=True))
+
+    def double(self) -> None:
+        """Model and loss in float64."""
+        self.model.double()
+        if isinstance(self.loss_fn, nn.Module):
+            self.loss_fn.double()
+
+    def _innermost(self, error: BaseException) -> str:
+        names = {id(module): name for name, module in self.model.named_modules()}
+        found = ""
+        for frame, line in traceback.walk_tb(error.__traceback__):
+            owner = frame.f_locals.get("self")
+            name = names.get(id(owner)) if isinstance(owner, nn.Module) else None
+            if name is not None:
+                code = frame.f_code
+                place = (
+                    ""
+                    if type(owner).__module__.startswith("torch.")
+                    else f", line {line} of {code.co_name}()"
+                )
+                found = f", in {name or 'the model itself'} ({type(owner).__name__}{place})"
+        return found
+
+
+def trainable(model: nn.Module) -> dict[str, nn.Parameter]:
+    """Parameters with requires_grad by name, tied ones once."""
+    return {name: p for name, p in model.named_parameters() if p.requires_grad}
+
+
+def _forward_remedy(text: str) -> str:
+    lowered = text.lower()
+    if "mat1 and mat2 shapes" in lowered or "size mismatch" in lowered or "expected input" in lowered:
+        return "make the layer's input size what the layer before it (or the data) gives"
+    if "dtype" in lowered or "scalar type" in lowered or "byte" in lowered or "double" in lowered:
+        return "give the inputs the parameters' dtype, usually inputs.float()"
+    if "device" in lowered:
+        return "move the model and everything it makes in forward to one device"
+    if "unexpected keyword" in lowered or "positional argument" in lowered:
+        return "pass forward=lambda model, inputs: ... to say how the model is called"
+    return "call model(inputs) once by hand"
+
+
+def build_rig(
+    model: nn.Module,
+    loss_fn: LossFn,
+    optimizers: list[Optimizer],
+    forward: Forward | None,
+    snapshot: Snapshot,
+) -> Rig:
+    """A fresh rig in the state the user's objects are in."""
+    snapshot.restore()
+    # One deepcopy of all three together, so that the optimizer's copy holds the model copy's parameters.
+    source = getattr(model, "_orig_mod", model)  # of a compiled model: the module it was compiled from
+    try:
+        new_model, new_loss, new_optimizers = copy.deepcopy((source, loss_fn, optimizers))
+    except Exception:  # noqa: BLE001 - anything a user's __deepcopy__ may raise; the report says that no copy was made
+        return Rig(model, loss_fn, optimizers, forward, copied=False)
+    return Rig(new_model, new_loss, new_optimizers, forward, copied=True)
+
+
+def main_output(outputs: Any) -> Tensor:
+    """The tensor the outputs are about.
+
+    Raises:
+        UserCodeError: there is none.
+    """
+    main = main_tensor(outputs)
+    if main is None:
+        raise UserCodeError(
+            "the model's forward", f"returned no tensor ({shapes(outputs)})", "return a tensor"
+        )
+    return main
