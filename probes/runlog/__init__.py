@@ -19,7 +19,7 @@ if TYPE_CHECKING:
         Record,
     )
     from probes.runlog.run import Run, open_run
-    from probes.runlog.types import Filters, Histograms, LayerSeries, RunEvent, Series
+    from probes.runlog.types import Filters, Histograms, LayerHistograms, LayerSeries, RunEvent, Series
     from probes.runlog.writer import RunWriter
 
 _HOME = {
@@ -30,6 +30,7 @@ _HOME = {
     "HistogramTable": "records",
     "Histograms": "types",
     "LayerFrame": "records",
+    "LayerHistograms": "types",
     "LayerSeries": "types",
     "Record": "records",
     "Run": "run",
@@ -48,6 +49,7 @@ __all__ = [
     "HistogramTable",
     "Histograms",
     "LayerFrame",
+    "LayerHistograms",
     "LayerSeries",
     "Record",
     "Run",

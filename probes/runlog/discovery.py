@@ -12,10 +12,11 @@ _PASSED_OVER = frozenset({"node_modules", "__pycache__", "site-packages"})
 
 
 def list_runs(runs_dir: str | Path) -> list[Path]:
-    """Directories at or below ``runs_dir`` that hold a run, by path; nested ones too, down to `MAX_DEPTH` levels.
+    """Directories at or below ``runs_dir`` that hold a run, by path; nested ones too, down to `MAX_DEPTH`
+    levels.
 
-    A missing directory holds none; what cannot be read is passed over, and so are hidden directories and links to
-    directories (which could lead in circles). Nothing is opened.
+    A missing directory holds none; what cannot be read is passed over, and so are hidden directories and
+    links to directories (which could lead in circles). Nothing is opened.
     """
     root = Path(runs_dir).expanduser().absolute()
     return sorted(_walk(root, 0))

@@ -1,6 +1,8 @@
-"""Records -> Arrow columns, one encoder per stream. The layout of the columns is the run directory's open format.
+"""Records -> Arrow columns, one encoder per stream. The layout of the columns is the run directory's open
+format.
 
-An encoder remembers what its stream held so far, so that a series that is missing for a while does not begin a new
+An encoder remembers what its stream held so far, so that a series that is missing for a while does not begin
+a new
 segment: `Table.schema` changes only when something new appears.
 """
 
@@ -15,13 +17,16 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from probes.runlog.manifest import encode_json
-from probes.runlog.records import Event, FilterSnapshot, HistogramFrame, HistogramTable, LayerFrame
+from probes.runlog.records import Event, FilterSnapshot, HistogramFrame, LayerFrame
 
 OUTSIDE = ("zero", "below", "above", "nan", "inf")
 META_KEY = b"babysit"
 
 _STEP = pa.field("step", pa.int64(), nullable=False)
 _TIME = pa.field("time", pa.float64(), nullable=False)
+
+# Far more than people look at; a name that changes with every step would otherwise make ever wider segments.
+MAX_SERIES = 5_000
 
 ScalarEntry = tuple[int, float, Mapping[str, float]]
 ScalarRow = tuple[int, float, dict[str, float]]
@@ -37,12 +42,12 @@ class Table:
     rows: int
 
     def schema(self, header: Mapping[str, Any]) -> pa.Schema:
-        """The Arrow schema of a segment of such tables, with ``header`` and ``about`` as JSON in its metadata."""
+        """The schema of a segment of such tables, with ``header`` and ``about`` as JSON in its metadata."""
         return pa.schema(self.fields).with_metadata({META_KEY: encode_json({**header, **self.about})})
 
 
 def merge_rows(entries: Iterable[ScalarEntry]) -> list[ScalarRow]:
-    """One row per step, in order of appearance; a series given twice at a step begins another row of that step."""
+    """One row per step, in order of appearance; a series given twice at a step begins another row of it."""
     rows: list[ScalarRow] = []
     latest: dict[int, dict[str, float]] = {}
     for step, time, values in entries:
@@ -71,6 +76,7 @@ class ScalarsEncoder:
 
     def __init__(self) -> None:
         self.series: dict[str, None] = {}
+        self.rejected: dict[str, str] = {}
 
     def encode(self, rows: Sequence[ScalarRow]) -> list[Table]:
         """All ``rows`` as one table."""
@@ -78,18 +84,30 @@ class ScalarsEncoder:
             return []
         for _, _, values in rows:
             if not values.keys() <= self.series.keys():
-                self.series.update(dict.fromkeys(values))
-        columns = [_scalar_column([values.get(name) for _, _, values in rows]) for name in self.series]
+                self._admit(values)
+        columns = [self._column(name, [values.get(name) for _, _, values in rows]) for name in self.series]
         fields = (_STEP, _TIME, *(pa.field(name, pa.float64()) for name in self.series))
         step_time = _times([row[0] for row in rows], [row[1] for row in rows])
         return [Table(fields, {}, (*step_time, *columns), len(rows))]
 
+    def _admit(self, names: Iterable[str]) -> None:
+        for name in names:
+            if name in self.series:
+                continue
+            if len(self.series) < MAX_SERIES:
+                self.series[name] = None
+            else:
+                self.rejected[name] = f"more than {MAX_SERIES} series"
 
-def _scalar_column(values: list[float | None]) -> pa.Array:
-    try:
-        return pa.array(values, pa.float64())
-    except (pa.ArrowInvalid, pa.ArrowTypeError, TypeError, OverflowError):
-        return pa.array([None if value is None else _as_float(value) for value in values], pa.float64())
+    def _column(self, name: str, values: list[float | None]) -> pa.Array:
+        try:
+            return pa.array(values, pa.float64())
+        except (pa.ArrowException, TypeError, ValueError, OverflowError):
+            numbers = [None if value is None else _as_float(value) for value in values]
+            for value, number in zip(values, numbers, strict=True):
+                if value is not None and number is None:
+                    self.rejected[name] = f"not a number: {value!r:.80}"
+            return pa.array(numbers, pa.float64())
 
 
 class LayersEncoder:
@@ -101,7 +119,8 @@ class LayersEncoder:
 
     def encode(self, frames: Sequence[LayerFrame]) -> list[Table]:
         """One table per stretch of frames with the same axes."""
-        tables, stretch = [], []
+        tables: list[Table] = []
+        stretch: list[LayerFrame] = []
         for frame in frames:
             axes = {axis: list(names) for axis, names in frame.axes.items()}
             kinds = {kind: axis for kind, (axis, _) in frame.values.items()}
@@ -147,7 +166,8 @@ class HistogramsEncoder:
 
     def encode(self, frames: Sequence[HistogramFrame]) -> list[Table]:
         """One table per stretch of frames with the same edges and layers."""
-        tables, stretch = [], []
+        tables: list[Table] = []
+        stretch: list[HistogramFrame] = []
         for frame in frames:
             edges = [float(edge) for edge in frame.edges]
             kinds = {kind: list(table.layers) for kind, table in frame.tables.items()}
@@ -169,9 +189,9 @@ class HistogramsEncoder:
         for kind, layers in self.kinds.items():
             held = [frame.tables.get(kind) for frame in frames]
             absent = [table is None for table in held]
-            for name, part, per_layer, dtype in _HISTOGRAM_PARTS(kind, bins):
+            for name, part, per_layer, dtype in _histogram_parts(kind, bins):
                 length = len(layers) * per_layer
-                values = np.zeros((len(frames), length), dtype)
+                values: npt.NDArray[Any] = np.zeros((len(frames), length), dtype)
                 for row, table in enumerate(held):
                     if table is not None:
                         values[row] = _shaped(getattr(table, part), length, name)
@@ -181,7 +201,7 @@ class HistogramsEncoder:
         return [Table(tuple(fields), _copy(about), tuple(arrays), len(frames))]
 
 
-def _HISTOGRAM_PARTS(kind: str, bins: int) -> tuple[tuple[str, str, int, type], ...]:
+def _histogram_parts(kind: str, bins: int) -> tuple[tuple[str, str, int, type], ...]:
     return (
         (kind, "counts", bins, np.uint32),
         (f"{kind}.outside", "outside", len(OUTSIDE), np.uint32),
@@ -238,7 +258,7 @@ def _shaped(values: npt.ArrayLike, length: int, what: str) -> npt.NDArray[Any]:
 def _fixed_lists(
     values: npt.NDArray[Any], measured: npt.NDArray[np.bool_] | None, absent: Sequence[bool]
 ) -> pa.FixedSizeListArray:
-    """``values`` [rows, length] as lists; ``measured`` [rows, length] False and ``absent`` [rows] True become null."""
+    """``values`` [rows, length] as lists; null where not ``measured`` [rows, length] or ``absent`` [rows]."""
     mask = None if measured is None or measured.all() else ~measured.reshape(-1)
     inner = pa.array(values.reshape(-1), mask=mask, from_pandas=False)
     outer = pa.array(absent, pa.bool_()) if any(absent) else None
@@ -247,17 +267,3 @@ def _fixed_lists(
 
 def _copy(about: dict[str, Any]) -> dict[str, Any]:
     return {key: dict(value) if isinstance(value, dict) else value for key, value in about.items()}
-
-
-__all__ = [
-    "META_KEY",
-    "OUTSIDE",
-    "EventsEncoder",
-    "FiltersEncoder",
-    "HistogramTable",
-    "HistogramsEncoder",
-    "LayersEncoder",
-    "ScalarsEncoder",
-    "Table",
-    "merge_rows",
-]

@@ -24,8 +24,8 @@ FILTERS = "filters"
 EVENTS = "events"
 STREAMS = (SCALARS, LAYERS, HISTOGRAMS, FILTERS, EVENTS)
 
-_SEGMENT = re.compile(r"(?P<stream>[a-z]+)-r(?P<rank>\d+)-(?P<index>\d{5,})\.arrows")
-_TEMPORARY = ".partial"
+_SEGMENT = re.compile(r"(?P<stream>[a-z]+)-r(?P<rank>\d+)-(?P<number>\d{5,})\.arrows")
+TEMPORARY = ".partial"
 
 
 class SegmentName(NamedTuple):
@@ -33,10 +33,10 @@ class SegmentName(NamedTuple):
 
     stream: str
     rank: int
-    index: int
+    number: int
 
     def __str__(self) -> str:
-        return f"{self.stream}-r{self.rank}-{self.index:05d}.arrows"
+        return f"{self.stream}-r{self.rank}-{self.number:05d}.arrows"
 
 
 def parse_segment_name(name: str) -> SegmentName | None:
@@ -44,7 +44,7 @@ def parse_segment_name(name: str) -> SegmentName | None:
     match = _SEGMENT.fullmatch(name)
     if match is None or match["stream"] not in STREAMS:
         return None
-    return SegmentName(match["stream"], int(match["rank"]), int(match["index"]))
+    return SegmentName(match["stream"], int(match["rank"]), int(match["number"]))
 
 
 def lock_name(rank: int) -> str:
@@ -54,12 +54,12 @@ def lock_name(rank: int) -> str:
 
 def temporary_name(name: str) -> str:
     """Name under which the next version of file ``name`` is prepared before it replaces the old one."""
-    return name + _TEMPORARY
+    return name + TEMPORARY
 
 
 def belongs_to_run(name: str) -> bool:
     """True for names the run log itself creates (so that a rank may find what a faster rank has begun)."""
-    plain = name.removesuffix(_TEMPORARY)
+    plain = name.removesuffix(TEMPORARY)
     return (
         plain in (MANIFEST, CHECKS, FINDINGS)
         or re.fullmatch(r"writer(-r\d+)?\.lock", plain) is not None
@@ -69,7 +69,7 @@ def belongs_to_run(name: str) -> bool:
 
 
 def segments_in(names: list[str]) -> list[SegmentName]:
-    """The segments among file ``names``, ordered by stream, rank and index."""
+    """The segments among file ``names``, ordered by stream, rank and number."""
     found = (parse_segment_name(name) for name in names)
     return sorted(segment for segment in found if segment is not None)
 

@@ -9,12 +9,13 @@ from filelock import FileLock, Timeout
 
 from probes.errors import RunInUseError
 
-# A reader that looks whether the lock is free holds it for some microseconds: a writer tries again until then.
+# A reader that looks whether the lock is free holds it for some microseconds: a writer tries again until
+# then.
 _PATIENCE = 0.5
 
 
 class WriterLock:
-    """Held from construction until `release`. Raises RunInUseError when another writer holds it, or OSError."""
+    """Held from construction to `release`. Raises RunInUseError when another writer holds it, or OSError."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

@@ -22,7 +22,8 @@ def encode_json(value: object) -> bytes:
 
 
 def replace_file(path: Path, content: bytes) -> None:
-    """Write ``content`` so that a reader (or a power cut) finds the old file or the new one, never half of one.
+    """Write ``content`` so that a reader (or a power cut) finds the old file or the new one, never half of
+    one.
 
     Raises:
         OSError: nothing was replaced.
@@ -44,7 +45,8 @@ def read_manifest(run_dir: Path) -> Manifest:
     """The manifest of the run in ``run_dir``.
 
     Raises:
-        RunDirectoryError: there is none, it cannot be read, it is not ours, or its format is newer than this reader.
+        RunDirectoryError: there is none, it cannot be read, it is not ours, or its format is newer than this
+            reader.
     """
     path = run_dir / MANIFEST
     if not run_dir.exists():

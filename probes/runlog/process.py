@@ -13,7 +13,7 @@ def hostname() -> str:
 
 
 def _stat(pid: int) -> tuple[str, str] | None:
-    """State and start time in ticks of process ``pid`` (proc_pid_stat(5), fields 3 and 22); None: not told here."""
+    """State and start time in ticks of ``pid`` (proc_pid_stat(5), fields 3 and 22); None: not told here."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
@@ -23,7 +23,7 @@ def _stat(pid: int) -> tuple[str, str] | None:
 
 
 def process_started(pid: int) -> str | None:
-    """When process ``pid`` started, as an opaque token: kernel boot id and ticks. None where there is no /proc."""
+    """When process ``pid`` started, as an opaque token: boot id and ticks. None where there is no /proc."""
     stat = _stat(pid)
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
@@ -33,7 +33,7 @@ def process_started(pid: int) -> str | None:
 
 
 def is_alive(pid: int, started: str | None) -> bool:
-    """True when process ``pid`` runs here and is the one that started at ``started`` (as far as that is known)."""
+    """True when process ``pid`` runs here and is the one that started at ``started`` (as far as known)."""
     if pid <= 0:
         return False
     if os.name == "nt":

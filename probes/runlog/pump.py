@@ -1,4 +1,4 @@
-"""What the writer's thread does: pending records -> streams -> disk, and how it behaves when the disk refuses."""
+"""What the writer's thread does: pending records -> streams -> disk, also when the disk refuses."""
 
 from __future__ import annotations
 
@@ -136,10 +136,14 @@ class Pump:
         self._encode()
         if self._gone or (time.monotonic() < self._retry_at and not insist):
             return False
-        if not self.attempt(self._lock.beat):
+        if not self.beat():
             return False
         results = [self.attempt(stream.write) for stream in self._streams.values() if stream.has_backlog]
         return all(results)
+
+    def beat(self) -> bool:
+        """Move the heartbeat; False when the run directory is not what it was."""
+        return self.attempt(self._lock.beat)
 
     def attempt(self, action: Callable[[], None]) -> bool:
         """Do ``action`` on the disk; an OSError is said once per kind, and the next try waits a little."""
@@ -171,7 +175,14 @@ class Pump:
 
     def _encode(self) -> None:
         rows, self._pending_scalars = merge_rows(self._pending_scalars), []
-        self._streams[SCALARS].add(self._encoders[SCALARS].encode(rows))
+        scalars = self._encoders[SCALARS]
+        self._streams[SCALARS].add(scalars.encode(rows))
+        if scalars.rejected:
+            names = sorted(scalars.rejected)
+            self.probe_error(
+                ValueError(f"series not recorded: {names[0]!r}: {scalars.rejected.pop(names[0])}")
+            )
+            scalars.rejected.clear()
         for stream, pending in self._pending.items():
             if not pending:
                 continue

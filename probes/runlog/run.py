@@ -33,10 +33,12 @@ from probes.runlog.layout import (
     parse_segment_name,
     run_path,
 )
-from probes.runlog.stream_reader import StreamReader, session_limits
-from probes.runlog.types import Filters, Histograms, LayerSeries, RunEvent, Series
+from probes.runlog.segment_reader import session_limits
+from probes.runlog.stream_reader import StreamReader
+from probes.runlog.types import Filters, Histograms, LayerHistograms, LayerSeries, RunEvent, Series
 
 _RECENT = 2_000
+_KEPT_BYTES = 256 << 20  # of columns of one stream, beyond those just asked for
 
 
 def open_run(path: str | Path, *, clock: Callable[[], float] = _time.time) -> Run:
@@ -219,7 +221,8 @@ class Run:
         if self._heartbeat is None or self._heartbeat[0] != beat:
             first_look = self._heartbeat is None
             self._heartbeat = (beat, now)
-            # Seen to move: alive just now, whatever the two clocks say. At the first look only the clocks can tell.
+            # Seen to move: alive just now, whatever the two clocks say. At the first look only the clocks
+            # can tell.
             return max(0.0, now - beat) if first_look else 0.0
         return max(0.0, min(now - beat, now - self._heartbeat[1]) if now < beat else now - beat)
 
@@ -237,7 +240,9 @@ class Run:
     def _visible(self, stream: StreamReader) -> npt.NDArray[np.bool_] | None:
         limits = self._limits(stream)
         key = ("visible", stream.stream, stream.rank)
-        return self._cached(key, (stream.version, tuple(limits.items())), lambda: stream.visible(limits))
+        state = (stream.version, tuple(limits.items()))
+        mask: npt.NDArray[np.bool_] | None = self._cached(key, state, lambda: stream.visible(limits))
+        return mask
 
     def _cached(self, key: object, state: object, make: Callable[[], Any]) -> Any:
         held = self._views.get(key)
@@ -267,7 +272,9 @@ class Run:
             stream = self._stream(SCALARS, rank)
             if name not in (names := self._series_names(rank)):
                 raise self._unknown("series", name, names)
-            return views.series(stream, self._visible(stream), name)
+            found = views.series(stream, self._visible(stream), name)
+            stream.trim(_KEPT_BYTES)
+            return found
 
     # ---- layers ----
 
@@ -309,7 +316,23 @@ class Run:
             if layer not in layers:
                 raise self._unknown(f"{kind} histograms of layer", layer, layers)
             stream = self._stream(HISTOGRAMS, rank)
-            return views.histograms(stream, self._visible(stream), kind, layer)
+            found = views.histograms(stream, self._visible(stream), kind, layer)
+            stream.trim(_KEPT_BYTES)
+            return found
+
+    def histograms_at(self, kind: str, step: int | None = None, rank: int = 0) -> LayerHistograms:
+        """Histograms of ``kind`` of all layers at the frame nearest to ``step`` (the last one when None).
+
+        Raises:
+            UnknownNameError: there are no such histograms.
+        """
+        with self._mutex:
+            stream = self._stream(HISTOGRAMS, rank)
+            known = views.histogram_layers(stream)
+            found = views.histograms_at(stream, self._visible(stream), kind, step) if kind in known else None
+            if found is None:
+                raise self._unknown("histograms", kind, known)
+            return found
 
     # ---- filters ----
 

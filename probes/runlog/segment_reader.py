@@ -1,13 +1,13 @@
 """One segment being read: which whole, sound messages it holds, and their columns.
 
-A segment may grow while it is read, and its writer may replace it by a compacted one with the same rows. The reader
-takes whole messages only and counts rows, so that both are invisible to whoever reads the rows.
+A segment may grow while it is read, and its writer may replace it by a compacted one with the same rows. The
+reader takes whole messages only and counts rows, so that both are invisible to whoever reads the rows.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
@@ -104,7 +104,8 @@ class SegmentReader:
                 incomplete message at its end is then reported instead of waited for.
 
         Raises:
-            ReplacedError: the file is another one than before; all indices are void, and the next `update` starts over.
+            ReplacedError: the file is another one than before; all indices are void, and the next `update`
+                starts over.
             OSError: the file cannot be read.
         """
         with open(self.path, "rb", buffering=0) as file:
@@ -164,10 +165,8 @@ class SegmentReader:
             if about["stream"] != self.name.stream or schema.types[:2] != [pa.int64(), pa.float64()]:
                 raise KeyError("stream")
             if about["version"] > FORMAT_VERSION:
-                self.problems.append(
-                    f"{self.path.name}: written in format version {about['version']}, this babysit reads up to "
-                    f"{FORMAT_VERSION}: skipped"
-                )
+                found = f"format version {about['version']}, this babysit reads up to {FORMAT_VERSION}"
+                self.problems.append(f"{self.path.name}: {found}: skipped")
                 self._unreadable = True
                 return
         except (KeyError, TypeError, orjson.JSONDecodeError):
@@ -244,10 +243,28 @@ def _later_messages(window: _Window, after: int) -> Iterator[int]:
 def decode(info: SegmentInfo, message: Buffer, fields: Sequence[int] | None = None) -> pa.RecordBatch:
     """The columns of a sound batch message; only those numbered in ``fields`` (ascending) when given.
 
-    A short read or a foreign schema would have failed the CRC; what Arrow still refuses raises pa.ArrowException.
+    A short read or a foreign schema would have failed the CRC; what Arrow still refuses raises
+    pa.ArrowException.
     """
     if fields is None:
         return pa.ipc.read_record_batch(pa.ipc.read_message(pa.py_buffer(message)), info.schema)
     stream = pa.py_buffer(b"".join((info.schema_message, message)))
     options = pa.ipc.IpcReadOptions(included_fields=list(fields))
     return pa.ipc.open_stream(stream, options=options).read_next_batch()
+
+
+def session_limits(infos: Iterable[SegmentInfo]) -> dict[int, int]:
+    """Session -> highest step of it that is not superseded by a later session."""
+    starts: dict[int, int] = {}
+    for info in infos:
+        if info.start_step is not None:
+            starts[info.session] = info.start_step
+    limits: dict[int, int] = {}
+    lowest: int | None = None
+    for session in range(max(starts, default=0), 0, -1):
+        start = starts.get(session)
+        if start is not None:
+            lowest = start if lowest is None else min(lowest, start)
+        if lowest is not None:
+            limits[session - 1] = lowest
+    return limits

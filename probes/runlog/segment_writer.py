@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from probes.runlog.layout import temporary_name
 from probes.runlog.wire import CRC_KEY, CRC_PLACEHOLDER, END_OF_STREAM, PREFIX, metadata_size, seal
 
 
@@ -72,16 +73,29 @@ class SegmentFile:
             path.unlink(missing_ok=True)
             raise
 
+    def replace_tail(self, keep: int, message: bytes) -> None:
+        """Replace what is behind the first ``keep`` bytes by ``message``, at once for readers."""
+        temporary = self.path.with_name(temporary_name(self.path.name))
+        fd = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_TRUNC | getattr(os, "O_CLOEXEC", 0), 0o666)
+        try:
+            with open(self.path, "rb") as old:
+                _write_all(fd, old.read(keep))
+            _write_all(fd, message)
+            os.replace(temporary, self.path)
+        except OSError:
+            os.close(fd)
+            temporary.unlink(missing_ok=True)
+            raise
+        self.abandon()
+        self._fd, self.size = fd, keep + len(message)
+
     def append(self, message: bytes) -> None:
         """Write one message behind the others."""
-        view, done = memoryview(message), 0
         try:
-            while done < len(message):
-                done += os.write(self._fd, view[done:])
+            _write_all(self._fd, message)
         except OSError:
-            if done:
-                os.ftruncate(self._fd, self.size)
-                os.lseek(self._fd, self.size, os.SEEK_SET)
+            os.ftruncate(self._fd, self.size)
+            os.lseek(self._fd, self.size, os.SEEK_SET)
             raise
         self.size += len(message)
 
@@ -97,3 +111,9 @@ class SegmentFile:
         if self._fd >= 0:
             fd, self._fd = self._fd, -1
             os.close(fd)
+
+
+def _write_all(fd: int, content: bytes) -> None:
+    view = memoryview(content)
+    while view:
+        view = view[os.write(fd, view) :]

@@ -1,7 +1,7 @@
 """Whether a run is still going: "running", "finished", "crashed" or "stalled", judged from outside.
 
-A manifest that says "finished" or "crashed" is believed. One that says "running" is checked: on the writer's own
-machine by its process and its lock, elsewhere by the age of its heartbeat.
+A manifest that says "finished" or "crashed" is believed. One that says "running" is checked: on the writer's
+own machine by its process and its lock, elsewhere by the age of its heartbeat.
 """
 
 from __future__ import annotations
@@ -55,8 +55,8 @@ def judge(signs: Signs) -> str:
     if signs.recorded in (FINISHED, CRASHED):
         return signs.recorded
     if signs.same_host:
-        # The lock is let go of by the system when its holder dies, however that happens. A process that cannot be
-        # seen may be one in another container, so a held lock outweighs it.
+        # The lock is let go of by the system when its holder dies, however that happens. A process that
+        # cannot be seen may be one in another container, so a held lock outweighs it.
         if signs.lock_held is False or (signs.lock_held is None and signs.process_alive is False):
             return CRASHED
     elif signs.heartbeat_age is None or signs.heartbeat_age > HEARTBEAT_LOST:
@@ -68,8 +68,8 @@ def judge(signs: Signs) -> str:
 def patience(times: DoubleArray) -> float:
     """How long a run may go without a step before it counts as stalled, seconds.
 
-    The largest of a minute, 20 typical steps and 3 times the longest pause it has made so far (a validation, a
-    checkpoint), from the Unix ``times`` of its latest steps; 10 minutes before there are two of them.
+    The largest of a minute, 20 typical steps and 3 times the longest pause it has made so far (a validation,
+    a checkpoint), from the Unix ``times`` of its latest steps; 10 minutes before there are two of them.
     """
     if len(times) < 2:
         return PATIENCE_START

@@ -1,7 +1,8 @@
 """All rows of one stream of one rank: its segments in order, seen as one growing table.
 
-Row numbers are stable: rows are only ever appended. Columns are read when they are asked for, kept, and extended by
-what is new. Which rows are superseded by a resumed session is worked out when they are handed out.
+Row numbers are stable: rows are only ever appended. Columns are read when they are asked for, kept, and
+extended by what is new. Which rows are superseded by a resumed session is worked out when they are handed
+out.
 """
 
 from __future__ import annotations
@@ -30,11 +31,15 @@ class Column(Protocol):
 
     rows: int
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes held."""
+
     def fields(self, info: SegmentInfo) -> list[int]:
         """Numbers of the schema's fields it needs from such a segment; none: the segment lacks the column."""
 
     def take(self, info: SegmentInfo, batch: pa.RecordBatch | None, first: int, count: int) -> None:
-        """Take in ``count`` rows, the first being row ``first`` of the stream; ``batch`` None: the column is absent."""
+        """Take in ``count`` rows from row ``first`` of the stream on; ``batch`` None: column absent."""
 
 
 class _Segment:
@@ -173,9 +178,8 @@ class StreamReader:
 
     def column(self, key: object, make: Callable[[], Column]) -> Any:
         """The column kept under ``key``, made by ``make`` when it is new, with all rows taken in."""
-        column = self._columns.get(key)
-        if column is None:
-            column = self._columns[key] = make()
+        column = self._columns.pop(key, None) or make()
+        self._columns[key] = column  # the one used last is the last
         for _ in range(_ATTEMPTS):
             try:
                 for segment, ref, first in self._refs(column.rows):
@@ -183,14 +187,10 @@ class StreamReader:
             except ReplacedError:
                 self._reindex()
             except OSError as error:
-                raise RunDirectoryError(
-                    f"{self._run_dir}: cannot be read: {error.strerror or error}"
-                ) from error
+                raise self._unreadable(error) from error
             if column.rows >= self.rows:
                 return column
-        raise RunDirectoryError(
-            f"{self._run_dir}: its {self.stream} were changed by another program: open it again"
-        )
+        raise self._shifted()
 
     def _refs(self, from_row: int) -> Iterator[tuple[_Segment, BatchRef, int]]:
         for segment in self._segments:
@@ -225,9 +225,37 @@ class StreamReader:
                 except ReplacedError:
                     continue
 
-    def forget(self, key: object) -> None:
-        """Drop the column kept under ``key``."""
-        self._columns.pop(key, None)
+    def trim(self, limit: int) -> None:
+        """Drop the columns unused for longest until the others hold at most ``limit`` bytes."""
+        held = sum(column.nbytes for column in self._columns.values())
+        for key in list(self._columns)[:-1]:
+            if held <= limit:
+                break
+            held -= self._columns.pop(key).nbytes
+
+    def row(
+        self, row: int, fields: Callable[[SegmentInfo], list[int]]
+    ) -> tuple[SegmentInfo, pa.RecordBatch] | None:
+        """Row number ``row`` as a batch of one; None when its segment has none of the ``fields``."""
+        for _ in range(_ATTEMPTS):
+            try:
+                segment, ref, first = next(self._refs(row))
+                info = segment.reader.info
+                if info is None or not (wanted := fields(info)):
+                    return None
+                return info, self._decode(info, segment.reader.read(ref), set(wanted)).slice(row - first, 1)
+            except ReplacedError:
+                self._reindex()
+            except OSError as error:
+                raise self._unreadable(error) from error
+        raise self._shifted()
+
+    def _unreadable(self, error: OSError) -> RunDirectoryError:
+        return RunDirectoryError(f"{self._run_dir}: cannot be read: {error.strerror or error}")
+
+    def _shifted(self) -> RunDirectoryError:
+        what = f"its {self.stream} were changed by another program: open it again"
+        return RunDirectoryError(f"{self._run_dir}: {what}")
 
     def visible(self, limits: dict[int, int]) -> npt.NDArray[np.bool_] | None:
         """Which rows are not superseded, bool [rows]; None: all are visible.
@@ -246,20 +274,3 @@ class StreamReader:
                     mask = np.ones(self.rows, bool)
                 mask[part] = self.steps[part] <= limit
         return mask
-
-
-def session_limits(infos: Iterable[SegmentInfo]) -> dict[int, int]:
-    """Session -> highest step of it that is not superseded by a later session."""
-    starts: dict[int, int] = {}
-    for info in infos:
-        if info.start_step is not None:
-            starts[info.session] = info.start_step
-    limits: dict[int, int] = {}
-    lowest: int | None = None
-    for session in range(max(starts, default=0), 0, -1):
-        start = starts.get(session)
-        if start is not None:
-            lowest = start if lowest is None else min(lowest, start)
-        if lowest is not None:
-            limits[session - 1] = lowest
-    return limits

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,14 @@ import pyarrow as pa
 from probes.runlog.encode import Table
 from probes.runlog.layout import FORMAT_VERSION, SegmentName, parse_segment_name
 from probes.runlog.segment_writer import MessageEncoder, SegmentFile
+
+# Batches are merged when this many small ones have gathered, or that many at the end of a segment. A segment
+# made of merged batches ends at 4 MiB, so that merging (which copies the segment) costs little however long
+# a run is.
+_COMPACT_AFTER = 256
+_COMPACT_AT_END = 16
+_SMALL = 16 << 10
+_COMPACTED_SEGMENT = 4 << 20
 
 
 class StreamWriter:
@@ -53,6 +62,9 @@ class StreamWriter:
         self._fields: tuple[pa.Field, ...] = ()
         self._about: dict[str, Any] = {}
         self._next_index: int | None = None
+        self._recent: list[pa.RecordBatch] = []
+        self._recent_bytes = 0
+        self._recent_from = 0
         self.dropped = 0
 
     @property
@@ -77,20 +89,55 @@ class StreamWriter:
             encoder, file = self._segment_for(table)
             batch = pa.RecordBatch.from_arrays(list(table.arrays), schema=encoder.schema)
             message = encoder.encode(batch)
+            start = file.size
             try:
                 file.append(message)
             except OSError:
-                # A file that cannot be cut back, or has met a size limit, must not be what the next try depends on.
+                # A file that cannot be cut back, or has met a size limit, is nothing to depend on again.
                 self._leave_segment()
                 raise
             self._backlog.popleft()
             self._held_bytes -= _nbytes(table)
+            self._tidy(file, batch, start)
 
     def close(self) -> None:
         """End the current segment. Raises OSError."""
+        if self._file is not None and len(self._recent) >= _COMPACT_AT_END:
+            self._compact(self._file)
         file, self._file = self._file, None
         if file is not None:
             file.end()
+
+    def _tidy(self, file: SegmentFile, batch: pa.RecordBatch, start: int) -> None:
+        """Merge small batches once there are many; ``batch`` was appended at ``start``."""
+        if not self._recent:
+            self._recent_from = start
+        self._recent.append(batch)
+        self._recent_bytes += file.size - start
+        if self._recent_bytes > _SMALL * _COMPACT_AFTER:
+            self._forget_recent()  # batches of this size are fine as they are
+        elif len(self._recent) >= _COMPACT_AFTER:
+            self._compact(file)
+            if file.size > _COMPACTED_SEGMENT:
+                self.close()
+
+    def _compact(self, file: SegmentFile) -> None:
+        """Replace the latest small batches of the segment by one with the same rows.
+
+        A slow training flushes a row or two at a time; each batch costs its metadata and time to read.
+        """
+        if self._encoder is None:
+            return
+        merged = pa.Table.from_batches(self._recent).combine_chunks().to_batches()
+        keep = self._recent_from
+        self._forget_recent()
+        message = b"".join(self._encoder.encode(batch) for batch in merged)
+        with suppress(OSError):  # the segment is whole as it was; trouble shows again at the next append
+            file.replace_tail(keep, message)
+
+    def _forget_recent(self) -> None:
+        self._recent = []
+        self._recent_bytes = 0
 
     def abandon(self) -> None:
         """Close the file descriptor and forget everything queued."""
@@ -99,11 +146,10 @@ class StreamWriter:
 
     def _leave_segment(self) -> None:
         file, self._file = self._file, None
+        self._forget_recent()
         if file is not None:
-            try:
+            with suppress(OSError):  # its whole messages are in the file; nothing else is to be saved
                 file.abandon()
-            except OSError:
-                pass  # its whole messages are in the file; nothing else is to be saved
 
     def _segment_for(self, table: Table) -> tuple[MessageEncoder, SegmentFile]:
         same = self._fields == table.fields and self._about == table.about
@@ -113,13 +159,14 @@ class StreamWriter:
             self.close()
         encoder = MessageEncoder(table.schema(self._header), self._compression)
         file = SegmentFile(self._run_dir / str(self._next_name()), encoder.schema_message)
+        self._forget_recent()
         self._encoder, self._file, self._fields, self._about = encoder, file, table.fields, table.about
         return encoder, file
 
     def _next_name(self) -> SegmentName:
         if self._next_index is None:
             found = (parse_segment_name(name) for name in os.listdir(self._run_dir))
-            taken = [s.index for s in found if s and (s.stream, s.rank) == (self._stream, self._rank)]
+            taken = [s.number for s in found if s and (s.stream, s.rank) == (self._stream, self._rank)]
             self._next_index = max(taken, default=-1) + 1
         name = SegmentName(self._stream, self._rank, self._next_index)
         self._next_index += 1

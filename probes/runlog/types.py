@@ -81,6 +81,33 @@ class Histograms:
 
 
 @dataclass(frozen=True)
+class LayerHistograms:
+    """Histograms of all layers at one step.
+
+    Attributes:
+        kind: as in `Histograms`.
+        layers: names [L], in forward order.
+        step: of the frame.
+        edges: float64 [B + 1].
+        counts: uint32 [L, B].
+        outside: uint32 [L, 5], as in `Histograms`.
+        population: uint64 [L].
+        steps: int64 [S], all frames there are.
+        time: Unix time in seconds.
+    """
+
+    kind: str
+    layers: list[str]
+    step: int
+    edges: DoubleArray
+    counts: npt.NDArray[np.uint32]
+    outside: npt.NDArray[np.uint32]
+    population: npt.NDArray[np.uint64]
+    steps: IntArray
+    time: float
+
+
+@dataclass(frozen=True)
 class Filters:
     """First-layer weights at one step.
 

@@ -1,18 +1,19 @@
-"""Rows of a stream -> the arrays a run hands out: superseded rows left out, segments joined, steps in order."""
+"""Rows of a stream -> what a run hands out: superseded rows left out, segments joined, steps in order."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from probes.runlog.column_kinds import KEYS, Chunk, EventColumn, ListColumn, ScalarColumn
+from probes.runlog.column_kinds import KEYS, Chunk, EventColumn, ListColumn, ScalarColumn, field_numbers
 from probes.runlog.encode import OUTSIDE
 from probes.runlog.segment_reader import SegmentInfo
 from probes.runlog.stream_reader import StreamReader
-from probes.runlog.types import Filters, Histograms, LayerSeries, RunEvent, Series
+from probes.runlog.types import Filters, Histograms, LayerHistograms, LayerSeries, RunEvent, Series
 
 Mask = npt.NDArray[np.bool_] | None
 
@@ -25,12 +26,10 @@ def series_names(stream: StreamReader) -> list[str]:
 def series(stream: StreamReader, visible: Mask, name: str) -> Series:
     """One series."""
     at, values = stream.column(name, lambda: ScalarColumn(name)).get()
+    steps, times = stream.steps[at], stream.times[at]
     if visible is not None:
         keep = visible[at]
-        at, values = at[keep], values[keep]
-    steps, times = (
-        (stream.steps, stream.times) if len(at) == stream.rows else (stream.steps[at], stream.times[at])
-    )
+        steps, values, times = steps[keep], values[keep], times[keep]
     order = _order(steps)
     if order is not None:
         steps, values, times = steps[order], values[order], times[order]
@@ -53,7 +52,9 @@ def layer_series(stream: StreamReader, visible: Mask, kind: str, axis: str) -> L
     measured = np.zeros((len(at), len(layers)), bool)
     row = 0
     for info, rows, chunk_values, valid in chunks:
-        place = np.ix_(np.arange(row, row + len(rows)), [number[layer] for layer in _axis(info, kind)])
+        place = np.ix_(
+            np.arange(row, row + len(rows)), np.array([number[layer] for layer in _axis(info, kind)], np.intp)
+        )
         values[place] = np.where(valid, chunk_values, np.nan)
         measured[place] = valid
         row += len(rows)
@@ -68,7 +69,7 @@ def _axis(info: SegmentInfo, kind: str) -> list[str]:
 
 
 def in_forward_order(lists: Iterable[list[str]]) -> list[str]:
-    """Union of several lists of layers: those of the latest list in its order, earlier ones where they stood."""
+    """Union of several lists of layers: the latest list in its order, earlier layers where they stood."""
     union: list[str] = []
     for names in lists:
         if union == names:
@@ -112,7 +113,7 @@ def histograms(stream: StreamReader, visible: Mask, kind: str, layer: str) -> Hi
         (f"{kind}.outside", len(OUTSIDE), np.uint32),
         (f"{kind}.population", 1, np.uint64),
     ):
-        column = stream.column((layer, name), lambda n=name, w=width, d=dtype: ListColumn(n, d, part(w)))
+        column = stream.column((layer, name), partial(ListColumn, name, dtype, part(width)))
         parts.append(column.get())
     edges = parts[0][-1][0].about["edges"] if parts[0] else []
     kept = [[chunk for chunk in chunks if chunk[0].about["edges"] == edges] for chunks in parts]
@@ -129,6 +130,35 @@ def histograms(stream: StreamReader, visible: Mask, kind: str, layer: str) -> Hi
         _joined(kept[2], 2, np.uint64, (1,))[keep, 0],
         stream.times[rows],
     )
+
+
+def histograms_at(stream: StreamReader, visible: Mask, kind: str, step: int | None) -> LayerHistograms | None:
+    """Histograms of all layers in the frame with ``kind`` nearest to ``step`` (the last one when None)."""
+    rows = np.arange(stream.rows)
+    rows = rows[_chosen(stream, rows, visible)]
+    steps = stream.steps[rows]
+    names = (kind, f"{kind}.outside", f"{kind}.population")
+
+    def fields(info: SegmentInfo) -> list[int]:
+        return [number for name in names for number in field_numbers(info, name)]
+
+    nearest = rows[::-1] if step is None else rows[np.argsort(np.abs(steps - step), kind="stable")]
+    for row in nearest.tolist():
+        found = stream.row(row, fields)
+        if found is None or found[1].column(found[1].schema.names.index(kind)).null_count:
+            continue
+        info, batch = found
+        layers = info.about["kinds"][kind]
+        counts, outside, population = (
+            batch.column(batch.schema.names.index(name)).flatten().to_numpy().reshape(len(layers), -1)
+            for name in names
+        )
+        edges = np.asarray(info.about["edges"], np.float64)
+        when = int(stream.steps[row]), float(stream.times[row])
+        return LayerHistograms(
+            kind, list(layers), when[0], edges, counts, outside, population[:, 0], steps, when[1]
+        )
+    return None
 
 
 def _joined(chunks: list[Chunk], part: int, dtype: Any, width: tuple[int, ...]) -> npt.NDArray[Any]:

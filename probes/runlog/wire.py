@@ -1,11 +1,11 @@
 """Arrow IPC messages as bytes: sealing them with a CRC-32, and finding whole, sound ones in a file.
 
-An encapsulated message is ``FF FF FF FF``, an int32 length of the metadata, the metadata (a flatbuffer), the body.
-https://arrow.apache.org/docs/format/Columnar.html#encapsulated-message-format
+An encapsulated message is ``FF FF FF FF``, an int32 length of the metadata, the metadata (a flatbuffer), the
+body. https://arrow.apache.org/docs/format/Columnar.html#encapsulated-message-format
 
-Arrow's own reader trusts the metadata it is given. So each message carries, in its custom metadata, a CRC-32 of
-itself (computed with the eight hexadecimal digits of the CRC replaced by zeros), and nothing reaches Arrow before its
-length was checked against the file and its CRC was found right.
+Arrow's own reader trusts the metadata it is given. So each message carries, in its custom metadata, a CRC-32
+of itself (computed with the eight hexadecimal digits of the CRC replaced by zeros), and nothing reaches Arrow
+before its length was checked against the file and its CRC was found right.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Header(NamedTuple):
 
 
 def metadata_size(prefix: Buffer) -> int | None:
-    """Bytes of metadata announced by the first 8 bytes of a message; 0 ends the stream; None: not a message."""
+    """Bytes of metadata announced by the first 8 bytes of a message; 0: end of stream; None: no message."""
     if len(prefix) < PREFIX or bytes(prefix[:4]) != CONTINUATION:
         return None
     (size,) = struct.unpack_from("<i", prefix, 4)
@@ -124,7 +124,7 @@ def _digits_at(message: Buffer) -> int | None:
 
 
 def candidates(data: Buffer, start: int) -> npt.NDArray[np.int64]:
-    """Positions >= ``start`` (multiples of 8) in ``data`` where a message might begin; for resuming after damage."""
+    """Positions >= ``start`` (multiples of 8) in ``data`` where a message might begin."""
     start += -start % 8
     words = np.frombuffer(data, dtype="<u8", offset=start, count=max(0, (len(data) - start) // 8))
     size = words >> np.uint64(32)

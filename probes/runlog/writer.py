@@ -1,7 +1,7 @@
 """`RunWriter`: takes what the instruments measure and writes it to the run directory on a thread of its own.
 
-After construction nothing here raises into the training or makes it wait: the hot path appends to a queue, a thread
-does the rest, memory is bounded, and what cannot be written is counted and said.
+After construction nothing here raises into the training or makes it wait: the hot path appends to a queue, a
+thread does the rest, memory is bounded, and what cannot be written is counted and said.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from probes.runlog.lock import WriterLock
 from probes.runlog.process import this_process
 from probes.runlog.pump import Pump
 from probes.runlog.records import Event, Record
-from probes.runlog.session import check_directory, past_of
+from probes.runlog.session import check_directory, clean_up, past_of
 
 _log = logging.getLogger("babysit")
 
@@ -35,6 +35,7 @@ MAX_QUEUED_BYTES = 64 << 20
 MAX_DEFERRED = 1_000
 _WAKE_AT = 16
 _CLOSE_PATIENCE = 10.0
+_HEARTBEAT = 1.0
 
 Deferred = Callable[[], Iterable[Record] | None]
 _open_writers: weakref.WeakSet[RunWriter] = weakref.WeakSet()
@@ -43,12 +44,16 @@ _open_writers: weakref.WeakSet[RunWriter] = weakref.WeakSet()
 class RunWriter:
     """Writes one session of one rank into a run directory.
 
-    A directory that holds an ended run is continued: a new session begins after ``start_step``, and what earlier
-    sessions recorded beyond that step is superseded (hidden by readers, never deleted).
+    A directory that holds an ended run is continued: a new session begins after ``start_step``, and what
+    earlier sessions recorded beyond that step is superseded (hidden by readers, never deleted).
+
+    A run left open when the interpreter exits is closed as "finished", or as "crashed" when an exception
+    nobody caught ended the program. In a forked child (a DataLoader worker) the writer does nothing.
 
     Args:
         run_dir: created when it does not exist.
-        manifest: what is known of the run; ``format``, ``version``, ``created``, ``status`` and ``sessions`` are added.
+        manifest: what is known of the run; ``format``, ``version``, ``created``, ``status`` and ``sessions``
+            are added, and so are host and process in ``environment``.
         rank: of this process; only rank 0 writes the manifest.
         start_step: the step this session starts from; None: the last one recorded (0 in a new run).
         flush_interval: seconds between writes; a killed process loses at most this much.
@@ -129,7 +134,7 @@ class RunWriter:
             self._wake()
 
     def defer(self, fn: Deferred) -> None:
-        """Have ``fn`` called on the writer's thread for its records; None from it means: not ready, ask again."""
+        """Have ``fn`` called on the writer's thread for its records; None means: not ready, ask again."""
         if self._closed:
             return
         if len(self._deferred) >= MAX_DEFERRED:
@@ -145,11 +150,11 @@ class RunWriter:
             self._control.put(("manifest", changes))
 
     def flush(self, timeout: float = 5.0) -> bool:
-        """Wait until all that was recorded so far is written; False when that took longer or was not possible."""
+        """Wait until all recorded so far is written; False when that took longer or was impossible."""
         if self._closed or self._pid != os.getpid() or threading.current_thread() is self._thread:
             return False
         reply: SimpleQueue[bool] = SimpleQueue()
-        self._control.put(("flush", reply))
+        self._control.put(("flush", timeout / 2, reply))
         try:
             return reply.get(timeout=timeout)
         except Empty:
@@ -186,35 +191,55 @@ class RunWriter:
             self._control.put(("wake",))
 
     def _run(self) -> None:
-        due = _time.monotonic() + self._interval
+        due = beat_due = _time.monotonic()
         while True:
             try:
-                command = self._control.get(timeout=max(0.0, due - _time.monotonic()))
+                command = self._control.get(timeout=max(0.0, min(due, beat_due) - _time.monotonic()))
             except Empty:
                 command = ("tick",)
             self._awake = False
             try:
-                if command[0] == "manifest":
-                    self._manifest.update(command[1])
-                    self._manifest_changed = True
-                    continue
-                self._collect()
-                if command[0] == "wake" and _time.monotonic() < due:
-                    continue
+                if self._obey(command, _time.monotonic() >= due):
+                    due = _time.monotonic() + self._interval
                 if command[0] == "close":
-                    self._finish(command[1], command[2])
-                    command[3].put(True)
                     return
-                written = self._flush(insist=command[0] == "flush")
-                if command[0] == "flush":
-                    command[1].put(written and not self._deferred)
+                if _time.monotonic() >= beat_due:
+                    self._pump.beat()
+                    beat_due = _time.monotonic() + _HEARTBEAT
             except Exception as error:  # noqa: BLE001  the last line of defence of the training; said in the log
                 self._pump.complain(f"internal error: {error!r}")
+                due = beat_due = _time.monotonic() + self._interval
+                if command[0] in ("close", "flush"):
+                    command[-1].put(False)
                 if command[0] == "close":
                     self._lock.release()
-                    command[3].put(False)
                     return
-            due = _time.monotonic() + self._interval
+
+    def _obey(self, command: tuple[Any, ...], due: bool) -> bool:
+        """Do what ``command`` asks; True when everything pending was offered to the disk."""
+        if command[0] == "manifest":
+            self._manifest.update(command[1])
+            self._manifest_changed = True
+            return False
+        self._collect()
+        if command[0] == "close":
+            self._finish(command[1], command[2])
+            command[-1].put(True)
+            return True
+        if command[0] == "flush":
+            self._await_deferred(command[1])
+            command[-1].put(self._flush(insist=True) and not self._deferred)
+            return True
+        if due:
+            self._flush(insist=False)
+        return due
+
+    def _await_deferred(self, seconds: float) -> None:
+        """Give frames that are still under way on an accelerator up to ``seconds``."""
+        deadline = _time.monotonic() + seconds
+        while self._deferred and _time.monotonic() < deadline:
+            _time.sleep(0.005)
+            self._collect()
 
     def _collect(self) -> None:
         """Move what is queued into the pump, asking deferred functions for theirs."""
@@ -244,11 +269,7 @@ class RunWriter:
         manifests.write_manifest(self.run_dir, self._manifest)
 
     def _finish(self, status: str, reason: str | None) -> None:
-        for _ in range(50):  # frames still under way on an accelerator get a moment
-            if not self._deferred:
-                break
-            _time.sleep(0.02)
-            self._collect()
+        self._await_deferred(_CLOSE_PATIENCE / 4)
         self._manifest.update(status=status, reason=reason)
         self._manifest["sessions"][-1].update(ended=self._clock(), status=status)
         self._manifest_changed = True
@@ -267,15 +288,12 @@ class RunWriter:
             "format": FORMAT,
             "version": FORMAT_VERSION,
             "name": self.run_dir.name,
-            "created": now,
-            **({"created": old["created"]} if "created" in old else {}),
             **given,
+            "created": old.get("created", given.get("created", now)),
             "status": "running",
             "reason": None,
             "sessions": sessions,
         }
-        if "created" in old:
-            new["created"] = old["created"]
         new["environment"] = {**given.get("environment", {}), **this_process()}
         self._manifest = new
         self._manifest_changed = False
@@ -300,6 +318,7 @@ def _take_over(run_dir: Path, rank: int) -> tuple[WriterLock, Any, dict[str, Any
         raise _cannot_write(run_dir, error) from error
     try:
         old = manifests.read_manifest(run_dir) if (run_dir / MANIFEST).exists() else {}
+        clean_up(run_dir, rank)
         return lock, past_of(run_dir, rank), old
     except OSError as error:
         lock.release()
