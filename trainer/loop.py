@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from trainer.assembly import Parts, assemble
 from trainer.checkpoint import Progress
 from trainer.interrupt import interruptible
 from trainer.progress import progress_bar
-from trainer.recipe import Recipe, as_document
+from trainer.recipe import Recipe, as_document, keep_recipe
 from trainer.schedules import set_learning_rates
 from trainer.tasks import Examples
 
@@ -57,7 +58,6 @@ def train(
     metric, score = parts.problem.metric, parts.problem.score
     saved = run_dir / checkpoint.FILE
     progress = checkpoint.restore(saved, model, optimizer) if resume else Progress()
-    run_dir.mkdir(parents=True, exist_ok=True)
 
     with contextlib.ExitStack() as stack:
         probe = stack.enter_context(
@@ -65,6 +65,7 @@ def train(
             if watched
             else observers.NoProbe()
         )
+        keep_recipe(recipe, run_dir)
         interrupt = stack.enter_context(interruptible())
         bar = stack.enter_context(progress_bar(settings.epochs * len(batches), progress.step))
         if progress.step == 0:
@@ -103,6 +104,8 @@ def train(
 
         checkpoint.save(saved, model, optimizer, progress)
         validation_loss, validation_score = validate(parts)
+        if interrupt.signum is not None:
+            probe.close("finished", f"interrupted by {signal.Signals(interrupt.signum).name}")
         return Outcome(
             validation_loss, validation_score, metric, progress.epoch, progress.step, interrupt.signum
         )

@@ -16,6 +16,9 @@ class NoProbe:
     def log(self, split: str, **scalars: Any) -> None:
         pass
 
+    def close(self, status: str = "finished", reason: str | None = None) -> None:
+        pass
+
     def __enter__(self) -> NoProbe:
         return self
 
@@ -26,9 +29,12 @@ class NoProbe:
 
 
 def watch(
-    parts: Parts, run_dir: Path, config: dict[str, Any], every: int | str, resume_step: int | None
-) -> Any:
-    """A probe on the model and its optimizer, writing into ``run_dir``."""
+    parts: Parts, run_dir: Path, config: dict[str, Any], every: int | str, start: int | None
+) -> probes.Probe:
+    """A probe on the model and its optimizer, writing into ``run_dir``.
+
+    ``start`` is the step a resumed training goes on from; None in a new run.
+    """
     return probes.watch(
         parts.model,
         parts.optimizer,
@@ -36,4 +42,5 @@ def watch(
         loss_fn=parts.loss_fn,
         config=config,
         every=every,
+        step=start,
     )

@@ -23,10 +23,12 @@ from trainer.optimizers import OPTIMIZERS
 from trainer.registry import Registry
 from trainer.schedules import SCHEDULES
 from trainer.tasks import TASKS
+from trainer.toml_writer import to_toml
 from trainer.typed import Count, NaturalNumber, NonNegative, coerce, one_of
 
 FOLDER = Path(__file__).parent / "recipes"
 AUTO = "auto"
+KEPT = "recipe.toml"  # the recipe of a run, in its directory
 
 
 @dataclass(frozen=True)
@@ -176,6 +178,17 @@ def as_document(recipe: Recipe) -> dict[str, Any]:
     for section in _TABLES:
         document[section] = _plain(dataclasses.asdict(getattr(recipe, section)))
     return document
+
+
+def keep_recipe(recipe: Recipe, run_dir: Path) -> None:
+    """Writes the recipe, all defaults filled in, beside the run it made."""
+    try:
+        run_dir.mkdir(parents=True, exist_ok=True)
+        (run_dir / KEPT).write_text(to_toml(as_document(recipe)), encoding="utf-8")
+    except OSError as error:
+        raise RecipeError(
+            f"{run_dir / KEPT}: cannot be written: {error.strerror}; name another run directory"
+        ) from None
 
 
 def _plain(options: Mapping[str, Any]) -> dict[str, Any]:

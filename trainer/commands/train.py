@@ -9,12 +9,10 @@ from pathlib import Path
 from probes.errors import InvalidArgumentError
 from trainer.errors import RecipeError
 from trainer.loop import Outcome, train
-from trainer.recipe import Recipe, as_document, load_recipe, recipe_names
-from trainer.toml_writer import to_toml
+from trainer.recipe import KEPT, Recipe, load_recipe, recipe_names
 
 NAME = "train"
 HELP = "train a recipe of the reference trainer"
-RECIPE_FILE = "recipe.toml"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -60,15 +58,12 @@ def run(args: argparse.Namespace) -> int:
         return 0
     recipe = _recipe(args)
     run_dir = args.run_dir or new_run_dir(args.runs, recipe.name)
-    if not args.resume and (run_dir / RECIPE_FILE).exists():
+    if not args.resume and (run_dir / KEPT).exists():
         raise InvalidArgumentError(
             f"{run_dir} holds a run already; add --resume to continue it, or name another"
         )
     if run_dir.exists() and not run_dir.is_dir():
         raise InvalidArgumentError(f"--run-dir {run_dir} is a file; name a directory")
-    if not args.resume:
-        run_dir.mkdir(parents=True, exist_ok=True)
-        (run_dir / RECIPE_FILE).write_text(to_toml(as_document(recipe)), encoding="utf-8")
     outcome = train(recipe, run_dir, watched=not args.no_probes, every=args.every, resume=args.resume)
     print(summary(recipe, outcome, run_dir))
     return 0 if outcome.interrupted_by is None else 128 + outcome.interrupted_by
@@ -108,7 +103,7 @@ def _recipe(args: argparse.Namespace) -> Recipe:
     if args.recipe is not None:
         return load_recipe(args.recipe, overrides)
     if args.resume:
-        return load_recipe(str(args.run_dir / RECIPE_FILE), overrides)
+        return load_recipe(str(args.run_dir / KEPT), overrides)
     raise RecipeError(f"no recipe named; allowed: {', '.join(recipe_names())}, or a file ending in .toml")
 
 

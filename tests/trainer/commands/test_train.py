@@ -1,0 +1,149 @@
+"""The command as a person types it: real processes, exit codes, one-line errors."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from trainer.__main__ import main
+from trainer.recipe import recipe_names
+
+FAST = ["--no-probes", "--set", "training.threads=1"]
+
+
+def babysit_train(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "trainer", *arguments]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=120)
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch, capsys):
+    """Calls the command within this process: -> (exit code, stdout, stderr)."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["python -m trainer", *arguments])
+        try:
+            code = main()
+        except SystemExit as exit_:  # argparse's own errors
+            code = exit_.code
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return call
+
+
+def test_list_names_every_recipe(here):
+    code, out, err = here("--list")
+    assert (code, err) == (0, "")
+    assert [line.split()[0] for line in out.splitlines()] == recipe_names()
+
+
+def test_an_error_is_one_line_on_stderr_of_the_process(tmp_path):
+    done = babysit_train("digits-cn", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("error: unknown recipe 'digits-cn'") and done.stderr.count("\n") == 1
+
+
+def test_a_training_ends_with_one_line_and_a_run(small_recipe, tmp_path):
+    done = babysit_train(small_recipe(), *FAST, "--epochs", "1", "--seed", "3", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    (line,) = done.stdout.splitlines()
+    run_dir = tmp_path / line.rpartition("run: ")[2]
+    assert "validation accuracy" in line and run_dir.parent == tmp_path / "runs"
+    assert "epochs = 1" in (run_dir / "recipe.toml").read_text()
+    assert "seed = 3" in (run_dir / "recipe.toml").read_text()
+
+
+def test_ctrl_c_saves_a_checkpoint_from_which_the_same_end_is_reached(small_recipe, tmp_path):
+    long = [small_recipe(), *FAST, "--epochs", "2000"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "trainer", *long, "--run-dir", "run"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "run" / "checkpoint.pt").exists():
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "interrupted, continue with: babysit train --resume --run-dir run" in output
+
+    def progress() -> dict[str, object]:
+        return torch.load(tmp_path / "run" / "checkpoint.pt", weights_only=True)["progress"]
+
+    stopped = progress()
+    assert 0 < stopped["step"] < 2000 * 22
+    more = stopped["epoch"] + 2
+    resumed = babysit_train(
+        "--resume", "--run-dir", "run", "--no-probes", "--epochs", str(more), cwd=tmp_path
+    )
+    assert resumed.returncode == 0, resumed.stderr
+    assert progress()["epoch"] == more
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["digits-cn"], ["unknown recipe 'digits-cn'", "did you mean", "digits-cnn"]),
+        (["none.toml"], ["none.toml does not exist"]),
+        ([], ["no recipe named", "digits-cnn"]),
+        (["digits-mlp", "--set", "optimizer.lr=x"], ["optimizer.lr", "'x'"]),
+        (["digits-mlp", "--epochs", "0"], ["training.epochs", "at least 1"]),
+        (["digits-mlp", "--resume"], ["--run-dir"]),
+        (["digits-mlp", "--resume", "--run-dir", "none"], ["nothing to resume"]),
+        (["--resume", "--run-dir", "none"], ["recipe.toml", "does not exist"]),
+        (["digits-mlp", "--run-dir", "a-file"], ["a-file", "is a file"]),
+        (["digits-mlp", "--run-dir", "a-run"], ["a-run holds a run already", "--resume"]),
+        (["digits-mlp", "--set", "training.batch_size=5000"], ["batch_size = 5000", "training examples"]),
+        (["digits-mlp", "--set", 'training.augment=["flop"]'], ["training.augment", "did you mean 'flip'"]),
+    ],
+)
+def test_what_cannot_be_meant_is_one_line_and_exit_code_2(arguments, words, here, tmp_path):
+    (tmp_path / "a-file").write_text("")
+    (tmp_path / "a-run").mkdir()
+    (tmp_path / "a-run" / "recipe.toml").write_text("")
+    code, out, err = here(*arguments, "--no-probes")
+    assert (code, out) == (2, "")
+    (line,) = err.splitlines()
+    for word in words:
+        assert word in line
+    assert sorted(p.name for p in tmp_path.iterdir()) in (["a-file", "a-run"], ["a-file", "a-run", "runs"])
+
+
+@pytest.mark.parametrize("every", ["0", "-3", "often"])
+def test_a_cadence_that_cannot_be_meant(every, here):
+    code, _, err = here("digits-mlp", "--every", every)
+    assert code == 2 and "allowed: auto, or a whole number" in err
+
+
+def test_on_a_terminal_there_is_one(small_recipe, tmp_path):
+    ours, theirs = os.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 25, 100, 0, 0))
+    command = [sys.executable, "-m", "trainer", small_recipe(), *FAST, "--epochs", "1"]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=theirs):
+        os.close(theirs)
+        shown = b""
+        while True:
+            try:
+                piece = os.read(ours, 4096)
+            except OSError:  # the other end is closed
+                break
+            if not piece:
+                break
+            shown += piece
+    os.close(ours)
+    assert b"22/22" in shown and b"val loss" in shown
