@@ -49,6 +49,9 @@ class Rule:
     judge: Callable[..., Sequence[Finding]]
     doc: str
 
+    def __str__(self) -> str:
+        return self.slug
+
     @property
     def thresholds(self) -> dict[str, float]:
         """Name -> default of each threshold of the criterion."""

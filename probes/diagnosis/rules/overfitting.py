@@ -85,9 +85,13 @@ from probes.diagnosis.view import Curve, Floats, NotJudged, RunView
 
 @dataclass(frozen=True)
 class Overfit:
-    """Index of the minimum, validation and training loss there and at the end, and what sort it is."""
+    """Index of the minimum, validation and training loss there and at the end.
+
+    ``kind`` says what is reported; ``gap`` whether there is a gap as well when it is a rise.
+    """
 
     kind: Literal["rise", "gap"]
+    gap: bool
     best: int
     validation_best: float
     validation_end: float
@@ -126,25 +130,20 @@ def criterion(
     jitter = noise(validation)
     verdict = (best, low, end, jitter, train_best, train_end)
 
+    third = len(validation) // 3
+    middle = float(np.median(validation[third : 2 * third])) if third else float("nan")
+    stuck = third >= 2 and start > 0 and closing(train) < 0.05 * start and closing(validation) > gap * start
+    stuck = stuck and closing(validation) > middle - max(jitter, 0.05 * abs(low))
+
     limit = max(rise * abs(low), lost * (start - low), 4.0 * jitter)
     kept_falling = train_end < train_best - 0.02 * abs(train_best) or train_end < 0.5 * end
     if len(after) >= 3 and end - low > limit and kept_falling and train_end < end:
         highest = float(running_median(after, 3).max())
         if end - low >= 0.5 * (highest - low):
-            return Overfit("rise", *verdict)
+            return Overfit("rise", stuck, *verdict)
 
-    third = len(validation) // 3
-    stuck = closing(validation) > float(np.median(validation[third : 2 * third])) - max(
-        jitter, 0.05 * abs(low)
-    )
-    if (
-        third >= 2
-        and start > 0
-        and closing(train) < 0.05 * start
-        and closing(validation) > gap * start
-        and stuck
-    ):
-        return Overfit("gap", best, low, closing(validation), jitter, train_best, closing(train))
+    if stuck:
+        return Overfit("gap", True, best, low, closing(validation), jitter, train_best, closing(train))
     return None
 
 
@@ -184,7 +183,7 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
 
 def _severity(view: RunView, found: Overfit, best_step: int) -> Severity:
     """Information when the accuracy keeps its best level and the rise is moderate; else a warning."""
-    if found.kind == "gap" or found.validation_end - found.validation_best > 0.5 * abs(found.validation_best):
+    if found.gap or found.validation_end - found.validation_best > 0.5 * abs(found.validation_best):
         return "warning"
     track = accuracy(view, validation=True)
     if track is None or len(track[1].finite) < 5:
