@@ -1,9 +1,11 @@
-"""Histogram bins that need no minimum and maximum: signed, log-spaced, the same for every tensor of every run.
+"""Histogram bins that need no minimum and maximum: signed, log-spaced, the same for every tensor of every
+run.
 
-The top ten bits of a float32 (sign, eight exponent bits, first mantissa bit) are a *code* from 0 to 1023. Counting
-codes is one shift and one bincount, and the 1024 counts fold into `BINS` = 193 bins:
+The top ten bits of a float32 (sign, eight exponent bits, first mantissa bit) are a *code* from 0 to 1023.
+Counting codes is one shift and one bincount, and the 1024 counts fold into `BINS` = 193 bins:
 
-* 96 bins for each sign, two per octave, over 2^-32 <= |x| < 2^16: ``[2^k, 1.5 * 2^k)`` and ``[1.5 * 2^k, 2^(k+1))``;
+* 96 bins for each sign, two per octave, over 2^-32 <= |x| < 2^16: ``[2^k, 1.5 * 2^k)`` and ``[1.5 * 2^k,
+  2^(k+1))``;
 * one bin in the middle for 0 < |x| < 2^-32;
 * apart from these, `OUTSIDE`: exact zeros (with the subnormals, which optimizers and GPUs treat as zero), values
   below ``-2^16``, values above, NaN, Inf.

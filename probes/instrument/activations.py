@@ -1,4 +1,6 @@
-"""What is known about a module from its type: which values mean "dead" or "saturated", and where its units lie."""
+"""What is known about a module from its type: which values mean "dead" or "saturated", and where its units
+lie.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,9 @@ from dataclasses import dataclass
 from torch import nn
 
 SATURATED_FROM = 0.95
-"""Share of the half range beyond which a bounded activation counts as saturated (SageMaker Debugger's choice)."""
+"""Share of the half range beyond which a bounded activation counts as saturated (SageMaker Debugger's
+choice).
+"""
 
 
 @dataclass(frozen=True)
@@ -18,8 +22,8 @@ class ActivationKind:
         slug: its name in the manifest.
         bounds: the range it saturates at, or None. One that saturates on one side only has none.
         dead_below: a unit whose outputs are all within this distance of zero gives no signal and (nearly) no
-            gradient; None when that cannot be told from the outputs. 0 for functions that are exactly zero on a
-            half line. GELU, SiLU and Mish leave tiny values there; 1e-3 is under 0.2% of their unit slope.
+            gradient; None when that cannot be told from the outputs. 0 for functions that are exactly zero on
+            a half line. GELU, SiLU and Mish leave tiny values there; 1e-3 is under 0.2% of their unit slope.
     """
 
     slug: str

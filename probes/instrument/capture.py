@@ -1,8 +1,8 @@
 """What the forward and backward passes of one frame leave behind: samples of outputs and of their gradients.
 
-Samples are taken inside the hook, because an in-place module may overwrite the output right afterwards. They count
-only if a gradient came back to the forward pass they belong to: an evaluation in the middle of the loop, with or
-without ``no_grad``, never mixes into the training statistics.
+Samples are taken inside the hook, because an in-place module may overwrite the output right afterwards. They
+count only if a gradient came back to the forward pass they belong to: an evaluation in the middle of the
+loop, with or without ``no_grad``, never mixes into the training statistics.
 """
 
 from __future__ import annotations
@@ -34,8 +34,10 @@ class Sample:
     """A sample of one output of one module.
 
     Attributes:
-        values: float32, the output's layout with examples and positions thinned out, or None where not measurable.
-        alive: bool [units], whether any example seen made the unit non-zero; None where "dead" has no meaning.
+        values: float32, the output's layout with examples and positions thinned out, or None where not
+            measurable.
+        alive: bool [units], whether any example seen made the unit non-zero; None where "dead" has no
+            meaning.
         observations: examples (for token-wise layers: tokens) behind ``alive``.
         population: elements the output has.
         gradients: samples of the gradients that came back (one a backward).

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import partial
@@ -21,7 +20,8 @@ from probes.instrument.modules import Watched, find_modules, first_tensor, is_me
 
 @dataclass
 class Collected:
-    """What one frame saw: committed samples by module number in call order, input batches, shapes of outputs."""
+    """What one frame saw: committed samples by module number in call order, input batches, shapes of outputs.
+    """
 
     samples: dict[int, list[Sample]] = field(default_factory=dict)
     inputs: list[InputSample] = field(default_factory=list)
@@ -33,10 +33,11 @@ class Collector:
 
     Args:
         model: the root module.
-        guard: makes the context in which every hook's work runs: it measures the time and stops all exceptions.
+        guard: the context in which every hook's work runs: it measures the time and stops all
+            exceptions.
     """
 
-    def __init__(self, model: nn.Module, guard: Callable[[], AbstractContextManager[object]]) -> None:
+    def __init__(self, model: nn.Module, guard: AbstractContextManager[object]) -> None:
         self.watched, self.notes = find_modules(model)
         self._guard = guard
         self._handles: list[RemovableHandle] = []
@@ -94,7 +95,7 @@ class Collector:
     ) -> None:
         if torch.compiler.is_compiling() or not torch.is_grad_enabled() or not self._handles:
             return
-        with self._guard():
+        with self._guard:
             self._take(index, watched, first_tensor(output))
 
     def _take(self, index: int, watched: Watched, output: Tensor | None) -> None:
@@ -106,7 +107,8 @@ class Collector:
         self._calls[index] = calls + 1
         self._shapes.setdefault(index, list(output.shape))
         batch, axis = capture.as_batch(output, self._channels_first)
-        # Outside a pass of the whole model (its forward is never called, as in most GANs) each call stands alone.
+        # Outside a pass of the whole model (its forward is never called, as in most GANs) each call stands
+        # alone.
         forward = self._pass or Pass()
         sample = Sample(index, forward, capture.sample_values(batch, axis), output.numel())
         if watched.kind is not None and watched.kind.dead_below is not None:
@@ -119,7 +121,7 @@ class Collector:
     def _on_gradient(self, sample: Sample, axis: int, gradient: Tensor) -> None:
         if torch.compiler.is_compiling() or not self._handles:
             return
-        with self._guard():
+        with self._guard:
             sample.forward.trained = True
             if is_measurable(gradient):
                 batch, _ = capture.as_batch(gradient, axis == 1)

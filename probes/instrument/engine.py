@@ -1,12 +1,13 @@
-"""The heart of a probe: follows the loop step by step, takes frames when the schedule says so, feeds the run log."""
+"""The heart of a probe: follows the loop step by step, takes frames when the schedule says so, feeds the run
+log.
+"""
 
 from __future__ import annotations
 
 import logging
 import os
 import time as _time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -19,6 +20,7 @@ from probes.instrument.filters import PendingFilters, first_layer
 from probes.instrument.fold import DeadUnits
 from probes.instrument.frame import Frame, PendingFrame
 from probes.instrument.governor import Schedule, Share, is_log_spaced
+from probes.instrument.guard import Guard
 from probes.instrument.hooks import Hook
 from probes.instrument.optimizers import OptimizerHooks, StepCounter
 from probes.instrument.parameters import list_parameters
@@ -33,8 +35,8 @@ _log = logging.getLogger("babysit")
 class Engine:
     """Attached to one model from construction to `detach`.
 
-    Nothing it does raises into the training: an exception in a measurement ends the frames, is reported once, and the
-    training goes on. Time spent is measured, and the schedule is told.
+    Nothing it does raises into the training: an exception in a measurement ends the frames, is reported once,
+    and the training goes on. Time spent is measured, and the schedule is told.
     """
 
     def __init__(
@@ -51,9 +53,7 @@ class Engine:
         self.counter = StepCounter(start_step)
         self._model, self._schedule, self._clock = model, schedule, clock
         self._pid = os.getpid()
-        self._depth = 0
-        self._began_at = 0.0
-        self._probe_seconds = 0.0
+        self.guard = Guard(self.fail, clock)
         self._background_seconds = 0.0
         self._frames_wanted = frames
         self._began = False
@@ -84,22 +84,6 @@ class Engine:
 
     # ---- isolation and accounting ----
 
-    @contextmanager
-    def guard(self) -> Iterator[None]:
-        """Measures the time spent inside and lets no exception out."""
-        if self._depth:  # nested: the outer one measures and catches
-            yield
-            return
-        self._depth = 1
-        self._began_at = self._clock()
-        try:
-            yield
-        except Exception as error:  # noqa: BLE001  the training must go on whatever happens here; it is reported
-            self.fail(error)
-        finally:
-            self._probe_seconds += self._clock() - self._began_at
-            self._depth = 0
-
     def fail(self, error: Exception) -> None:
         """Reports a failure of a measurement, once, and takes no more frames."""
         self._frame = None
@@ -125,7 +109,7 @@ class Engine:
             return
         if self._wait_from is None and not (torch.is_grad_enabled() and self._due):
             return
-        with self.guard():
+        with self.guard:
             training = torch.is_grad_enabled()
             if self._wait_from is not None:
                 if training:
@@ -155,7 +139,7 @@ class Engine:
     def before_step(self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if not self.in_owner:
             return
-        with self.guard():
+        with self.guard:
             if not self._began:
                 self._begin()
             if self._frame is not None and id(optimizer) in self._contributed:
@@ -174,7 +158,7 @@ class Engine:
     def after_step(self, optimizer: Optimizer) -> None:
         if not self.in_owner:
             return
-        with self.guard():
+        with self.guard:
             new = self.counter.advance(id(optimizer))
             if self._frame is not None:
                 mine = self._numbers_of(optimizer)
@@ -190,7 +174,7 @@ class Engine:
         """A GradScaler found infinite gradients and did not step the optimizer."""
         if not self.in_owner:
             return
-        with self.guard():
+        with self.guard:
             self._frame = None
             self._collector.close()
             self._contributed.clear()
@@ -199,7 +183,7 @@ class Engine:
 
     def _end_step(self, skipped: Tensor | None) -> None:
         step, now, wall = self.counter.step, self._clock(), _time.time()
-        foreground = self._probe_seconds + now - self._began_at
+        foreground = self.guard.spent(now)
         probe, self._background_seconds = foreground + self._background_seconds, 0.0
         own = max(0.0, now - self._step_ended - foreground)
         self._taken += 1
@@ -223,7 +207,7 @@ class Engine:
             self._plan_next()
         self._step_ended = self._wait_from = now
         self._data_wait = None
-        self._probe_seconds = self._began_at - now  # when the guard ends, what is left of this call remains
+        self.guard.restart(now)
 
     def _plan_next(self) -> None:
         self._due = self._frames_wanted and self._schedule.due(self._taken + 1)
@@ -241,7 +225,9 @@ class Engine:
     # ---- frames ----
 
     def _begin(self) -> None:
-        """At the first step, before anything changed: the weights as they are, and what is known of the model."""
+        """At the first step, before anything changed: the weights as they are, and what is known of the
+        model.
+        """
         self._began = True
         self._refresh_parameters()
         self.describe()
@@ -277,7 +263,7 @@ class Engine:
         self._learn_order(collected)
         frame.take_weights()
         self._hand_over(frame.finish(self.counter.step, _time.time(), self._collector.watched, collected))
-        self._schedule.frame_taken(self._taken + 1, self._probe_seconds + self._clock() - self._began_at)
+        self._schedule.frame_taken(self._taken + 1, self.guard.spent(self._clock()))
 
     def _learn_order(self, collected: Collected) -> None:
         """Puts the modules in the order of the first forward pass seen; those never called come last."""
@@ -333,7 +319,7 @@ class Engine:
 
     def detach(self) -> None:
         """Takes a last look at the filters and removes every hook."""
-        with self.guard():
+        with self.guard:
             if self._began:
                 self.take_filters()
             self.device_scalars.flush()

@@ -47,7 +47,8 @@ _TRANSPOSED = nn.modules.conv._ConvTransposeNd
 
 
 def arrange(weight: Tensor, transposed: bool = False) -> Tensor:
-    """A copy of the first filters: float32 [out, in, h, w] of a convolution in 1, 2 or 3 dimensions, else [out, in].
+    """A copy of the first filters: float32 [out, in, h, w] of a convolution in 1, 2 or 3 dimensions, else
+    [out, in].
 
     A 1-d kernel lies in a row; the slices of a 3-d kernel lie side by side along ``in``.
     """

@@ -40,7 +40,9 @@ _PREFIX_OF = {
 
 @dataclass(frozen=True)
 class GroupArrays:
-    """Rows of one length: their keys (kind, number), ``stats`` [k, 4] (mean, std, min, max), ``table`` [k, CODES]."""
+    """Rows of one length: their keys (kind, number), ``stats`` [k, 4] (mean, std, min, max), ``table`` [k,
+    CODES].
+    """
 
     keys: Sequence[tuple[str, int]]
     length: int
@@ -50,7 +52,8 @@ class GroupArrays:
 
 @dataclass(frozen=True)
 class ModuleNumbers:
-    """What is measured for a module beside the statistics of its output; NaN is a measurement, None is none."""
+    """What is measured for a module beside the statistics of its output; NaN is a measurement, None is none.
+    """
 
     saturated: float | None = None
     variation: float | None = None
@@ -88,7 +91,9 @@ class DeadUnits:
         self._seen: dict[str, deque[tuple[npt.NDArray[np.bool_], int]]] = {}
 
     def update(self, module: str, alive: npt.NDArray[np.bool_], observations: int) -> float | None:
-        """Takes in what one frame saw; returns the fraction of dead units, or None while the evidence is thin."""
+        """Takes in what one frame saw; returns the fraction of dead units, or None while the evidence is
+        thin.
+        """
         window = self._seen.setdefault(module, deque())
         if window and window[0][0].shape != alive.shape:
             window.clear()

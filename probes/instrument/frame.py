@@ -49,7 +49,9 @@ class Frame:
         self._measurement.remember(self.watchlist, weights_of)
 
     def after_step(self, gradients_of: Iterable[int] = ()) -> None:
-        """Just after: the change. With a closure the gradients exist only now: then their numbers are given here."""
+        """Just after: the change. With a closure the gradients exist only now: then their numbers are given
+        here.
+        """
         self._measurement.take_gradients(self.watchlist, gradients_of, self.sheet, None)
         self._measurement.take_updates(self.watchlist, self.sheet)
         for kind, measured in self._measurement.norms.items():

@@ -1,9 +1,9 @@
 """When to take a frame. Schedules are pure: time comes in as numbers, nothing here reads a clock.
 
-`Governor` keeps an account. The loop's own time earns ``budget`` seconds a second, everything the probes do is paid
-from it, and a frame is taken when the account covers what frames have cost of late. The first frames (steps 1, 2, 5,
-10, 20, 50, ...) may be taken on credit, because the start of a training tells most; the credit is paid back before
-regular frames begin.
+`Governor` keeps an account. The loop's own time earns ``budget`` seconds a second, everything the probes do
+is paid from it, and a frame is taken when the account covers what frames have cost of late. The first frames
+(steps 1, 2, 5, 10, 20, 50, ...) may be taken on credit, because the start of a training tells most; the
+credit is paid back before regular frames begin.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ from statistics import median
 from typing import Protocol
 
 CREDIT_SECONDS = 30.0
-"""The first frames may use the budget of this many seconds in advance: within a minute the share is at the budget."""
+"""The first frames may use the budget of this many seconds in advance: within a minute the share is at the
+budget.
+"""
 
 LONGEST_WAIT_SECONDS = 120.0
 LONGEST_WAIT_STEPS = 100
@@ -27,7 +29,8 @@ class Schedule(Protocol):
     """Says at which steps frames are taken."""
 
     def due(self, step: int) -> bool:
-        """Whether the coming step, the ``step``-th since the probe was attached (from 1), is to be a frame."""
+        """Whether the coming step, the ``step``-th since the probe was attached (from 1), is to be a frame.
+        """
 
     def spend(self, own_seconds: float, probe_seconds: float) -> None:
         """Takes in the time of one step: the loop's own, and the probes'."""

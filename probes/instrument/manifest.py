@@ -92,7 +92,8 @@ def describe_loss(loss_fn: object) -> dict[str, object] | None:
 
 
 def plain(value: object) -> object:
-    """A value as JSON can hold it. What it cannot hold becomes text; NaN and infinities become text as well."""
+    """A value as JSON can hold it. What it cannot hold becomes text; NaN and infinities become text as well.
+    """
     if value is None or isinstance(value, (bool, str, int)):
         return value
     if isinstance(value, Tensor):

@@ -40,7 +40,8 @@ def clean_name(name: str) -> str:
 
 
 def is_compiled(module: nn.Module) -> bool:
-    """Whether torch.compile runs this module: hooks inside it would break its graph or force a recompilation."""
+    """Whether torch.compile runs this module: hooks inside it would break its graph or force a recompilation.
+    """
     return "_orig_mod" in module._modules or getattr(module, "_compiled_call_impl", None) is not None
 
 
@@ -76,7 +77,9 @@ def _walk(
 
 
 def first_tensor(value: object) -> Tensor | None:
-    """The first tensor in what a module takes or returns: a tensor, a tuple, a list, a dict or a packed sequence."""
+    """The first tensor in what a module takes or returns: a tensor, a tuple, a list, a dict or a packed
+    sequence.
+    """
     if isinstance(value, Tensor):
         return value
     if isinstance(value, PackedSequence):

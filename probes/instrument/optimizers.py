@@ -27,8 +27,8 @@ class StepListener(Protocol):
 class StepCounter:
     """Counts the loop's steps from the steps of its optimizers.
 
-    A step is a step of whichever optimizer has stepped most: with one optimizer, each of its steps; in a GAN whose
-    two optimizers take turns, a pair; with five critic steps to a generator step, each critic step.
+    A step is a step of whichever optimizer has stepped most: with one optimizer, each of its steps; in a GAN
+    whose two optimizers take turns, a pair; with five critic steps to a generator step, each critic step.
     """
 
     def __init__(self, start: int = 0) -> None:
@@ -37,7 +37,8 @@ class StepCounter:
         self._counts: dict[int, int] = {}
 
     def advance(self, optimizer: int) -> bool:
-        """Takes in one step of an optimizer (any key for it); returns whether it is a new step of the loop."""
+        """Takes in one step of an optimizer (any key for it); returns whether it is a new step of the loop.
+        """
         count = self._counts[optimizer] = self._counts.get(optimizer, 0) + 1
         if count <= self._leading:
             return False
@@ -110,8 +111,9 @@ class OptimizerHooks:
 class _ScalerWatch:
     """Notices steps that a GradScaler leaves out because gradients overflowed.
 
-    A skipped step never reaches the optimizer, so no hook of torch's tells of it. While any probe is attached,
-    ``GradScaler.step`` is wrapped to see whether the optimizer stepped; the last probe to leave puts it back.
+    A skipped step never reaches the optimizer, so no hook of torch's tells of it. While any probe is
+    attached, ``GradScaler.step`` is wrapped to see whether the optimizer stepped; the last probe to leave
+    puts it back.
     """
 
     def __init__(self) -> None:

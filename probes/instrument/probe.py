@@ -23,8 +23,8 @@ _log = logging.getLogger("babysit")
 class Probe:
     """Watches one training and records it. Made by `probes.watch`; also a context manager.
 
-    Leaving the ``with`` block closes the probe; an exception that leaves it is recorded as the reason of a crash and
-    goes on unchanged.
+    Leaving the ``with`` block closes the probe; an exception that leaves it is recorded as the reason of a
+    crash and goes on unchanged.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class Probe:
         if not isinstance(value, int) or isinstance(value, bool) or value < 0:
             raise InvalidArgumentError(f"step must be a whole number from 0, not {value!r}")
         if value < self._engine.counter.step and not self._closed:
-            with self._engine.guard():
+            with self._engine.guard:
                 self._engine.device_scalars.flush()
                 self._engine.writer.close()
                 self._engine.writer = self._reopen(value)
@@ -97,7 +97,7 @@ class Probe:
         engine = self._engine
         if self._closed or not engine.in_owner:
             return
-        with engine.guard():
+        with engine.guard:
             now = time.time()
             if host:
                 engine.writer.scalars(engine.counter.step, now, host)

@@ -1,7 +1,9 @@
-"""Which elements of a tensor are looked at: contiguous blocks spread over it, copied to a fresh float32 vector.
+"""Which elements of a tensor are looked at: contiguous blocks spread over it, copied to a fresh float32
+vector.
 
-Reading 64 neighbours costs about 0.7 ns an element; a stride costs 4 and random positions 13. Positions depend on the
-shape only, so a layer is always seen at the same places, and what changes between frames is the layer.
+Reading 64 neighbours costs about 0.7 ns an element; a stride costs 4 and random positions 13. Positions
+depend on the shape only, so a layer is always seen at the same places, and what changes between frames is the
+layer.
 """
 
 from __future__ import annotations
@@ -37,7 +39,8 @@ def flatten(tensor: Tensor) -> Tensor:
 
 @lru_cache(maxsize=4096)
 def block_rows(rows: int, blocks: int, device: torch.device) -> Tensor:
-    """Row numbers int64 [blocks], strictly increasing, one in each of ``blocks`` equal stretches of ``rows``."""
+    """Row numbers int64 [blocks], strictly increasing, one in each of ``blocks`` equal stretches of ``rows``.
+    """
     stretch = rows / blocks
     starts = [int(i * stretch + ((i * _GOLDEN) % 1.0) * (stretch - 1)) for i in range(blocks)]
     with torch.inference_mode(False):

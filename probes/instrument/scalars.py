@@ -90,7 +90,8 @@ def _remedy(value: object) -> str:
 class DeviceScalars:
     """Collects one-element device tensors and brings them to the host together, later.
 
-    Each is copied on its device when it is logged (one small kernel): the loop may overwrite it right afterwards.
+    Each is copied on its device when it is logged (one small kernel): the loop may overwrite it right
+    afterwards.
 
     Args:
         defer: hands over a pair (ready, deliver) to be polled on the writer's thread.

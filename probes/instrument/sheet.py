@@ -1,7 +1,7 @@
 """Statistics of many samples at once.
 
-Rows of the same length (most are exactly `sampling.LIMIT` long) are stacked into one matrix, so that a frame costs a
-handful of kernels whatever the number of layers.
+Rows of the same length (most are exactly `sampling.LIMIT` long) are stacked into one matrix, so that a frame
+costs a handful of kernels whatever the number of layers.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ class Sheet:
         self._rows: dict[tuple[torch.device, int], list[tuple[Hashable, Tensor]]] = defaultdict(list)
 
     def add(self, key: Hashable, sample: Tensor) -> None:
-        """Adds a sample float32 [n]; it is kept by reference. An empty one is left out: it has no statistics."""
+        """Adds a sample float32 [n]; it is kept by reference. An empty one is left out: it has no statistics.
+        """
         if sample.numel():
             self._rows[(sample.device, sample.numel())].append((key, sample))
 
@@ -57,7 +58,8 @@ def _group(length: int, rows: list[tuple[Hashable, Tensor]]) -> Group:
 
 
 def count_codes(matrix: Tensor) -> Tensor:
-    """Counts of the exponent-bit codes (`probes.buckets`) of each row: float32 [k, n] -> integers [k, CODES]."""
+    """Counts of the exponent-bit codes (`probes.buckets`) of each row: float32 [k, n] -> integers [k, CODES].
+    """
     rows = matrix.shape[0]
     codes = (matrix.view(torch.int32) >> 22).bitwise_and_(CODES - 1)
     codes += torch.arange(0, rows * CODES, CODES, dtype=torch.int32, device=matrix.device).unsqueeze(1)

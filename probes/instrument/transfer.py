@@ -11,7 +11,9 @@ from torch import Tensor
 
 
 class Transfer:
-    """Copies small result tensors to the host: at once from the CPU, in one asynchronous copy from a CUDA device."""
+    """Copies small result tensors to the host: at once from the CPU, in one asynchronous copy from a CUDA
+    device.
+    """
 
     def __init__(self, tensors: Sequence[Tensor]) -> None:
         self._shapes = [(t.dtype, t.shape) for t in tensors]

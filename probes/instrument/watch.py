@@ -39,10 +39,10 @@ def watch(
     Args:
         model: the model as it is trained (also wrapped in DDP, or compiled).
         optimizer: one or several; None follows every optimizer that steps parameters of the model.
-        run_dir: where the run is recorded; None makes ``runs/<time>-<name of the model's class>``. A directory that
-            holds an ended run is continued.
-        loss_fn: the loss, when outputs and targets are to be looked at: a module is watched as it is, any other
-            function through ``probe.loss_fn``.
+        run_dir: where the run is recorded; None makes ``runs/<time>-<name of the model's class>``. A
+            directory that holds an ended run is continued.
+        loss_fn: the loss, when outputs and targets are to be looked at: a module is watched as it is, any
+            other function through ``probe.loss_fn``.
         config: settings worth knowing later, e.g. ``{"lr": 0.1}``.
         every: take per-layer frames at every so many steps, or "auto": as often as ``budget`` allows.
         budget: share of the loop's own time that the probes may take, 0.001 to 1.
@@ -159,7 +159,7 @@ def _new_run_dir(model: nn.Module) -> Path:
             continue
         except OSError as error:
             raise InvalidArgumentError(
-                f"no run directory can be made under {Path('runs').resolve()}: {error.strerror}; give run_dir="
+                f"no run can be made in {Path('runs').resolve()}: {error.strerror}; give run_dir="
             ) from error
         return folder
     raise InvalidArgumentError(f"{Path('runs').resolve()} holds too many runs of this second; give run_dir=")
