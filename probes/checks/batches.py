@@ -108,7 +108,9 @@ def read_batches(
         CheckInputError: there is no data, or a batch is not (inputs, targets).
     """
     if _is_one_batch(data) and unpack is None:
-        return [_as_batch(data, None, "data")]
+        only = _as_batch(data, None, "data")
+        _require_examples([only], data)
+        return [only]
     iterator = _open(data)
     batches: list[Batch] = []
     seen = 0
@@ -138,11 +140,15 @@ def read_batches(
             f"drop_last "
             "with a batch size larger than the data set"
         )
+    _require_examples(batches, data)
+    return batches
+
+
+def _require_examples(batches: list[Batch], data: Any) -> None:
     if all(_first_size(batch) == 0 for batch in batches):
         raise CheckInputError(
             f"data ({type(data).__name__}) yields batches without examples: {batches[0].describe()}"
         )
-    return batches
 
 
 def _first_size(batch: Batch) -> int | None:

@@ -79,7 +79,7 @@ def _record_calls(rig: Rig, batch: Batch, reseed: Callable[[], None]) -> list[_C
 def _backward_is_wrong(
     module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], reseed: Callable[[], None]
 ) -> bool:
-    """Directional derivatives of <v, module(args)> for random v, along a random direction in each float leaf."""
+    """Directional derivatives of <v, module(args)> for random v, along a random direction in each leaf."""
     leaves = [t for t in tensors((args, kwargs)) if t.is_floating_point() and t.numel()]
     leaves += [p for p in module.parameters(recurse=True) if p.is_floating_point() and p.numel()]
     generator = torch.Generator().manual_seed(0)

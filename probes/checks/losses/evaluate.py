@@ -96,7 +96,8 @@ def _remedy(text: str) -> str:
             "-1)"
         )
     if (
-        "expected scalar type long" in lowered
+        "scalar type long" in lowered
+        or "to be long" in lowered
         or "not implemented for 'float'" in lowered
         or "floating" in lowered
     ):
