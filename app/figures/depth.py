@@ -67,6 +67,8 @@ def depth_axis(names: Sequence[str], theme: themes.Theme, **more: Any) -> dict[s
     """One category for each layer, in forward order (hover names them all); ticks as many as fit."""
     every = max(1, -(-len(names) // MAX_TICK_NAMES))
     ticks = list(range(0, len(names), every))
+    same_end = all(name.endswith(".weight") for name in names)
+    short = [name.removesuffix(".weight") if same_end else name for name in names]
     return base.axis(
         theme,
         type="category",
@@ -74,7 +76,7 @@ def depth_axis(names: Sequence[str], theme: themes.Theme, **more: Any) -> dict[s
         categoryarray=labels(names),
         tickmode="array",
         tickvals=ticks,
-        ticktext=[base.escape(names[i], 22) for i in ticks],
+        ticktext=[base.escape(short[i], 20) for i in ticks],
         **more,
     )
 
@@ -208,6 +210,7 @@ def units(runs: Sequence[Any], params: Mapping[str, Any], theme: str) -> base.Fi
                 "x": labels(shown),
                 "y": y,
                 "name": label,
+                "uid": kind,
                 "marker": {"color": colour, "pattern": {"shape": pattern, "size": 5, "solidity": 0.35}},
                 "hovertemplate": "%{y:.1%}<extra>" + label + "</extra>",
             }
@@ -262,7 +265,7 @@ def draw_overview(found: layers.Overview, title: str, share: bool, theme: themes
         f"{number(float(finite.min()))} to {number(float(finite.max()))}" if len(finite) else "nothing finite"
     )
     said = f"{low_high}, {plural(bad, 'measurement')} not finite" if bad else low_high
-    note = "" if found.frames == 1 else f" · each cell is the highest of up to {found.frames} frames"
+    note = "" if found.frames == 1 else f"<br>highest of up to {found.frames} frames"
     return {
         "data": [
             {
@@ -275,7 +278,7 @@ def draw_overview(found: layers.Overview, title: str, share: bool, theme: themes
                 "zmax": 255,
                 "colorscale": colour_scale(theme),
                 "colorbar": colour_bar(ticks, theme),
-                "hovertemplate": "%{y}<br>step %{x:,}: <b>%{customdata:.4~g}</b><extra></extra>",
+                "hovertemplate": "%{y}<br>step %{x:,}: <b>%{customdata:.4~g}</b>" + note + "<extra></extra>",
                 "xgap": 0,
                 "ygap": 1 if len(found.layers) <= 60 else 0,
             }
@@ -283,7 +286,7 @@ def draw_overview(found: layers.Overview, title: str, share: bool, theme: themes
         "layout": base.layout(
             theme,
             title,
-            said + note,
+            said,
             summary=f"{title}, {plural(len(found.layers), 'layer')}: {said}.",
             legend=False,
             hovermode="closest",

@@ -51,8 +51,9 @@ def learning_rate(runs: Sequence[Any], params: Mapping[str, Any], theme: str) ->
             title,
             f"<b>{newest}</b>",
             summary=f"{title}: {newest} at step {int(drawn[0][1][-1]):,}.",
-            xaxis=base.step_axis(colours, int(found.steps[-1]), log_x),
-            yaxis=base.log_axis(colours)
+            legend=len(drawn) > 1,
+            xaxis=base.step_axis(colours, max(int(steps[-1]) for _, steps, _ in drawn), log_x),
+            yaxis=base.log_axis(colours, [values for _, _, values in drawn])
             if log_y
             else base.axis(colours, rangemode="tozero", exponentformat="power"),
         ),

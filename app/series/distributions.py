@@ -17,6 +17,14 @@ if TYPE_CHECKING:
     from probes.runlog import Histograms, Run
 
 KINDS = ("weight", "gradient", "update", "activation", "activation_gradient")
+# The statistic that sums up a kind over depth and time.
+OVERVIEW_KINDS = {
+    "weight": "weight_std",
+    "gradient": "grad_std",
+    "update": "update_norm",
+    "activation": "activation_std",
+    "activation_gradient": "activation_grad_std",
+}
 OUTSIDE = ("exactly zero", "below the range", "above the range", "NaN", "Inf")
 MAX_COLUMNS = 200
 
@@ -51,6 +59,18 @@ def histograms(run: Run, kind: str, layer: str) -> Histograms | None:
     except UnknownNameError:
         return None
     return found if len(found.steps) else None
+
+
+def missing_reason(run: Run, kind: str) -> str:
+    """Why a run holds no histograms of a kind, one sentence."""
+    notes = [str(note) for note in (run.model or {}).get("notes") or []]
+    if kind.startswith("activation"):
+        about = [note for note in notes if "compile" in note.lower() or "module" in note.lower()]
+        if about:
+            return f"not measured: {about[0]}"
+    if run.status == "running":
+        return "nothing has been measured yet; histograms come with the next frames."
+    return "this run holds none. Histograms are written with each frame while probes.watch(...) is attached."
 
 
 def density(found: Histograms, columns: int = MAX_COLUMNS) -> Density:

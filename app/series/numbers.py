@@ -38,7 +38,8 @@ def percent(share: float) -> str:
         return "<0.1%"
     if 0.999 < share < 1:
         return ">99.9%"
-    return f"{share * 100:.{0 if share >= 0.0995 else 1}f}".removesuffix(".0") + "%"
+    whole = 0.0995 <= share < 0.9905
+    return f"{share * 100:.{0 if whole else 1}f}".removesuffix(".0") + "%"
 
 
 def duration(seconds: float) -> str:

@@ -47,7 +47,9 @@ def verdict(report: Report) -> Verdict:
     worst = worst_finding(report)
     coverage = f"{plural(judged, 'rule')} judged" + (f", {missing} could not be judged" if missing else "")
     if worst is not None:
-        chain = " → ".join([worst.title, *(f.title.lower() for f in report.symptoms(worst) if f.severity != "info")])
+        chain = " → ".join(
+            [worst.title, *(f.title.lower() for f in report.symptoms(worst) if f.severity != "info")]
+        )
         others = len([f for f in report.root_causes if f is not worst and f.severity != "info"])
         more = f" · and {plural(others, 'other problem')}" if others else ""
         return Verdict(
@@ -61,7 +63,9 @@ def verdict(report: Report) -> Verdict:
         reason = report.not_judged[0].reason if report.not_judged else ""
         return Verdict("unknown", NOT_RUN, f"For example: {reason}" if reason else "", "", coverage)
     gap = f", {missing} could not be judged" if missing else ""
-    return Verdict("good", f"No problem found in {plural(judged, 'rule')}{gap}", "", "", coverage)
+    return Verdict(
+        "good", f"No problem found by {plural(judged, 'rule')}{gap}", "", "", f"up to step {report.step:,}"
+    )
 
 
 def judged_count(report: Report) -> int:

@@ -9,7 +9,10 @@ import streamlit as st
 # Accents are mid-tones that hold on a light and on a dark page; text keeps the page's own colour.
 CSS = """
 <style>
-.block-container { padding: 2.6rem 1.6rem 1.5rem; max-width: none; }
+.block-container { padding: 1.4rem 1.6rem 1.5rem; max-width: none; }
+[data-testid="stSidebar"][aria-expanded="false"] ~ div .block-container { padding-top: 3rem; }
+[data-testid="stHeader"] { background: transparent; height: 2.2rem; min-height: 2.2rem; }
+[data-testid="stSidebarHeader"] { height: 2.2rem; margin-bottom: 0.2rem; }
 [data-testid="stSidebarNav"] { padding-top: 0.2rem; }
 [data-testid="stVerticalBlock"] { gap: 0.6rem; }
 .bs { --good: #12946d; --warning: #d58a00; --critical: #d9483b; --info: #3f8fcf; --unknown: #8b95a1; }
@@ -38,6 +41,7 @@ CSS = """
 .bs-card p { margin: 0.35rem 0 0; font-size: 0.95rem; overflow-wrap: anywhere; }
 .bs-card ol { margin: 0.3rem 0 0; padding-left: 1.3rem; font-size: 0.95rem; }
 .bs-card code { font-size: 0.85rem; }
+.bs-gap { margin-bottom: 0.5rem; }
 .bs-symptom { margin-left: 2.2rem; }
 .bs-pin { display: inline-flex; justify-content: center; align-items: center; min-width: 1.5em; height: 1.5em;
   border-radius: 50%; font-size: 0.85rem; font-weight: 700; color: #fff; background: #4b5563; }

@@ -1,0 +1,80 @@
+"""The series a finding rests on, as something to draw."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from app.series import layers
+from app.series.decimate import Marks, Steps, Values, decimate, marks
+
+if TYPE_CHECKING:
+    from probes.diagnosis import Finding
+    from probes.runlog import Run
+
+MAX_NAMED = 6
+MAX_OTHERS = 24
+MAX_CHARTS_OF_FINDING = 2
+
+
+@dataclass(frozen=True)
+class Track:
+    """One line: `named` when the finding speaks of it, else there for comparison."""
+
+    name: str
+    steps: Steps
+    values: Values
+    marks: Marks
+    named: bool
+
+
+def charts_of(finding: Finding) -> list[dict[str, Any]]:
+    """What to draw for a finding: for each series of its evidence (two at most) parameters of the evidence chart."""
+    grouped: dict[str, list[Any]] = {}
+    for item in finding.evidence:
+        grouped.setdefault(item.series, []).append(item)
+    charts = []
+    for series, items in list(grouped.items())[:MAX_CHARTS_OF_FINDING]:
+        named = [item.layer for item in items if item.layer] or list(finding.layers)
+        charts.append(
+            {
+                "series": series,
+                "layers": list(dict.fromkeys(named))[:MAX_NAMED],
+                "limits": sorted({float(item.limit) for item in items if item.limit is not None}),
+                "points": [
+                    {"step": item.step, "value": float(item.value), "layer": item.layer, "note": item.note}
+                    for item in items
+                    if item.step is not None and np.isfinite(item.value)
+                ],
+                "first": finding.first_step,
+                "last": finding.last_step,
+                "severity": finding.severity,
+            }
+        )
+    return charts
+
+
+def tracks(run: Run, series: str, named: Sequence[str]) -> list[Track]:
+    """The lines of a series or of a kind of layer series; [] when the run holds neither."""
+    if series in run.series_names:
+        found = run.series(series)
+        return [Track(series, *decimate(found.steps, found.values), marks(found.steps, found.values), True)]
+    table = layers.layer_series(run, series)
+    if table is None:
+        return []
+    measured = layers.recorded_mask(table)
+    weights = layers.weight_names(run) or set(table.layers)
+    others = [
+        name for name in table.layers if name not in named and (name in weights or table.axis != "parameter")
+    ]
+    if len(others) > MAX_OTHERS:
+        others = [others[i] for i in np.linspace(0, len(others) - 1, MAX_OTHERS).round().astype(int)]
+    out = []
+    for name in [*others, *(n for n in named if n in table.layers)]:
+        i = table.layers.index(name)
+        steps, values = table.steps[measured[:, i]], table.values[measured[:, i], i]
+        out.append(Track(name, *decimate(steps, values, 600), marks(steps, values, 60), name in named))
+    return out

@@ -1,0 +1,89 @@
+"""Diagnosis: what is wrong, why, and what to change."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from app.component import live_chart, live_version
+from app.series.evidence import charts_of
+from app.series.verdict import when
+from app.store import Page
+from app.views import style
+from app.views.header import header
+from app.views.reports import report_of
+from probes.diagnosis import RULES, Finding, Report
+
+MAX_CHARTS = 8
+WORDS = {"critical": "critical", "warning": "warning", "info": "note"}
+
+
+def render(page: Page) -> None:
+    """Findings, each cause before its symptoms, with the evidence drawn; then what could not be judged."""
+    header(page)
+    _cards(page)
+
+
+@st.fragment
+def _cards(page: Page) -> None:
+    live_version([page.run_id], key="diagnosis")
+    report = report_of(page)
+    room = MAX_CHARTS
+    for number, finding in enumerate(report.findings, 1):
+        charts = charts_of(finding)[:room]
+        room -= len(charts)
+        _card(page, number, finding, charts)
+    if not report.findings and report.clear:
+        st.success(f"{len(report.clear)} rules judged this run up to step {report.step:,} and found nothing.")
+    _not_judged(report)
+
+
+def _card(page: Page, number: int, finding: Finding, charts: list[dict]) -> None:
+    text, evidence = st.columns([2, 3], gap="medium")
+    with text:
+        style.show(_markup(number, finding))
+        _explain(finding.rule)
+    with evidence:
+        for column, params in zip(st.columns(max(len(charts), 1), gap="small"), charts, strict=False):
+            with column:
+                key = f"evidence {finding.rule} {number} {params['series']}"
+                label = f"Evidence for {finding.title}"
+                live_chart("diagnosis.evidence", [page.run_id or ""], params, 250, key=key, label=label)
+
+
+def _markup(number: int, finding: Finding) -> str:
+    cause = (
+        f'<p class="bs-more">explained by <b>{style.text(finding.caused_by)}</b></p>'
+        if finding.caused_by
+        else ""
+    )
+    tries = "".join(f"<li>{style.text(one)}</li>" for one in finding.suggestions)
+    layers = ", ".join(finding.layers[:6]) + (" …" if len(finding.layers) > 6 else "")
+    return (
+        f'<div class="bs-card{" bs-symptom" if finding.caused_by else ""}" style="--tone: var(--{finding.severity})">'
+        f'<h4><span class="bs-pin">{number}</span>{style.text(finding.title)}'
+        f"{style.chip(finding.severity, WORDS[finding.severity])}</h4>"
+        f'<p class="bs-more">{style.text(when(finding))}{style.text(" · " + layers) if layers else ""}</p>{cause}'
+        f"<p>{style.text(finding.message)}</p>"
+        + (f"<p><b>Try, in this order:</b></p><ol>{tries}</ol>" if tries else "")
+        + "</div>"
+    )
+
+
+def _explain(slug: str) -> None:
+    rule = RULES.get(slug)
+    if rule is None:
+        return
+    with st.expander(f"What “{slug}” means and when it misleads"):
+        st.markdown(rule.doc)
+
+
+def _not_judged(report: Report) -> None:
+    if report.not_judged:
+        with st.expander(f"Not judged: {len(report.not_judged)} rules", expanded=not report.findings):
+            rows = [{"rule": rule, "why not": reason} for rule, reason in report.not_judged]
+            st.dataframe(rows, hide_index=True, height="content")
+    if report.clear:
+        with st.expander(f"Judged and clear: {len(report.clear)} rules"):
+            summaries = {slug: RULES[slug].summary if slug in RULES else "" for slug in report.clear}
+            rows = [{"rule": slug, "what it looks for": summary} for slug, summary in summaries.items()]
+            st.dataframe(rows, hide_index=True, height="content")

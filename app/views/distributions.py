@@ -1,0 +1,40 @@
+"""Distributions: where the values of weights, gradients and activations lie."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from app.component import live_chart
+from app.figures.distribution import NAMES
+from app.series.distributions import OVERVIEW_KINDS, missing_reason
+from app.store import Page
+from app.views.header import header
+
+KIND_HELP = "Weights and updates tell what the optimizer does, gradients what it is given, activations what the layers pass on."
+
+
+def render(page: Page) -> None:
+    """One kind over depth and time, then one layer of it as heatmap and ridges."""
+    header(page, banner=False)
+    with page.reading() as run:
+        held = {kind: run.histogram_layers(kind) for kind in run.histogram_kinds}
+        reasons = {kind: missing_reason(run, kind) for kind in NAMES if not held.get(kind)}
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+        kind = st.segmented_control(
+            "Distribution of", list(NAMES), default="weight", format_func=NAMES.get, required=True,
+            key="distributions kind", help=KIND_HELP,
+        )  # fmt: skip
+        layers = held.get(kind) or []
+        if layers:
+            layer = st.selectbox("Layer", layers, key=f"distributions layer {kind}", width=360)
+    if not layers:
+        st.info(f"{NAMES[kind]}: {reasons.get(kind, '')}")
+        return
+    runs, params = [page.run_id or ""], {"kind": kind, "layer": layer}
+    left, right = st.columns(2, gap="small")
+    with left:
+        overview = {"kind": OVERVIEW_KINDS[kind], "weights_only": False, "marked": layer}
+        live_chart("layers.overview", runs, overview, 230, key=f"depth {kind}", label="Depth × time")
+        live_chart("distributions.ridges", runs, params, 420, key=f"ridges {kind} {layer}", label="Ridges")
+    with right:
+        live_chart("distributions.heatmap", runs, params, 660, key=f"heat {kind} {layer}", label="Over time")

@@ -1,0 +1,50 @@
+"""Sanity: could this model, loss and data learn at all, before any training?"""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from app.component import live_version
+from app.series.sanity import TONES, WORDS, Result, card
+from app.store import Page
+from app.views import style
+from app.views.header import header
+
+NOTHING = (
+    "No sanity report is saved with this run, so nothing is known about it. "
+    "The checks take seconds and are best run before training:"
+)
+HOW = "report = probes.check(model, loss_fn, loader)\nreport.save(run_dir)          # shown here from then on"
+
+
+def render(page: Page) -> None:
+    """The report card saved with the run."""
+    header(page, banner=False)
+    _card(page)
+
+
+@st.fragment
+def _card(page: Page) -> None:
+    live_version([page.run_id], key="sanity")
+    with page.reading() as run:
+        report = run.checks()
+    if report is None:
+        st.info(NOTHING)
+        st.code(HOW, language="python")
+        return
+    found = card(report)
+    style.show(
+        f'<div class="bs-banner" style="--tone: var(--{found.tone})"><span class="bs-icon" aria-hidden="true">'
+        f'{style.ICONS[found.tone]}</span><span class="bs-headline">{style.text(found.headline)}</span></div>'
+    )
+    style.show("".join(_row(result) for result in found.results))
+
+
+def _row(result: Result) -> str:
+    tone = TONES[result.status]
+    tries = "".join(f"<li>{style.text(one)}</li>" for one in result.suggestions)
+    return (
+        f'<div class="bs-card bs-gap" style="--tone: var(--{tone})">'
+        f"<h4>{style.chip(tone, WORDS[result.status])}{style.text(result.check)}</h4>"
+        f"<p>{style.text(result.message)}</p>{f'<ol>{tries}</ol>' if tries else ''}</div>"
+    )
