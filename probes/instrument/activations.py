@@ -95,7 +95,9 @@ _FEATURES_LAST = (
 
 
 def channels_first(module: nn.Module) -> bool | None:
-    """Whether a module's units lie along axis 1 (True) or the last axis (False); None when its type does not say."""
+    """Whether a module's units lie along axis 1 (True) or the last axis (False); None when its type does not
+    say.
+    """
     if isinstance(module, _CHANNELS_FIRST):
         return True
     if isinstance(module, _FEATURES_LAST):

@@ -65,7 +65,9 @@ def as_batch(output: Tensor, channels_first: bool | None) -> tuple[Tensor, int]:
 
 
 def sample_values(output: Tensor, axis: int) -> Tensor:
-    """A fresh float32 copy of evenly spaced examples and positions, all units: about `sampling.LIMIT` elements."""
+    """A fresh float32 copy of evenly spaced examples and positions, all units: about `sampling.LIMIT`
+    elements.
+    """
     return output[example_slices(output.shape, axis, LIMIT)].to(
         torch.float32, copy=True, memory_format=torch.contiguous_format
     )
@@ -95,9 +97,9 @@ def saturated_share(values: Tensor, kind: ActivationKind) -> Tensor:
 def batch_variation(values: Tensor) -> Tensor:
     """Root-mean-square deviation from the mean over examples / over everything: [n, ...] -> 0-d float32.
 
-    0 means every example gives the same output; 1 that all variation is between examples. NaN for a constant output
-    when nothing varies at all is reported as 0, because then nothing varies across the batch either.
+    0 means every example gives the same output, 1 that all variation is between examples. An output that does
+    not vary at all has 0.
     """
-    across = torch.linalg.vector_norm(values - values.mean(0))
-    overall = torch.linalg.vector_norm(values - values.mean())
+    across: Tensor = torch.linalg.vector_norm(values - values.mean(0))
+    overall: Tensor = torch.linalg.vector_norm(values - values.mean())
     return across / overall.clamp_min(1e-30)

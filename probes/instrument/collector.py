@@ -115,8 +115,9 @@ class Collector:
             sample.alive, sample.observations = capture.sample_alive(batch, axis, watched.kind)
         self._samples.append(sample)
         if output.requires_grad:
-            # The hook sees the gradient of the values as they are now, also when a later module overwrites them.
-            output.register_hook(partial(self._on_gradient, sample, axis))
+            # The hook sees the gradient of the values as they are now, also when a later module overwrites
+            # them.
+            output.register_hook(partial(self._on_gradient, sample, axis))  # type: ignore[no-untyped-call]
 
     def _on_gradient(self, sample: Sample, axis: int, gradient: Tensor) -> None:
         if torch.compiler.is_compiling() or not self._handles:

@@ -23,8 +23,9 @@ from probes.instrument.governor import Schedule, Share, is_log_spaced
 from probes.instrument.guard import Guard
 from probes.instrument.hooks import Hook
 from probes.instrument.optimizers import OptimizerHooks, StepCounter
-from probes.instrument.parameters import list_parameters
+from probes.instrument.parameters import Copies, list_parameters
 from probes.instrument.scalars import DeviceScalars
+from probes.instrument.sheet import Workspace
 from probes.instrument.transfer import Transfer
 from probes.runlog.records import Event, Record
 from probes.runlog.writer import RunWriter
@@ -60,6 +61,7 @@ class Engine:
         self._taken = 0  # steps since attached
         self._share = Share()
         self._dead = DeadUnits()
+        self._workspace, self._copies = Workspace(), Copies()
         self._frame: Frame | None = None
         self._contributed: set[int] = set()
         self._watchlist = list_parameters(model)
@@ -147,7 +149,7 @@ class Engine:
                 self._due = self._frames_wanted and self._schedule.due(self._taken + 1)
             if self._due and self._frame is None:
                 self._refresh_parameters()
-                self._frame = Frame(self._watchlist)
+                self._frame = Frame(self._watchlist, self._workspace, self._copies)
             if self._frame is not None:
                 mine = self._numbers_of(optimizer)
                 closure = args[0] if args else kwargs.get("closure")
@@ -232,7 +234,7 @@ class Engine:
         self._refresh_parameters()
         self.describe()
         if self._frames_wanted:
-            frame = Frame(self._watchlist)
+            frame = Frame(self._watchlist, self._workspace, self._copies)
             frame.take_weights()
             self._hand_over(
                 frame.finish(self.counter.step, _time.time(), self._collector.watched, Collected())

@@ -133,15 +133,14 @@ def fold_frame(frame: FrameArrays, dead: DeadUnits) -> list[Record]:
     for group in frame.groups:
         counts, outside = buckets.fold(group.table)
         kinds = np.array([kind for kind, _ in group.keys])
-        numbers = np.array([number for _, number in group.keys], dtype=np.int64)
+        places = np.array([number for _, number in group.keys], dtype=np.int64)
         for kind in dict.fromkeys(kinds.tolist()):
             rows = kinds == kind
-            _set_statistics(
-                columns, frame, kind, numbers[rows], group.stats[rows], outside[rows], group.length
-            )
+            where = places[rows]
+            _set_statistics(columns, frame, kind, where, group.stats[rows], outside[rows], group.length)
             table = tables.setdefault(kind, _Table(len(frame.axes[_AXIS_OF[kind]])))
-            table.counts[numbers[rows]] = counts[rows]
-            table.outside[numbers[rows]] = outside[rows]
+            table.counts[where] = counts[rows]
+            table.outside[where] = outside[rows]
     _set_update_ratio(columns, frame)
     _set_modules(columns, frame, dead)
     if frame.inputs is not None:
@@ -191,8 +190,8 @@ def _set_statistics(
     if kind in frame.norms:
         exact = dict(zip(frame.norms[kind][0], frame.norms[kind][1], strict=True))
         whole = np.array([exact[int(n)] for n in numbers], dtype=np.float64)
-        # The exact norm notices what the sample missed. An infinite norm of moderate values can only come from an
-        # infinite element; of huge ones (squares overflow above 1.8e19) it says nothing.
+        # The exact norm notices what the sample missed. An infinite norm of moderate values can only come
+        # from an infinite element; of huge ones (squares overflow above 1.8e19) it says nothing.
         moderate = np.maximum(np.abs(low), np.abs(high)) < 1e15
         missed = np.isnan(whole) | (np.isinf(whole) & moderate)
         nonfinite = np.where((nonfinite == 0) & missed, 1.0, nonfinite)

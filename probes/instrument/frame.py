@@ -14,8 +14,8 @@ from probes.instrument.capture import Sample
 from probes.instrument.collector import Collected
 from probes.instrument.fold import DeadUnits, FrameArrays, GroupArrays, ModuleNumbers, fold_frame
 from probes.instrument.modules import Watched
-from probes.instrument.parameters import StepMeasurement, Watchlist, take_weights
-from probes.instrument.sheet import Group, Sheet
+from probes.instrument.parameters import Copies, StepMeasurement, Watchlist, take_weights
+from probes.instrument.sheet import Group, Key, Sheet, Workspace
 from probes.instrument.transfer import Transfer
 from probes.runlog.records import Record
 
@@ -35,16 +35,20 @@ class Frame:
     """Measurements of one step. Filled by `before_step` and `after_step`, handed over by `finish`."""
 
     watchlist: Watchlist
-    sheet: Sheet = field(default_factory=Sheet)
-    populations: dict[tuple[str, int], int] = field(default_factory=dict)
+    workspace: Workspace
+    copies: Copies
+    populations: dict[Key, int] = field(default_factory=dict)
     norms: dict[str, list[tuple[list[int], Tensor]]] = field(default_factory=dict)
-    _measurement: StepMeasurement = field(default_factory=StepMeasurement)
+
+    def __post_init__(self) -> None:
+        self.sheet = Sheet(self.workspace)
+        self._measurement = StepMeasurement(self.copies)
 
     def before_step(
         self, gradients_of: Iterable[int], weights_of: Iterable[int], scale: Tensor | None
     ) -> None:
         """Just before an optimizer steps: its gradients, and a copy of the weights."""
-        self._measurement = StepMeasurement()
+        self._measurement = StepMeasurement(self.copies)
         self._measurement.take_gradients(self.watchlist, gradients_of, self.sheet, scale)
         self._measurement.remember(self.watchlist, weights_of)
 
@@ -56,7 +60,7 @@ class Frame:
         self._measurement.take_updates(self.watchlist, self.sheet)
         for kind, measured in self._measurement.norms.items():
             self.norms.setdefault(kind, []).append(measured)
-        self._measurement = StepMeasurement()
+        self._measurement = StepMeasurement(self.copies)
 
     def take_weights(self) -> None:
         """The weights as they are now."""
@@ -121,7 +125,7 @@ class PendingFrame:
         axes: dict[str, list[str]],
         groups: list[Group],
         norms: dict[str, list[tuple[list[int], Tensor]]],
-        populations: dict[tuple[str, int], int],
+        populations: dict[Key, int],
         modules: dict[int, _Module],
         inputs: list[Tensor],
     ) -> None:

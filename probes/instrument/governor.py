@@ -68,7 +68,9 @@ class Governor:
 
     @property
     def expected_cost(self) -> float:
-        """What the next frame will cost, seconds: the median of the last few. The first is free, being unknown."""
+        """What the next frame will cost, seconds: the median of the last few. The first is free, being
+        unknown.
+        """
         return median(self._costs) if self._costs else 0.0
 
     def due(self, step: int) -> bool:

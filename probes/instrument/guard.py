@@ -1,4 +1,6 @@
-"""The wall between the probes and the training: no exception gets out, and the time spent behind it is measured."""
+"""The wall between the probes and the training: no exception gets out, and the time spent behind it is
+measured.
+"""
 
 from __future__ import annotations
 

@@ -32,6 +32,6 @@ def _norm_cpu(tensor: Tensor) -> Tensor:
     tensor = _real(tensor)
     if tensor.dtype in (torch.float32, torch.float64):
         flat = flatten(tensor)
-        squared = torch.dot(flat, flat)
-        return squared.sqrt_().double()
-    return torch.linalg.vector_norm(tensor, dtype=torch.float32).double()
+        return torch.dot(flat, flat).sqrt_().double()
+    length: Tensor = torch.linalg.vector_norm(tensor, dtype=torch.float32)
+    return length.double()

@@ -64,10 +64,44 @@ def local(tensor: Tensor) -> Tensor:
     return (shard if isinstance(shard, Tensor) else tensor).detach()
 
 
+class Copies:
+    """Memory for copies of the weights. Up to `KEEP_BYTES` on the CPU it is kept from frame to frame, because
+    fresh memory costs more in page faults than the copy; anything larger is freed after each frame.
+    """
+
+    KEEP_BYTES = 64 << 20
+
+    def __init__(self) -> None:
+        self._kept: dict[int, Tensor] = {}
+
+    def of(self, tensors: dict[int, Tensor]) -> dict[int, Tensor]:
+        """Copies of the tensors under the same numbers. They may be overwritten; `free` them afterwards."""
+        copies = {}
+        for number, tensor in tensors.items():
+            old = self._kept.get(number)
+            fits = old is not None and _layout(old) == _layout(tensor)
+            copies[number] = old if old is not None and fits else torch.empty_like(tensor)
+        if copies:
+            torch._foreach_copy_(list(copies.values()), list(tensors.values()))
+        self._kept.update(copies)
+        return copies
+
+    def free(self) -> None:
+        """Lets go of what is too large to keep."""
+        size = sum(t.nbytes for t in self._kept.values())
+        if size > self.KEEP_BYTES or any(t.device.type != "cpu" for t in self._kept.values()):
+            self._kept.clear()
+
+
+def _layout(tensor: Tensor) -> tuple[object, ...]:
+    return tensor.shape, tensor.stride(), tensor.dtype, tensor.device
+
+
 @dataclass
 class StepMeasurement:
     """What one optimizer step did to some parameters: for each kind, their numbers and exact norms [k]."""
 
+    copies: Copies
     norms: dict[str, tuple[list[int], Tensor]] = field(default_factory=dict)
     _before: dict[int, Tensor] = field(default_factory=dict)
 
@@ -105,26 +139,21 @@ class StepMeasurement:
 
     def remember(self, watchlist: Watchlist, numbers: Iterable[int]) -> None:
         """Copies the weights, so that after the step the change can be told."""
-        chosen = [n for n in numbers if watchlist.tensors[n].requires_grad]
-        originals = [local(watchlist.tensors[n]) for n in chosen]
-        copies = [torch.empty_like(t) for t in originals]
-        if copies:
-            torch._foreach_copy_(copies, originals)
-        self._before = dict(zip(chosen, copies, strict=True))
+        tensors = watchlist.tensors
+        self._before = self.copies.of({n: local(tensors[n]) for n in numbers if tensors[n].requires_grad})
 
     def take_updates(self, watchlist: Watchlist, sheet: Sheet) -> None:
         """Measures the change since `remember`, and frees the copies."""
-        chosen, before = list(self._before), list(self._before.values())
-        self._before = {}
-        if not chosen:
-            return
-        after = [local(watchlist.tensors[n]) for n in chosen]
-        kept = [i for i, (b, a) in enumerate(zip(before, after, strict=True)) if b.shape == a.shape]
-        chosen, before, after = ([values[i] for i in kept] for values in (chosen, before, after))
-        torch._foreach_sub_(before, after)
-        self.norms["update"] = (chosen, norms(before))
-        for number, change in zip(chosen, before, strict=True):
-            sheet.add(("update", number), take(change).neg_())
+        before, self._before = self._before, {}
+        now = {n: local(watchlist.tensors[n]) for n in before}
+        chosen = [n for n in before if before[n].shape == now[n].shape and before[n].device == now[n].device]
+        changes = [before[n] for n in chosen]
+        if chosen:
+            torch._foreach_sub_(changes, [now[n] for n in chosen])
+            self.norms["update"] = (chosen, norms(changes))
+            for number, change in zip(chosen, changes, strict=True):
+                sheet.add(("update", number), take(change).neg_())
+        self.copies.free()
 
 
 def take_weights(

@@ -50,8 +50,8 @@ def block_rows(rows: int, blocks: int, device: torch.device) -> Tensor:
 def take(tensor: Tensor, limit: int = LIMIT) -> Tensor:
     """A copy of up to ``limit`` elements as float32 [n]; the whole tensor when it is no larger.
 
-    Complex numbers count as two reals. The result shares no memory with the tensor and requires no gradient. A tail
-    of fewer than `BLOCK` elements of a larger tensor is never taken.
+    Complex numbers count as two reals. The result shares no memory with the tensor and requires no gradient.
+    A tail of fewer than `BLOCK` elements of a larger tensor is never taken.
     """
     tensor = tensor.detach()
     if tensor.is_complex():
@@ -69,9 +69,10 @@ def take(tensor: Tensor, limit: int = LIMIT) -> Tensor:
 def example_slices(shape: tuple[int, ...], feature_axis: int, limit: int) -> tuple[slice, ...]:
     """Slices that keep whole units and thin out positions and examples until about ``limit`` elements stay.
 
-    Taken in turn until few enough stay: positions down to four along each axis, outermost first (the innermost is
-    contiguous in memory), examples (axis 0) evenly spaced down to eight, positions and examples down to one, and only
-    when a single position of a single example exceeds ``limit``, the units along ``feature_axis``.
+    Taken in turn until few enough stay: positions down to four along each axis, outermost first (the
+    innermost is contiguous in memory), examples (axis 0) evenly spaced down to eight, positions and examples
+    down to one, and only when a single position of a single example exceeds ``limit``, the units along
+    ``feature_axis``.
     """
     steps = [1] * len(shape)
 

@@ -1,71 +1,112 @@
 """Statistics of many samples at once.
 
 Rows of the same length (most are exactly `sampling.LIMIT` long) are stacked into one matrix, so that a frame
-costs a handful of kernels whatever the number of layers.
+costs a handful of kernels whatever the number of layers. On the CPU the matrix is a workspace that is kept
+and used again, small enough to stay in the cache: fresh memory would cost more in page faults than the
+arithmetic.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Hashable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from probes.buckets import CODES
+from probes.instrument.sampling import LIMIT
 
 MEAN, STD, MIN, MAX = range(4)
 """Columns of the statistics."""
 
+Key = tuple[str, int]
+"""What a sample is of: the kind ("weight", ...) and the number along the kind's axis."""
+
+_ROWS_CPU = 32
+_ROWS_DEVICE = 1024
+
 
 @dataclass(frozen=True)
 class Group:
-    """Statistics of the rows of one length: ``stats`` float32 [k, 4], ``table`` int32/int64 [k, CODES]."""
+    """Statistics of rows of one length: ``stats`` float32 [k, 4], ``table`` integers [k, CODES]."""
 
-    keys: list[Hashable]
+    keys: list[Key]
     length: int
     stats: Tensor
     table: Tensor
 
 
+class Workspace:
+    """Memory for `_ROWS_CPU` samples and their codes, allocated at the first use (4 MiB) and then kept."""
+
+    def __init__(self) -> None:
+        self._values: Tensor | None = None
+        self._codes: Tensor | None = None
+
+    def matrices(self, rows: int, length: int, device: torch.device) -> tuple[Tensor, Tensor]:
+        """Uninitialised float32 [rows, length] and int32 [rows, length]."""
+        size = rows * length
+        if device.type != "cpu" or size > _ROWS_CPU * LIMIT:
+            shape = (rows, length)
+            return torch.empty(shape, device=device), torch.empty(shape, dtype=torch.int32, device=device)
+        if self._values is None or self._codes is None:
+            self._values = torch.empty(_ROWS_CPU * LIMIT)
+            self._codes = torch.empty(_ROWS_CPU * LIMIT, dtype=torch.int32)
+        return self._values[:size].view(rows, length), self._codes[:size].view(rows, length)
+
+
 class Sheet:
     """Collects samples (float32 vectors, each under a key) and computes their statistics together."""
 
-    def __init__(self) -> None:
-        self._rows: dict[tuple[torch.device, int], list[tuple[Hashable, Tensor]]] = defaultdict(list)
+    def __init__(self, workspace: Workspace | None = None) -> None:
+        self._workspace = workspace or Workspace()
+        self._rows: dict[tuple[torch.device, int], list[tuple[Key, Tensor]]] = defaultdict(list)
 
-    def add(self, key: Hashable, sample: Tensor) -> None:
-        """Adds a sample float32 [n]; it is kept by reference. An empty one is left out: it has no statistics.
-        """
+    def add(self, key: Key, sample: Tensor) -> None:
+        """Adds a sample float32 [n], kept by reference. An empty one is left out: it has no statistics."""
         if sample.numel():
             self._rows[(sample.device, sample.numel())].append((key, sample))
 
     def groups(self) -> list[Group]:
-        """Statistics of everything added, one group for each length."""
-        return [_group(length, rows) for (_, length), rows in self._rows.items()]
+        """Statistics of everything added, in groups of rows of equal length."""
+        groups = []
+        for (device, length), rows in self._rows.items():
+            size = _ROWS_CPU if device.type == "cpu" else _ROWS_DEVICE
+            for start in range(0, len(rows), size):
+                groups.append(self._group(length, rows[start : start + size]))
+        return groups
+
+    def _group(self, length: int, rows: list[tuple[Key, Tensor]]) -> Group:
+        values, codes = self._workspace.matrices(len(rows), length, rows[0][1].device)
+        torch.stack([sample for _, sample in rows], out=values)
+        table = count_codes(values, codes)
+        mean = values.mean(1, keepdim=True)
+        low, high = values.amin(1, keepdim=True), values.amax(1, keepdim=True)
+        # Two passes: one pass of squares would lose a small spread around a large mean in float32.
+        deviation = torch.linalg.vector_norm(values.sub_(mean), dim=1, keepdim=True) / length**0.5
+        return Group([key for key, _ in rows], length, torch.cat([mean, deviation, low, high], 1), table)
 
 
-def _group(length: int, rows: list[tuple[Hashable, Tensor]]) -> Group:
-    matrix = torch.stack([sample for _, sample in rows])
-    mean = matrix.mean(1, keepdim=True)
-    columns = [mean, None, matrix.amin(1, keepdim=True), matrix.amax(1, keepdim=True)]
-    table = count_codes(matrix)
-    # Two passes: one pass of squares would lose a small spread around a large mean in float32.
-    deviation = torch.linalg.vector_norm(matrix.sub_(mean), dim=1, keepdim=True)
-    columns[STD] = deviation / length**0.5
-    return Group([key for key, _ in rows], length, torch.cat([c for c in columns if c is not None], 1), table)
+def count_codes(values: Tensor, codes: Tensor) -> Tensor:
+    """Counts of the exponent-bit codes (`probes.buckets`) of each row.
 
+    Args:
+        values: float32 [k, n].
+        codes: int32 [k, n], overwritten.
 
-def count_codes(matrix: Tensor) -> Tensor:
-    """Counts of the exponent-bit codes (`probes.buckets`) of each row: float32 [k, n] -> integers [k, CODES].
+    Returns:
+        Integers [k, CODES].
     """
-    rows = matrix.shape[0]
-    codes = (matrix.view(torch.int32) >> 22).bitwise_and_(CODES - 1)
-    codes += torch.arange(0, rows * CODES, CODES, dtype=torch.int32, device=matrix.device).unsqueeze(1)
+    rows, half = values.shape[0], CODES // 2
+    torch.bitwise_right_shift(values.view(torch.int32), 22, out=codes)
+    # The shift keeps the sign: negative values have codes -512..-1. Moved up by 512, they come before the
+    # positive.
+    codes += torch.arange(half, rows * CODES, CODES, dtype=torch.int32, device=values.device).unsqueeze(1)
     flat = codes.view(-1)
-    if matrix.device.type == "cpu":
-        return torch.bincount(flat, minlength=rows * CODES).view(rows, CODES)
-    # bincount would wait for the device to learn the size of its result.
-    counts = torch.zeros(rows * CODES, dtype=torch.int32, device=matrix.device)
-    return counts.index_add_(0, flat, torch.ones_like(flat)).view(rows, CODES)
+    if values.device.type == "cpu":
+        counts = torch.bincount(flat, minlength=rows * CODES)
+    else:  # bincount would wait for the device to learn the size of its result
+        counts = torch.zeros(rows * CODES, dtype=torch.int32, device=values.device)
+        counts.index_add_(0, flat, torch.ones_like(flat))
+    return counts.view(rows, 2, half).flip(1).reshape(rows, CODES)

@@ -27,14 +27,14 @@ class Transfer:
             packed = torch.cat([t.contiguous().view(-1).view(torch.uint8) for t in tensors])
             self._host = torch.empty(packed.shape, dtype=torch.uint8, pin_memory=True)
             self._host.copy_(packed, non_blocking=True)
-            self._event = torch.cuda.Event()
+            self._event = torch.cuda.Event()  # type: ignore[no-untyped-call]
             self._event.record(torch.cuda.current_stream(packed.device))
         else:
             self._host = [t.cpu() for t in tensors]
 
     def ready(self) -> bool:
         """Whether `arrays` would return without waiting."""
-        return self._event is None or self._event.query()
+        return self._event is None or bool(self._event.query())  # type: ignore[no-untyped-call]
 
     def arrays(self) -> list[npt.NDArray[Any]]:
         """The results as NumPy arrays, in the order given."""
