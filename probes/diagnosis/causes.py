@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
+import numpy as np
+
 from probes.diagnosis.finding import Finding, Severity, rank
+from probes.diagnosis.view import Steps
 
 CAUSES: Mapping[str, tuple[str, ...]] = {
     "nonfinite-values": ("exploding-gradients", "learning-rate-too-high", "loss-diverging"),
@@ -70,13 +73,14 @@ CAUSES: Mapping[str, tuple[str, ...]] = {
 """Effect -> its possible causes, the nearest explanation first."""
 
 
-def link(findings: Iterable[Finding], slack: int) -> list[Finding]:
+def link(findings: Iterable[Finding], frames: Steps) -> list[Finding]:
     """``findings`` with `caused_by` set: the nearest cause in the table that began before its effect, or
     with it.
 
     Args:
-        slack: steps by which a cause may seem to begin later and still count: it is seen at frames, its
-            effect perhaps at every step.
+        frames: steps at which per-layer frames were taken, ascending. An effect that is logged at every step
+            shows
+            at once, its cause perhaps only at the next frame: that still counts as together.
     """
     listed = list(findings)
     linked = []
@@ -88,12 +92,18 @@ def link(findings: Iterable[Finding], slack: int) -> list[Finding]:
                 for other in listed
                 if other.rule == slug
                 and rank(other.severity) >= min(rank(finding.severity), rank("warning"))
-                and other.first_step <= finding.first_step + slack
+                and other.first_step <= _seen_by(finding.first_step, frames)
             ),
             None,
         )
         linked.append(replace(finding, caused_by=cause))
     return _without_cycles(linked)
+
+
+def _seen_by(step: int, frames: Steps) -> int:
+    """The first frame at or after ``step``; ``step`` itself when there is none."""
+    index = int(np.searchsorted(frames, step))
+    return int(frames[index]) if index < len(frames) else step
 
 
 def _without_cycles(findings: list[Finding]) -> list[Finding]:

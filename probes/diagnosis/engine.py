@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,7 +15,7 @@ from probes.diagnosis.options import checked_thresholds, choose
 from probes.diagnosis.registry import RULES
 from probes.diagnosis.report import NotJudgedRule, Report
 from probes.diagnosis.rule import Rule
-from probes.diagnosis.view import NotJudged, RunView
+from probes.diagnosis.view import NotJudged, RunView, Steps
 from probes.errors import InvalidArgumentError
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def diagnose(
     if isinstance(run, (str, os.PathLike)):
         from probes.runlog import open_run  # here: a view of plain arrays needs no run log
 
-        run = open_run(run)
+        run = open_run(Path(run))
     return judge(RunView.of_run(run, at_step), chosen, settings)
 
 
@@ -75,7 +76,7 @@ def judge(
         run=view.name,
         status=view.status,
         step=view.last_step,
-        findings=order(link(findings, slack=_slack(view))),
+        findings=order(link(findings, _frames(view))),
         not_judged=not_judged,
         clear=clear,
     )
@@ -93,11 +94,7 @@ def _ask(rule: Rule, view: RunView, thresholds: Mapping[str, float]) -> list[Fin
         return f"the rule failed on this run: {type(error).__name__}: {error}"
 
 
-def _slack(view: RunView) -> int:
-    """Steps between two frames, which is how late a cause that is seen in frames may be noticed; at least
-    1.
-    """
+def _frames(view: RunView) -> Steps:
+    """The steps at which frames were taken."""
     table = view.layers("grad_norm")
-    if table is None or len(table) < 2:
-        return 1
-    return max(1, int(np.median(np.diff(table.steps))))
+    return table.steps if table is not None else np.empty(0, dtype=np.int64)

@@ -27,12 +27,15 @@ class Depth:
     Attributes:
         gradient: root mean square of the elements of each weight's gradient, NaN where not measured.
         update_ratio: norm of the update over the norm of the weight, NaN where not measured.
+        signal: standard deviation of the gradient of the output of each weight's module: what is passed back.
+            None when it was not recorded for all of them.
     """
 
     layers: tuple[str, ...]
     steps: Steps
     gradient: Floats
     update_ratio: Floats
+    signal: Floats | None
 
 
 def through_depth(view: RunView, layers: int) -> Depth:
@@ -61,10 +64,27 @@ def through_depth(view: RunView, layers: int) -> Depth:
         raise NotJudged(
             f"{int(seen.sum())} weights that are trained, needs {layers} for a trend through depth"
         )
+    kept_layers = tuple(name for name, kept in zip(names, seen, strict=True) if kept)
     root = np.sqrt(np.asarray([sizes[name] for name in names], dtype=np.float64))
     return Depth(
-        layers=tuple(name for name, kept in zip(names, seen, strict=True) if kept),
+        layers=kept_layers,
         steps=steps,
         gradient=np.where(gradient.measured, gradient.values, np.nan)[:, seen] / root[seen],
         update_ratio=np.where(update.measured, update.values, np.nan)[:, seen],
+        signal=_signal(view, kept_layers, steps),
     )
+
+
+def _signal(view: RunView, layers: tuple[str, ...], steps: Steps) -> Floats | None:
+    """Standard deviation of the gradient at the output of the module of each weight, [T, L]; None if
+    incomplete.
+    """
+    table = view.layers("activation_grad_std")
+    if table is None:
+        return None
+    home = {parameter.name: parameter.module for parameter in view.parameters}
+    modules = [home[name] for name in layers]
+    if not set(modules) <= set(table.layers) or not np.isin(steps, table.steps).all():
+        return None
+    picked = table.pick(modules).at(steps)
+    return np.where(picked.measured, picked.values, np.nan)

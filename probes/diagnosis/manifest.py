@@ -47,7 +47,6 @@ class ModuleInfo:
     type: str
     activation: str | None
     output_shape: tuple[int, ...]
-    parameters: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -89,7 +88,6 @@ def read_modules(manifest: Mapping[str, Any]) -> tuple[ModuleInfo, ...]:
             type=str(entry.get("type", "")),
             activation=str(entry["activation"]) if entry.get("activation") else None,
             output_shape=_shape(entry.get("output_shape")),
-            parameters=_names(entry.get("parameters")),
         )
         for entry in entries
     )

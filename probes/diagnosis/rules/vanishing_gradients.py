@@ -23,6 +23,11 @@ large and small layers are comparable. A frame shows the pattern when
   of the upper third. For Adam and its kin, whose updates do not shrink with the gradient, a fall by
   `decades` + 1.5 counts instead.
 
+The same fall of the gradient of the outputs (what is passed back from layer to layer) counts too when the
+first layers stand still and the loss has fallen by less than 10%: with small weights the outputs shrink on
+the way up as the gradient does on the way back, and the gradient of the weights, their product, is small
+everywhere.
+
 Reported when at least 60% of the latter half of the frames (and at least 3 frames) show it, and the training
 loss has fallen by less than half. It is critical when the loss has fallen by less than 10%; for Adam and its
 kin it counts only then, and after 100 steps. AutoTrainer takes a ratio below 1e-3 together with a first
@@ -107,12 +112,14 @@ class Pattern:
     decades: Floats
     trend: Floats
     lower_update: Floats
+    backward: Mask
 
 
 def criterion(
     gradient: Floats,
     update_ratio: Floats,
     adaptive: bool,
+    signal: Floats | None = None,
     *,
     layers: float = 4,
     decades: float = 2.5,
@@ -124,6 +131,7 @@ def criterion(
     Args:
         gradient: RMS of each weight's gradient, [T, L] in forward order.
         update_ratio: ||update|| / ||weight|| of each, [T, L].
+        signal: what is passed back through the layers, [T, L], when it was recorded (`Depth.signal`).
         adaptive: whether the optimizer's updates are independent of the gradient's size (Adam and its kin).
         layers: fewest layers for a trend (used by the judge).
         decades: fall from the upper to the lower third, in powers of ten (AutoTrainer: 3, from last to first
@@ -132,17 +140,29 @@ def criterion(
         still: update ratio below which a layer stands still; 1e-3 is usual, 1e-4 the slow end (CS231n).
     """
     third = max(1, gradient.shape[1] // 3)
-    # Underflow to exact zero is the far end of vanishing, as long as the layers above it still show the fall.
-    size = np.log10(np.maximum(gradient, 1e-45))
-    fall = np.median(size[:, -third:], axis=1) - np.median(size[:, :third], axis=1)
-    correlation = _rank_correlation_with_depth(gradient)
     lower = np.median(update_ratio[:, :third], axis=1)
     upper = np.median(update_ratio[:, -third:], axis=1)
-    if adaptive:
-        shows = fall >= decades + 1.5
-    else:
-        shows = (fall >= decades) & (lower < still) & (lower < 0.01 * upper)
-    return Pattern(shows & (correlation >= trend), fall, correlation, lower)
+    fall, correlation = _fall(gradient, third), _rank_correlation_with_depth(gradient)
+    needed = decades + 1.5 if adaptive else decades
+    shows = (fall >= needed) & (correlation >= trend)
+    if not adaptive:
+        shows &= (lower < still) & (lower < 0.01 * upper)
+    if signal is not None:
+        # With small weights the outputs shrink on the way up as the signal does on the way back: their
+        # product, the
+        # gradient of the weights, is then small everywhere and shows no trend of its own.
+        back, back_correlation = _fall(signal, third), _rank_correlation_with_depth(signal)
+        starved = (back >= needed) & (back_correlation >= trend) & ((lower < still) | adaptive) & ~shows
+        fall, correlation = np.where(starved, back, fall), np.where(starved, back_correlation, correlation)
+        return Pattern(shows | starved, fall, correlation, lower, starved)
+    return Pattern(shows, fall, correlation, lower, np.zeros(len(gradient), dtype=bool))
+
+
+def _fall(gradient: Floats, third: int) -> Floats:
+    """By how many powers of ten the upper third lies above the lower, [T]."""
+    # Underflow to exact zero is the far end of vanishing, as long as the layers above it still show the fall.
+    size = np.log10(np.maximum(gradient, 1e-45))
+    return np.asarray(np.median(size[:, -third:], axis=1) - np.median(size[:, :third], axis=1))
 
 
 def _rank_correlation_with_depth(gradient: Floats) -> Floats:
@@ -165,13 +185,16 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     depth = through_depth(view, layers=int(thresholds["layers"]))
     usable = np.isfinite(depth.gradient).all(axis=1) & (depth.gradient > 0).any(axis=1)
     usable &= np.isfinite(depth.update_ratio).all(axis=1)
+    signal = depth.signal if depth.signal is not None and np.isfinite(depth.signal[usable]).all() else None
     steps, gradient, update = depth.steps[usable], depth.gradient[usable], depth.update_ratio[usable]
+    signal = signal[usable] if signal is not None else None
     if len(steps) < MINIMUM_FRAMES:
         raise NotJudged(f"{len(steps)} frames with finite gradients in every layer, needs {MINIMUM_FRAMES}")
     # What a million steps look like is seen in a few hundred frames of them.
     rows = np.unique(np.linspace(0, len(steps) - 1, min(len(steps), 400)).astype(np.int64))
     steps, gradient, update = steps[rows], gradient[rows], update[rows]
-    pattern = criterion(gradient, update, view.adaptive, **thresholds)
+    signal = signal[rows] if signal is not None else None
+    pattern = criterion(gradient, update, view.adaptive, signal, **thresholds)
     recent = pattern.shows[len(steps) // 2 :]
     if recent.mean() < PERSISTENT_SHARE or pattern.shows.sum() < MINIMUM_FRAMES:
         return []
@@ -181,24 +204,30 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
         return []
     if share is not None and share >= 0.5:
         return []
+    shown = np.flatnonzero(pattern.shows)
+    end = int(shown[-1])
+    if pattern.backward[end] and (share is None or share >= 0.1):
+        return []
     severity: Severity = "critical" if share is not None and share < 0.1 else "warning"
 
     first = int(steps[_onset(pattern.shows)])
-    shown = np.flatnonzero(pattern.shows)
-    end = int(shown[-1])
+    source = signal if signal is not None and pattern.backward[end] else gradient
+    kind, what = ("grad_norm", "RMS of the elements")
+    if source is signal:
+        kind, what = ("activation_grad_std", "standard deviation of the elements")
     third = max(1, len(depth.layers) // 3)
-    low, high = float(np.median(gradient[end, :third])), float(np.median(gradient[end, -third:]))
+    low, high = float(np.median(source[end, :third])), float(np.median(source[end, -third:]))
     trend, still = float(pattern.trend[end]), float(pattern.lower_update[end])
-    slow = depth.layers[: max(third, int((gradient[end] < 0.01 * high).sum()))]
+    slow = depth.layers[: max(third, int((source[end] < 0.01 * high).sum()))]
     seen, lowest = int(steps[end]), depth.layers[0]
     message = (
-        f"The gradient falls {pattern.decades[end]:.1f} orders of magnitude from the last layers "
-        f"({short(high)}) to the first ({short(low)}), and {lowest} changes by "
+        f"The gradient{' passed back' if source is signal else ''} falls {pattern.decades[end]:.1f} orders of "
+        f"magnitude from the last layers ({short(high)}) to the first ({short(low)}), and {lowest} changes by "
         f"{short(float(update[end, 0]))} of its size per step."
     )
     evidence = [
-        Evidence("grad_norm", low, high, "<", seen, lowest, "RMS of the elements, first against last layers"),
-        Evidence("grad_norm", trend, thresholds["trend"], ">", seen, None, "rank correlation with depth"),
+        Evidence(kind, low, high, "<", seen, lowest, f"{what}, first against last layers"),
+        Evidence(kind, trend, thresholds["trend"], ">", seen, None, "rank correlation with depth"),
         Evidence("update_ratio", still, thresholds["still"], "<", seen, lowest, "first layers"),
     ]
     if learned is not None and share is not None:

@@ -1,7 +1,7 @@
 """A slow, obvious recorder of what the probes measure, for judging trainings without a run directory.
 
-Everything is computed anew from autograd's own results, tensor by tensor, so that diagnosis can be tested apart from
-the instruments.
+Everything is computed anew from autograd's own results, tensor by tensor, so that diagnosis can be tested
+apart from the instruments.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class NaiveRecorder:
         self.parameters = dict(model.named_parameters())
         self.series = defaultdict(lambda: ([], []))
         self.frames = defaultdict(lambda: ([], []))
-        self.order, self.outputs, self.shapes = [], {}, {}
+        self.order, self.outputs, self.output_grads, self.shapes = [], {}, {}, {}
         self.ever = {}
         names = {module: name for name, module in model.named_modules()}
         for module in model.modules():
@@ -45,6 +45,8 @@ class NaiveRecorder:
         self.shapes.setdefault(name, list(out.shape))
         if self.model.training and torch.is_grad_enabled():
             self.outputs[name] = out.detach()
+            if out.requires_grad:
+                out.register_hook(lambda grad: self.output_grads.__setitem__(name, grad.detach()))
 
     def _due(self):
         return self.step < 3 or self.step % self.every == 0
@@ -67,6 +69,7 @@ class NaiveRecorder:
             self.log(name, group["lr"])
         if not self._due():
             self.outputs.clear()
+            self.output_grads.clear()
             return
         rows = defaultdict(list)
         for name, parameter in self.parameters.items():
@@ -89,15 +92,18 @@ class NaiveRecorder:
         for name in self.order:
             out = self.outputs.get(name)
             cells = self._activation(name, out.double(), acts.get(name)) if out is not None else {}
+            if name in self.output_grads:
+                cells["activation_grad_std"] = self.output_grads[name].double().std(unbiased=False).item()
             for kind in (
                 "activation_mean", "activation_std", "zero_fraction", "dead_fraction", "saturated_fraction",
-                "activation_nonfinite", "batch_variation",
+                "activation_nonfinite", "batch_variation", "activation_grad_std",
             ):  # fmt: skip
                 self.frames[kind][0].append(self.step) if name == self.order[0] else None
                 if name == self.order[0]:
                     self.frames[kind][1].append([])
                 self.frames[kind][1][-1].append(cells.get(kind))
         self.outputs.clear()
+        self.output_grads.clear()
 
     def _activation(self, name, out, activation):
         flat = out.reshape(out.shape[0], -1) if out.dim() > 1 else out[:, None]

@@ -13,14 +13,42 @@ from probes.diagnosis.text import SECTIONS, markdown, plain, sections
 
 FOLDER = Path(__file__).parents[3] / "docs" / "rules"
 
-CATALOGUE = """
-nonfinite-values vanishing-gradients exploding-gradients missing-gradients gradients-not-cleared learning-rate-too-high
-learning-rate-too-low parameters-not-updated weight-decay-too-strong weights-growing dead-units saturated-activations
-collapsed-activations symmetric-initialization poor-initialization unexpected-initial-loss loss-not-decreasing
-loss-diverging oscillating-loss loss-spikes noisy-loss slow-convergence training-too-short overfitting underfitting
-no-generalization validation-anomaly unnormalized-inputs class-imbalance constant-predictions loss-output-mismatch
-noisy-filters input-bottleneck stalled-run
-""".split()
+CATALOGUE = [
+    "nonfinite-values",
+    "vanishing-gradients",
+    "exploding-gradients",
+    "missing-gradients",
+    "gradients-not-cleared",
+    "learning-rate-too-high",
+    "learning-rate-too-low",
+    "parameters-not-updated",
+    "weight-decay-too-strong",
+    "weights-growing",
+    "dead-units",
+    "saturated-activations",
+    "collapsed-activations",
+    "symmetric-initialization",
+    "poor-initialization",
+    "unexpected-initial-loss",
+    "loss-not-decreasing",
+    "loss-diverging",
+    "oscillating-loss",
+    "loss-spikes",
+    "noisy-loss",
+    "slow-convergence",
+    "training-too-short",
+    "overfitting",
+    "underfitting",
+    "no-generalization",
+    "validation-anomaly",
+    "unnormalized-inputs",
+    "class-imbalance",
+    "constant-predictions",
+    "loss-output-mismatch",
+    "noisy-filters",
+    "input-bottleneck",
+    "stalled-run",
+]
 
 
 @pytest.mark.parametrize("rule", RULES.values(), ids=str)

@@ -133,15 +133,15 @@ def test_the_report_is_plain_json_also_with_nan_in_it():
 @pytest.mark.parametrize(
     ("arguments", "error", "words"),
     [
-        (dict(rules=["overfiting"]), UnknownNameError, "did you mean 'overfitting'"),
-        (dict(rules="overfitting"), InvalidArgumentError, "['overfitting']"),
-        (dict(at_step=-1), InvalidArgumentError, "at_step"),
-        (dict(at_step=True), InvalidArgumentError, "at_step"),
-        (dict(thresholds={"overfitting": 1}), InvalidArgumentError, "RULE.THRESHOLD"),
-        (dict(thresholds={"overfiting.rise": 1}), UnknownNameError, "did you mean 'overfitting'"),
-        (dict(thresholds={"overfitting.ryse": 1}), UnknownNameError, "did you mean 'rise'"),
-        (dict(thresholds={"overfitting.rise": float("nan")}), InvalidArgumentError, "finite number"),
-        (dict(thresholds={"overfitting.rise": "much"}), InvalidArgumentError, "finite number"),
+        ({"rules": ["overfiting"]}, UnknownNameError, "did you mean 'overfitting'"),
+        ({"rules": "overfitting"}, InvalidArgumentError, "['overfitting']"),
+        ({"at_step": -1}, InvalidArgumentError, "at_step"),
+        ({"at_step": True}, InvalidArgumentError, "at_step"),
+        ({"thresholds": {"overfitting": 1}}, InvalidArgumentError, "RULE.THRESHOLD"),
+        ({"thresholds": {"overfiting.rise": 1}}, UnknownNameError, "did you mean 'overfitting'"),
+        ({"thresholds": {"overfitting.ryse": 1}}, UnknownNameError, "did you mean 'rise'"),
+        ({"thresholds": {"overfitting.rise": float("nan")}}, InvalidArgumentError, "finite number"),
+        ({"thresholds": {"overfitting.rise": "much"}}, InvalidArgumentError, "finite number"),
     ],
 )
 def test_wrong_arguments_are_named_before_anything_is_read(arguments, error, words):

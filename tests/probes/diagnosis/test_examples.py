@@ -1,4 +1,6 @@
-"""The examples of every rule, run as they stand in its documentation, judged by every rule (the cross-fire matrix)."""
+"""The examples of every rule, run as they stand in its documentation, judged by every rule (the cross-fire
+matrix).
+"""
 
 from __future__ import annotations
 

@@ -100,7 +100,8 @@ def test_two_thousand_layers_and_a_thousand_frames_are_judged_in_seconds():
     started = time.process_time()
     report = judge(run(range(1, 1001), 2000, lambda shape: rng.random(shape), every=5), RULES.values())
     assert_sound(report)
-    # A bound with a wide margin (it takes about a second): what matters is that nothing is quadratic in the layers.
+    # A bound with a wide margin (it takes about a second): what matters is that nothing is quadratic in the
+    # layers.
     assert time.process_time() - started < 60
 
 

@@ -1,4 +1,6 @@
-"""Real trainings of a second or two on real digits (8x8 grey), recorded naively: healthy ones and ill ones."""
+"""Real trainings of a second or two on real digits (8x8 grey), recorded naively: healthy ones and ill
+ones.
+"""
 
 from __future__ import annotations
 

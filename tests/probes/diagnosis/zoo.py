@@ -1,4 +1,5 @@
-"""Trainings with a known verdict: `HEALTHY` name -> maker, `ILL` name -> (slugs any of which is right, maker).
+"""Trainings with a known verdict: `HEALTHY` name -> maker, `ILL` name -> (slugs any of which is right,
+maker).
 
 A maker takes a seed, trains for real, and returns the run as a `RunView`.
 """
@@ -56,8 +57,8 @@ def table(load, classes):
         order = torch.randperm(len(x), generator=torch.Generator().manual_seed(1))
         return x[order], y[order]
 
-    return dict(data=lambda: tuple(t[: int(len(t) * 0.7)] for t in data()),
-                validation=lambda: tuple(t[int(len(t) * 0.7) :] for t in data()))  # fmt: skip
+    return {"data": lambda: tuple(t[: int(len(t) * 0.7)] for t in data()),
+                "validation": lambda: tuple(t[int(len(t) * 0.7) :] for t in data())}  # fmt: skip
 
 
 def text():
@@ -79,13 +80,13 @@ def hold(x):
 
 
 CANCER, DIABETES = table(load_breast_cancer, True), table(load_diabetes, False)
-TEXT = dict(data=lambda: tuple(t[:220] for t in text()), validation=lambda: tuple(t[220:] for t in text()))
-PICTURE = dict(data=picture, validation=lambda: hold(digits()[0]), loss_fn=nn.MSELoss())
-NUMBERS = dict(
-    data=lambda: (digits()[0][:1400], digits()[1][:1400, None].float()),
-    validation=lambda: (digits()[0][1400:], digits()[1][1400:, None].float()),
-    loss_fn=nn.MSELoss(),
-)
+TEXT = {"data": lambda: tuple(t[:220] for t in text()), "validation": lambda: tuple(t[220:] for t in text())}
+PICTURE = {"data": picture, "validation": lambda: hold(digits()[0]), "loss_fn": nn.MSELoss()}
+NUMBERS = {
+    "data": lambda: (digits()[0][:1400], digits()[1][:1400, None].float()),
+    "validation": lambda: (digits()[0][1400:], digits()[1][1400:, None].float()),
+    "loss_fn": nn.MSELoss(),
+}
 he, xavier = nn.init.kaiming_normal_, nn.init.xavier_uniform_
 
 
