@@ -66,7 +66,13 @@ def step_axis(theme: Theme, last: float, log_x: bool = False, **more: Any) -> di
 
 
 def layout(
-    theme: Theme, title: str, readout: str = "", *, summary: str, legend: bool = True, **more: Any
+    theme: Theme,
+    title: str,
+    readout: str = "",
+    *,
+    summary: str,
+    legend: bool | dict[str, Any] = True,
+    **more: Any,
 ) -> dict[str, Any]:
     """A layout: transparent, title and newest values in one line on the left, legend on the right.
 
@@ -91,7 +97,7 @@ def layout(
             "yref": "container",
             "yanchor": "top",
         },
-        "showlegend": legend,
+        "showlegend": bool(legend),
         "margin": {"l": 8, "r": 12, "t": 54 if legend else 36, "b": 8},
         "legend": {
             "orientation": "h",
@@ -117,6 +123,8 @@ def layout(
         "colorway": list(theme.series),
         "meta": {"summary": summary},
     }
+    if isinstance(legend, dict):
+        base["legend"] = legend
     return base | more
 
 

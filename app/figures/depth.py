@@ -44,7 +44,7 @@ KINDS = {
     "activation_grad_zero_fraction": Kind("Zeros in the gradient at the layer's output", share=True),
     "weight_zero_fraction": Kind("Zeros in the weights", share=True),
 }
-MAX_TICK_NAMES = 40
+MAX_TICK_NAMES = 20
 
 
 def kind_of(name: str) -> Kind:
@@ -63,21 +63,29 @@ def labels(names: Sequence[str]) -> list[str]:
     return list(found)
 
 
-def depth_axis(names: Sequence[str], theme: themes.Theme, **more: Any) -> dict[str, Any]:
-    """One category for each layer, in forward order (hover names them all); ticks as many as fit."""
+def depth_axis(
+    names: Sequence[str], theme: themes.Theme, marked: str | None = None, **more: Any
+) -> dict[str, Any]:
+    """One category for each layer, in forward order (hover names them all); ticks as many as fit.
+
+    A `marked` layer has an arrow, and a tick in any case.
+    """
     every = max(1, -(-len(names) // MAX_TICK_NAMES))
     ticks = list(range(0, len(names), every))
+    categories = labels(names)
+    if marked in names and names.index(marked) not in ticks:
+        ticks = [i for i in ticks if abs(i - names.index(marked)) > every // 2] + [names.index(marked)]
     same_end = all(name.endswith(".weight") for name in names)
     short = [name.removesuffix(".weight") if same_end else name for name in names]
     return base.axis(
         theme,
         type="category",
         categoryorder="array",
-        categoryarray=labels(names),
+        categoryarray=categories,
         tickmode="array",
-        tickvals=ticks,
-        ticktext=[base.escape(short[i], 20) for i in ticks],
-        **more,
+        tickvals=[categories[i] for i in ticks],
+        ticktext=[("▸ " if names[i] == marked else "") + base.escape(short[i], 20) for i in ticks],
+        **({"showgrid": len(names) <= MAX_TICK_NAMES} | more),
     )
 
 
@@ -160,89 +168,68 @@ def _edge_cases(x: Sequence[str], values: Any, known: Any, theme: themes.Theme) 
     return traces
 
 
+UNIT_PARTS = (
+    ("dead_fraction", "dead", "dead (never active)", ""),
+    ("saturated_fraction", "saturated", "saturated (at the end of its range)", "/"),
+)
+
+
 @chart("layers.units")
 def units(runs: Sequence[Any], params: Mapping[str, Any], theme: str) -> base.Figure:
-    """Share of dead and of saturated units in each module, newest frame, in forward order."""
+    """Share of dead and of saturated units in each module, newest measurement, in forward order."""
     colours = themes.theme(theme)
     title = "Dead and saturated units"
-    parts = (
-        ("dead_fraction", "dead (never active)", colours.validation, ""),
-        ("saturated_fraction", "saturated (at the end of its range)", colours.test, "/"),
-    )
-    series = {kind: layers.layer_series(runs[0], kind) if runs else None for kind, *_ in parts}
-    names: list[str] = []
-    for one in series.values():
-        for name in one.layers if one is not None else ():
-            if name not in names:
-                names.append(name)
-    if not names:
-        return base.message(colours, title, "Activations have not been measured in this run.")
-    order = {m.get("name"): i for i, m in enumerate(layers.modules(runs[0]))}
-    traces, worst = [], ("", "", 0.0)
-    measured: set[str] = set()
-    for kind, label, colour, pattern in parts:
-        one = series[kind]
-        if one is None:
-            continue
-        found = layers.profile(one, ghosts=0)
-        for name, share, known in zip(
-            found.layers, found.values[-1].tolist(), found.recorded[-1].tolist(), strict=True
-        ):
-            if known:
-                measured.add(name)
-                if share > worst[2]:
-                    worst = (name, label, share)
-    shown = sorted(measured, key=lambda name: (order.get(name, len(order)), names.index(name)))
-    if not shown:
-        return base.message(colours, title, "Activations have not been measured in this run.")
-    for kind, label, colour, pattern in parts:
-        one = series[kind]
-        if one is None:
-            continue
-        found = layers.profile(one, ghosts=0)
-        value = dict(
-            zip(found.layers, np.where(found.recorded[-1], found.values[-1], np.nan).tolist(), strict=True)
+    shares = {kind: layers.newest(runs[0], kind) for kind, *_ in UNIT_PARTS} if runs else {}
+    measured = {name for found in shares.values() for name in found}
+    if not measured:
+        return base.message(colours, title, layers.no_units_reason(runs[0]) if runs else "No run.")
+    shown = layers.forward_order(runs[0], measured)
+    said = [
+        f"most {word}: {percent(max(shares[kind].values()))} in {max(shares[kind], key=shares[kind].__getitem__)}"
+        for kind, word, *_ in UNIT_PARTS
+        if shares[kind] and max(shares[kind].values()) > 0
+    ]
+    if not said:
+        return base.message(
+            colours, title, f"None: no unit of {plural(len(shown), 'layer')} is dead or saturated."
         )
-        y = np.array([value.get(name, np.nan) for name in shown])
-        traces.append(
-            {
-                "type": "bar",
-                "x": labels(shown),
-                "y": y,
-                "name": label,
-                "uid": kind,
-                "marker": {"color": colour, "pattern": {"shape": pattern, "size": 5, "solidity": 0.35}},
-                "hovertemplate": "%{y:.1%}<extra>" + label + "</extra>",
-            }
-        )
-    readout = (
-        f"most: {percent(worst[2])} {worst[1].split(' ')[0]} in {base.escape(worst[0])}"
-        if worst[0]
-        else "none"
-    )
+    highest = max(max(found.values()) for found in shares.values() if found)
+    tones = {"dead_fraction": colours.validation, "saturated_fraction": colours.test}
+    traces = [
+        {
+            "type": "bar",
+            "x": labels(shown),
+            "y": np.array([shares[kind].get(name, np.nan) for name in shown]),
+            "name": label,
+            # plotly.js looks the pattern up by uid with a CSS selector: it must be a plain word.
+            "uid": kind,
+            "marker": {"color": tones[kind], "pattern": {"shape": pattern, "size": 5, "solidity": 0.35}},
+            "hovertemplate": "%{y:.1%}<extra>" + label + "</extra>",
+        }
+        for kind, _, label, pattern in UNIT_PARTS
+        if shares[kind]
+    ]
     return {
         "data": traces,
         "layout": base.layout(
             colours,
             title,
-            readout,
-            summary=f"{title} in {plural(len(shown), 'layer')}: {html_free(readout)}.",
+            base.escape("; ".join(said), 90),
+            summary=f"{title} in {plural(len(shown), 'layer')}: {'; '.join(said)}.",
             barmode="group",
             bargap=0.35,
             xaxis=depth_axis(shown, colours),
-            yaxis=base.axis(colours, range=[0, min(1.02, max(0.25, worst[2] * 1.2))], tickformat=".0%"),
+            yaxis=base.axis(colours, range=[0, min(1.02, max(0.25, highest * 1.2))], tickformat=".0%"),
         ),
     }
 
 
-def html_free(text: str) -> str:
-    """Escaped text back to plain."""
-    return text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
-
-
 @chart("layers.overview")
 def overview(runs: Sequence[Any], params: Mapping[str, Any], theme: str) -> base.Figure:
-    """Depth × time of one kind, first layer on top. params: `kind`, `weights_only` (for parameters; default True)."""
+    """Depth × time of one kind, first layer on top.
+
+    params: `kind`, `weights_only` (for parameters; default True), `marked` (a layer to point out).
+    """
     colours = themes.theme(theme)
     name = str(params.get("kind", "update_ratio"))
     kind = kind_of(name)
@@ -251,10 +238,15 @@ def overview(runs: Sequence[Any], params: Mapping[str, Any], theme: str) -> base
     if series is None:
         return base.message(colours, title, "Not measured in this run (yet).")
     only = layers.weight_names(runs[0]) if params.get("weights_only", True) else None
-    return draw_overview(layers.overview(series, only), title, kind.share, colours)
+    marked = params.get("marked")
+    if only is not None and marked is not None and marked not in only:
+        only = None
+    return draw_overview(layers.overview(series, only), title, kind.share, colours, marked)
 
 
-def draw_overview(found: layers.Overview, title: str, share: bool, theme: themes.Theme) -> base.Figure:
+def draw_overview(
+    found: layers.Overview, title: str, share: bool, theme: themes.Theme, marked: str | None = None
+) -> base.Figure:
     """The heatmap: one row a layer, one column a stretch of time, colours from low (blue) to high (yellow)."""
     codes, ticks = quantise(
         found.values, found.nonfinite > 0, log=not share, limits=(0.0, 1.0) if share else None
@@ -290,8 +282,10 @@ def draw_overview(found: layers.Overview, title: str, share: bool, theme: themes
             summary=f"{title}, {plural(len(found.layers), 'layer')}: {said}.",
             legend=False,
             hovermode="closest",
-            xaxis=base.axis(theme, "step", exponentformat="none", showgrid=False),
-            yaxis=depth_axis(found.layers, theme, showgrid=False, range=[len(found.layers) - 0.5, -0.5]),
+            xaxis=base.step_axis(theme, int(found.steps[-1]), showgrid=False),
+            yaxis=depth_axis(
+                found.layers, theme, marked, showgrid=False, range=[len(found.layers) - 0.5, -0.5]
+            ),
         ),
     }
 

@@ -23,7 +23,7 @@ NAMES = {
 }
 RIDGES = 12
 # Shares of elements that the colours span: one in a hundred thousand is still seen.
-SHARE_LIMITS = (1e-5, 0.3)
+LOWEST_SHARE, HIGHEST_SHARE = 1e-5, 0.3
 
 
 def load(
@@ -50,7 +50,7 @@ def heatmap(runs: Sequence[Any], params: Mapping[str, Any], theme: str) -> base.
         np.where(found.share > 0, found.share, np.nan),
         np.zeros(found.share.shape, dtype=bool),
         log=True,
-        limits=SHARE_LIMITS,
+        limits=(max(LOWEST_SHARE, 0.7 / max(int(found.seen.max()), 1)), HIGHEST_SHARE),
     )
     at, labels = series.magnitude_ticks(found.edges)
     trace = {
@@ -74,7 +74,7 @@ def heatmap(runs: Sequence[Any], params: Mapping[str, Any], theme: str) -> base.
                 "font": {"size": 11, "color": colours.muted},
                 "side": "right",
             },
-            "len": 0.72,
+            "len": 0.78,
             "y": 1,
             "yanchor": "top",
             "x": 1.01,
@@ -92,7 +92,7 @@ def heatmap(runs: Sequence[Any], params: Mapping[str, Any], theme: str) -> base.
             summary=f"{title}, {plural(len(found.steps), 'column')} up to step {int(found.steps[-1]):,}: {said}.",
             legend=False,
             hovermode="closest",
-            xaxis=base.axis(colours, "step", exponentformat="none", showgrid=False, anchor="y2"),
+            xaxis=base.step_axis(colours, int(found.steps[-1]), showgrid=False, anchor="y2"),
             yaxis=base.axis(
                 colours,
                 type="category",
@@ -100,14 +100,14 @@ def heatmap(runs: Sequence[Any], params: Mapping[str, Any], theme: str) -> base.
                 tickvals=at,
                 ticktext=labels,
                 range=[-0.5, bins - 0.5],
-                domain=[0.3, 1],
+                domain=[0.24, 1],
                 showgrid=True,
             ),
             yaxis2=base.axis(
                 colours,
                 type="category",
                 range=[len(series.OUTSIDE) - 0.5, -0.5],
-                domain=[0, 0.22],
+                domain=[0, 0.17],
                 showgrid=False,
             ),
         ),

@@ -12,8 +12,11 @@ from app.figures import base
 from app.figures.depth import kind_of
 from app.figures.pins import tone_colour
 from app.figures.registry import chart
-from app.series.evidence import Track, tracks
+from app.series.evidence import Track, on_track, tracks
 from app.series.numbers import number
+
+
+EARLY = 0.05
 
 
 @chart("diagnosis.evidence")
@@ -50,10 +53,12 @@ def draw(found: Sequence[Track], title: str, params: Mapping[str, Any], theme: t
     for track in found:
         for mark in base.edge_marks(track.marks, base.escape(track.name), theme):
             traces.append({**mark, "showlegend": False})
-    traces += _points(params.get("points", ()), colour, log_y)
+    traces += _points([p for p in params.get("points", ()) if on_track(p, found)], colour, log_y)
     limits = [float(one) for one in params.get("limits", ()) if not log_y or float(one) > 0]
     last = max((int(track.steps[-1]) for track in found if len(track.steps)), default=1)
     first, until = int(params.get("first", 0)), int(params.get("last", last))
+    # A finding in the first steps of a long run is where a linear axis shows nothing.
+    log_x = 0 < first < EARLY * last
     said = f"limit {', '.join(number(one) for one in limits)}" if limits else ""
     return {
         "data": traces,
@@ -64,7 +69,7 @@ def draw(found: Sequence[Track], title: str, params: Mapping[str, Any], theme: t
             summary=f"{title}: evidence from step {first:,} to {until:,}{', ' + said if said else ''}.",
             legend=len(named) > 1,
             hovermode="closest",
-            xaxis=base.step_axis(theme, last),
+            xaxis=base.step_axis(theme, last, log_x),
             yaxis=base.log_axis(theme, [track.values for track in found]) if log_y else base.axis(theme),
             yaxis2=base.edge_axis(),
             shapes=[

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from app import theme as themes
-from app.figures import base
+from app.figures import base, pins
 from app.figures.registry import chart
 from app.series import metrics
 from app.series.decimate import Marks
@@ -22,7 +22,8 @@ ROLE_NAMES = {"train": "training", "validation": "validation"}
 def metric(runs: Sequence[Any], params: Mapping[str, Any], theme: str) -> base.Figure:
     """One metric over steps.
 
-    params: `metric` (name), `smoothing` (share of the run, 0..1), `log_x` (bool), `y` ("auto", "linear", "log").
+    params: `metric` (name), `smoothing` (share of the run, 0..1), `log_x` (bool), `y` ("auto", "linear", "log"),
+    `pins` (findings to mark, see `app.figures.pins`).
     """
     name = str(params.get("metric", "loss"))
     log_x = bool(params.get("log_x", False))
@@ -33,7 +34,7 @@ def metric(runs: Sequence[Any], params: Mapping[str, Any], theme: str) -> base.F
         return base.message(
             colours, title, f"No {name} logged yet: it appears with the first probe.log(...)."
         )
-    return draw(found, title, colours, log_x, str(params.get("y", "auto")))
+    return draw(found, title, colours, log_x, str(params.get("y", "auto")), params.get("pins") or ())
 
 
 @chart("live.loss")
@@ -49,7 +50,12 @@ def accuracy(runs: Sequence[Any], params: Mapping[str, Any], theme: str) -> base
 
 
 def draw(
-    found: Sequence[metrics.Curve], title: str, theme: themes.Theme, log_x: bool, y_scale: str
+    found: Sequence[metrics.Curve],
+    title: str,
+    theme: themes.Theme,
+    log_x: bool,
+    y_scale: str,
+    pinned: Sequence[Mapping[str, Any]] = (),
 ) -> base.Figure:
     """The figure of one metric's curves."""
     log_y = y_scale == "log" or (y_scale == "auto" and base.spans_decades([one.values for one in found]))
@@ -60,6 +66,7 @@ def draw(
         traces += base.edge_marks(one.marks, base.escape(_name(one)), theme)
         if log_y:
             traces += not_positive(one, theme)
+    traces += pins.badges(pinned, theme)
     readout = " · ".join(base.reading(_name(one), one.newest) for one in found)
     y_axis = base.log_axis(theme, [one.values for one in found]) if log_y else base.axis(theme)
     return {
@@ -72,6 +79,7 @@ def draw(
             xaxis=base.step_axis(theme, max(one.last_step for one in found), log_x),
             yaxis=y_axis,
             yaxis2=base.edge_axis(),
+            shapes=pins.shapes(pinned, theme),
         ),
     }
 

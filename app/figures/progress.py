@@ -11,6 +11,7 @@ from app import theme as themes
 from app.figures import base
 from app.figures.registry import chart
 from app.series.decimate import decimate
+from app.series.facts import recent_pace
 from app.series.numbers import number, percent
 from app.series.pace import pace, series_values
 
@@ -74,7 +75,7 @@ def speed(runs: Sequence[Any], params: Mapping[str, Any], theme: str) -> base.Fi
     ]
     traces = [base.line(found.steps, found.per_second, "steps / s", colours.train, width=1.8)]
     readout, said = [], []
-    newest = _last_finite(found.per_second)
+    newest = recent_pace(runs[0])
     if newest is not None:
         readout.append(f"<b>{number(newest)}</b> steps/s")
     for label, values, colour, dash in shares:
@@ -107,6 +108,7 @@ def speed(runs: Sequence[Any], params: Mapping[str, Any], theme: str) -> base.Fi
                 tickformat=".0%",
                 rangemode="tozero",
                 showgrid=False,
+                nticks=5,
                 range=_share_range([values for _, values, _, _ in shares]),
             ),
         ),
@@ -115,7 +117,8 @@ def speed(runs: Sequence[Any], params: Mapping[str, Any], theme: str) -> base.Fi
 
 def _share_range(values: Sequence[np.ndarray]) -> list[float]:
     known = np.concatenate([one[np.isfinite(one)] for one in values])
-    return [0.0, max(0.1, float(known.max()) * 1.15 if len(known) else 0.0)]
+    highest = float(known.max()) if len(known) else 0.0
+    return [0.0, next(top for top in (0.1, 0.2, 0.5, 1.0) if highest <= top)]
 
 
 def _last_finite(values: np.ndarray) -> float | None:

@@ -16,6 +16,14 @@ from app.series.numbers import number, plural
 TITLE = "Update / weight ratio"
 MAX_COLOURED = 8
 STATE_WORDS = {"high": "large", "low": "small", "still": "no change", "nonfinite": "NaN/Inf"}
+SIDE_LEGEND = {
+    "orientation": "v",
+    "x": 1.01,
+    "xanchor": "left",
+    "y": 1,
+    "yanchor": "top",
+    "bgcolor": "rgba(0,0,0,0)",
+}
 DASHES = ("solid", "dash", "dot", "dashdot")
 
 
@@ -46,7 +54,11 @@ def draw(
     traces: list[base.Trace] = spread_traces(many, theme) if many is not None else []
     for path in paths:
         if path.layer not in coloured and many is None:
-            traces.append(_line(path, theme.faint, 1.2, "solid", showlegend=False))
+            first = not any(trace.get("legendgroup") == "others" for trace in traces)
+            traces.append(
+                _line(path, theme.faint, 1.2, "solid", showlegend=first)
+                | {"legendgroup": "others", "name": "in the band"}
+            )
     for path in outside[:MAX_COLOURED]:
         i = coloured[path.layer]
         traces.append(
@@ -54,6 +66,7 @@ def draw(
                 path, theme.series[i % len(theme.series)], 2.2, DASHES[i // 2 % len(DASHES)], showlegend=True
             )
         )
+    traces.append(guide_entry(theme))
     for path in paths:
         traces += base.edge_marks(path.marks, base.escape(path.layer), theme)
     for trace in traces:
@@ -70,9 +83,9 @@ def draw(
             xaxis=base.step_axis(theme, last_step(paths), log_x),
             yaxis=base.log_axis(theme, [path.values for path in paths]),
             yaxis2=base.edge_axis(),
-            margin={"l": 8, "r": 44, "t": 54, "b": 8},
+            margin={"l": 8, "r": 12, "t": 36, "b": 8},
+            legend=SIDE_LEGEND | {"font": {"size": 12, "color": theme.muted}},
             shapes=guides(theme),
-            annotations=[guide_label(theme)],
         ),
     }
 
@@ -100,19 +113,17 @@ def guides(theme: themes.Theme) -> list[dict[str, Any]]:
     ]
 
 
-def guide_label(theme: themes.Theme) -> dict[str, Any]:
-    """What the dashed line is, beside the chart, where no curve runs through it."""
-    return {
-        "text": "guide<br>10<sup>−3</sup>",
-        "x": 1.004,
-        "xref": "paper",
-        "xanchor": "left",
-        "y": float(np.log10(layers.RATIO_GUIDE)),
-        "yanchor": "middle",
-        "showarrow": False,
-        "align": "left",
-        "font": {"size": 11, "color": theme.good},
-    }
+def guide_entry(theme: themes.Theme) -> base.Trace:
+    """The guide's line in the legend (the line itself is a shape, that reaches from edge to edge)."""
+    guide = {"color": theme.good, "width": 1.5, "dash": "dash"}
+    return base.line(
+        np.array([np.nan]),
+        np.array([np.nan]),
+        "guide: 10<sup>−3</sup>",
+        theme.good,
+        line=guide,
+        hoverinfo="skip",
+    )
 
 
 def last_step(paths: Sequence[layers.Path]) -> int:
@@ -157,7 +168,7 @@ def summary(paths: Sequence[layers.Path], outside: Sequence[layers.Path]) -> str
 
 
 def _line(path: layers.Path, colour: str, width: float, dash: str, *, showlegend: bool) -> base.Trace:
-    name = base.escape(path.layer)
+    name = base.escape(path.layer, 32)
     label = f"{name} · {STATE_WORDS[path.state]}" if path.state in STATE_WORDS else name
     return base.line(
         path.steps,
@@ -167,5 +178,7 @@ def _line(path: layers.Path, colour: str, width: float, dash: str, *, showlegend
         width=width,
         dash=dash,
         showlegend=showlegend,
+        mode="lines+markers" if len(path.steps) <= 30 else "lines",
+        marker={"size": 5},
         hovertemplate=f"<b>{name}</b><br>step %{{x:,}}: %{{y:.4~g}}<extra></extra>",
     )

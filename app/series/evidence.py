@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 MAX_NAMED = 6
 MAX_OTHERS = 24
 MAX_CHARTS_OF_FINDING = 2
+MAX_PINS = 6
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,24 @@ def charts_of(finding: Finding) -> list[dict[str, Any]]:
             }
         )
     return charts
+
+
+def pins_of(findings: Sequence[Finding]) -> list[dict[str, Any]]:
+    """Where findings at warning or above began, with their numbers on the Diagnosis page; at most `MAX_PINS`."""
+    return [
+        {"step": f.first_step, "number": number, "severity": f.severity, "title": f.title}
+        for number, f in enumerate(findings, 1)
+        if f.severity != "info"
+    ][:MAX_PINS]
+
+
+def on_track(point: Mapping[str, Any], found: Sequence[Track]) -> bool:
+    """Whether one of the lines really passes through a point: evidence may also be a count or a ratio of its series."""
+    for track in found:
+        here = track.steps == point["step"]
+        if here.any() and np.isclose(track.values[here], point["value"], rtol=1e-3, atol=0).any():
+            return True
+    return False
 
 
 def tracks(run: Run, series: str, named: Sequence[str]) -> list[Track]:

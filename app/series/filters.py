@@ -158,8 +158,10 @@ def tile(pixels: Picture, columns: int, background: tuple[int, int, int]) -> Pic
 
 
 def grid_columns(count: int, height: int, width: int, aspect: float = 2.4) -> int:
-    """Columns that make a grid about `aspect` times as wide as high."""
-    return max(1, min(count, round(math.sqrt(count * aspect * (height + 1) / (width + 1)))))
+    """Columns that make a grid about `aspect` times as wide as high, its last row as full as can be."""
+    wanted = max(1, min(count, round(math.sqrt(count * aspect * (height + 1) / (width + 1)))))
+    near = range(max(1, wanted - wanted // 4), min(count, wanted + wanted // 4) + 1)
+    return min(near, key=lambda columns: (-(-count // columns) * columns - count, abs(columns - wanted)))
 
 
 def moments(steps: Steps, count: int) -> list[int]:

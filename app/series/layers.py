@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -232,3 +232,36 @@ def flagged(paths: Sequence[Path]) -> list[Path]:
 
     found = [path for path in paths if path.state in order]
     return sorted(found, key=lambda path: (order.index(path.state), -distance(path)))
+
+
+def newest(run: Run, kind: str) -> dict[str, float]:
+    """Each layer's newest measurement of a kind; layers that were never measured are left out."""
+    series = layer_series(run, kind)
+    if series is None:
+        return {}
+    measured = recorded_mask(series)
+    last = len(measured) - 1 - measured[::-1].argmax(axis=0)
+    return {
+        name: float(series.values[last[i], i]) for i, name in enumerate(series.layers) if measured[:, i].any()
+    }
+
+
+def forward_order(run: Run, names: Iterable[str]) -> list[str]:
+    """Modules in the order a forward pass reaches them; unknown ones last, by name."""
+    order = {module.get("name"): i for i, module in enumerate(modules(run))}
+    return sorted(names, key=lambda name: (order.get(name, len(order)), name))
+
+
+def no_units_reason(run: Run) -> str:
+    """Why nothing is known about dead or saturated units, one sentence."""
+    notes = [str(note) for note in (run.model or {}).get("notes") or []]
+    if layer_series(run, "activation_std") is not None:
+        return (
+            "Not measured: no module of this model is an activation with a dead or saturated range. "
+            "Activations called as functions (torch.relu) cannot be seen from outside."
+        )
+    if notes:
+        return f"Not measured: {notes[0]}"
+    if run.status == "running":
+        return "Nothing measured yet: it comes with the next frames."
+    return "This run holds no activation statistics."

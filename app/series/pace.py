@@ -13,7 +13,7 @@ from app.series.smooth import bucket_means
 if TYPE_CHECKING:
     from probes.runlog import Run
 
-COLUMNS = 300
+COLUMNS = 80
 
 
 @dataclass(frozen=True)

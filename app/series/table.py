@@ -38,7 +38,7 @@ class Row:
 
 def rows(run: Run) -> list[Row]:
     """One row for each parameter of the manifest, in forward order."""
-    weight, gradient = _newest(run, "weight_norm"), _newest(run, "grad_norm")
+    weight, gradient = layers.newest(run, "weight_norm"), layers.newest(run, "grad_norm")
     series = layers.layer_series(run, "update_ratio")
     paths = {path.layer: path for path in layers.ratio_paths(series)} if series is not None else {}
     found = []
@@ -58,15 +58,3 @@ def rows(run: Run) -> list[Row]:
             )
         )
     return found
-
-
-def _newest(run: Run, kind: str) -> dict[str, float]:
-    """Each layer's newest measurement."""
-    series = layers.layer_series(run, kind)
-    if series is None:
-        return {}
-    measured = layers.recorded_mask(series)
-    last = len(measured) - 1 - measured[::-1].argmax(axis=0)
-    return {
-        name: float(series.values[last[i], i]) for i, name in enumerate(series.layers) if measured[:, i].any()
-    }

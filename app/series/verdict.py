@@ -48,7 +48,10 @@ def verdict(report: Report) -> Verdict:
     coverage = f"{plural(judged, 'rule')} judged" + (f", {missing} could not be judged" if missing else "")
     if worst is not None:
         chain = " → ".join(
-            [worst.title, *(f.title.lower() for f in report.symptoms(worst) if f.severity != "info")]
+            [
+                worst.title,
+                *(f.title[:1].lower() + f.title[1:] for f in report.symptoms(worst) if f.severity != "info"),
+            ]
         )
         others = len([f for f in report.root_causes if f is not worst and f.severity != "info"])
         more = f" · and {plural(others, 'other problem')}" if others else ""

@@ -33,7 +33,7 @@ def render(page: Page) -> None:
     runs, params = [page.run_id or ""], {"kind": kind, "layer": layer}
     left, right = st.columns(2, gap="small")
     with left:
-        overview = {"kind": OVERVIEW_KINDS[kind], "weights_only": False, "marked": layer}
+        overview = {"kind": OVERVIEW_KINDS[kind], "marked": layer}
         live_chart("layers.overview", runs, overview, 230, key=f"depth {kind}", label="Depth × time")
         live_chart("distributions.ridges", runs, params, 420, key=f"ridges {kind} {layer}", label="Ridges")
     with right:

@@ -14,7 +14,8 @@ from app.views import style
 from app.views.reports import report_of
 from probes.errors import BabysitError
 
-STATUS_TONES = {"running": "info", "finished": "good", "crashed": "critical", "stalled": "warning"}
+STATUS_ICONS = {"running": "▶", "finished": "■", "crashed": "✕", "stalled": "!"}
+STATUS_TONES = {"running": "info", "finished": "unknown", "crashed": "critical", "stalled": "warning"}
 
 
 def header(page: Page, *, banner: bool = True) -> None:
@@ -51,7 +52,8 @@ def _live(page: Page, banner: bool, key: str) -> None:
 
 def _first_line(name: str, found: Facts) -> str:
     parts = [f'<span class="bs-name">{style.text(name)}</span>']
-    parts.append(style.chip(STATUS_TONES.get(found.status, "unknown"), found.status))
+    icon = STATUS_ICONS.get(found.status)
+    parts.append(style.chip(STATUS_TONES.get(found.status, "unknown"), found.status, icon=icon))
     parts += [f'<span class="bs-fact">{style.text(phrase)}</span>' for phrase in words(found)]
     line = f'<div class="bs-head">{"".join(parts)}</div>'
     if found.share is not None and found.status == "running":
@@ -75,5 +77,7 @@ def banner_markup(found: Verdict) -> str:
 
 
 def _kinds(page: Page) -> tuple[tuple[str, ...], ...]:
+    """What a page's layout depends on: kinds of data, and the findings pinned on its charts."""
     with page.reading() as run:
-        return tuple(run.series_names), tuple(run.layer_kinds), tuple(run.histogram_kinds)
+        kinds = tuple(run.series_names), tuple(run.layer_kinds), tuple(run.histogram_kinds)
+    return *kinds, tuple(f"{finding.rule} {finding.first_step}" for finding in report_of(page).findings)

@@ -16,7 +16,7 @@ from app.views.reports import report_of
 from probes.errors import BabysitError
 
 MAX_RUNS = 200
-ICONS = {"running": "▶ running", "finished": "✓ finished", "crashed": "✕ crashed", "stalled": "! stalled"}
+ICONS = {"running": "▶ running", "finished": "■ finished", "crashed": "✕ crashed", "stalled": "! stalled"}
 _ended: dict[tuple[str, str], tuple[Line, str]] = {}
 _lock = threading.Lock()
 

@@ -61,12 +61,12 @@ def text(value: object) -> str:
     return html.escape(str(value))
 
 
-def chip(tone: str, words: str, title: str = "") -> str:
+def chip(tone: str, words: str, title: str = "", icon: str | None = None) -> str:
     """An icon and a word in a coloured pill."""
     hint = f' title="{text(title)}"' if title else ""
     return (
         f'<span class="bs-chip" style="--tone: var(--{tone})"{hint}>'
-        f'<span class="bs-icon" aria-hidden="true">{ICONS[tone]}</span>{text(words)}</span>'
+        f'<span class="bs-icon" aria-hidden="true">{icon or ICONS[tone]}</span>{text(words)}</span>'
     )
 
 
