@@ -57,8 +57,8 @@ def run(args: argparse.Namespace) -> int:
         # A second Ctrl-C while stopping must not leave a child behind.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         if trainer is not None:
-            _stop(trainer, signal.SIGINT)
-        _stop(server, signal.SIGINT)
+            _stop(trainer)
+        _stop(server)
 
 
 def _interrupt(signum: int, frame: object) -> None:
@@ -89,8 +89,9 @@ def _wait(trainer: subprocess.Popen[bytes], server: subprocess.Popen[bytes], *, 
         time.sleep(_POLL_SECONDS)
 
 
-def _stop(process: subprocess.Popen[bytes], first: signal.Signals) -> None:
-    for signum in (first, signal.SIGTERM, signal.SIGKILL):
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    # SIGTERM, not SIGINT: a shell that starts the demo in the background makes its children ignore SIGINT.
+    for signum in (signal.SIGTERM, signal.SIGKILL):
         if process.poll() is not None:
             return
         process.send_signal(signum)
