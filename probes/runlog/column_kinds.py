@@ -10,6 +10,7 @@ import numpy.typing as npt
 import orjson
 import pyarrow as pa
 
+from probes.runlog.arrow import valid_of, values_of
 from probes.runlog.columns import Growable
 from probes.runlog.segment_reader import SegmentInfo
 from probes.runlog.types import RunEvent
@@ -27,11 +28,6 @@ def field_numbers(info: SegmentInfo, name: str) -> list[int]:
     # By position behind the keys: a series may be called "step" itself.
     names = info.schema.names[KEYS:]
     return [names.index(name) + KEYS] if name in names else []
-
-
-def _valid(array: pa.Array) -> npt.NDArray[np.bool_] | None:
-    """Which elements are not null; None: all."""
-    return array.is_valid().to_numpy(zero_copy_only=False) if array.null_count else None
 
 
 class ScalarColumn:
@@ -52,8 +48,8 @@ class ScalarColumn:
         if batch is None:
             return
         array = batch.column(_in_batch(batch, info, self._name))
-        valid = _valid(array)
-        values = _raw(array, np.dtype(np.float64))
+        valid = valid_of(array)
+        values = values_of(array, np.float64)
         if valid is None:
             self._extend(first, None, values)
         elif valid.any():
@@ -119,9 +115,9 @@ class ListColumn:
         array = batch.column(_in_batch(batch, info, self._name))
         length = array.type.list_size
         flat = array.values.slice(array.offset * length, count * length)
-        inner = _valid(flat)
-        values = _raw(flat, self._dtype).reshape(count, length)
-        outer = _valid(array)
+        inner = valid_of(flat)
+        values = values_of(flat, self._dtype).reshape(count, length)
+        outer = valid_of(array)
         at = np.arange(count) if outer is None else np.flatnonzero(outer)
         keep = slice(0, length) if self._part is None else self._part(info)
         values = values[at, keep]
@@ -155,12 +151,6 @@ class ListColumn:
     def nbytes(self) -> int:
         """Bytes held."""
         return sum(values.array.nbytes for _, _, values, _ in self._chunks)
-
-
-def _raw(flat: pa.Array, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
-    """The values of a primitive array, whatever lies under the nulls."""
-    data = flat.buffers()[1]
-    return np.frombuffer(data, dtype, count=len(flat), offset=flat.offset * dtype.itemsize)
 
 
 class EventColumn:

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from probes.runlog.arrow import fixed_lists, primitive, strings
 from probes.runlog.manifest import encode_json
 from probes.runlog.records import Event, FilterSnapshot, HistogramFrame, LayerFrame
 
@@ -61,7 +62,7 @@ def merge_rows(entries: Iterable[ScalarEntry]) -> list[ScalarRow]:
 
 
 def _times(steps: Sequence[int], times: Sequence[float]) -> tuple[pa.Array, pa.Array]:
-    return pa.array(steps, pa.int64()), pa.array(times, pa.float64())
+    return primitive(np.array(steps, np.int64)), primitive(np.array(times, np.float64))
 
 
 def _as_float(value: object) -> float | None:
@@ -100,14 +101,20 @@ class ScalarsEncoder:
                 self.rejected[name] = f"more than {MAX_SERIES} series"
 
     def _column(self, name: str, values: list[float | None]) -> pa.Array:
+        valid = None
+        if None in values:
+            valid = np.array([value is not None for value in values])
         try:
-            return pa.array(values, pa.float64())
-        except (pa.ArrowException, TypeError, ValueError, OverflowError):
-            numbers = [None if value is None else _as_float(value) for value in values]
-            for value, number in zip(values, numbers, strict=True):
-                if value is not None and number is None:
-                    self.rejected[name] = f"not a number: {value!r:.80}"
-            return pa.array(numbers, pa.float64())
+            numbers = np.array(values, np.float64)  # None becomes NaN, which `valid` tells from a logged one
+            if numbers.ndim == 1 and not any(isinstance(value, str) for value in values):
+                return primitive(numbers, valid)
+        except (TypeError, ValueError, OverflowError):
+            pass
+        found = [None if value is None else _as_float(value) for value in values]
+        for value, number in zip(values, found, strict=True):
+            if value is not None and number is None:
+                self.rejected[name] = f"not a number: {value!r:.80}"
+        return primitive(np.array(found, np.float64), np.array([number is not None for number in found]))
 
 
 class LayersEncoder:
@@ -151,7 +158,7 @@ class LayersEncoder:
                 mask = frame.measured.get(kind)
                 if mask is not None:
                     measured[row] = mask
-            arrays.append(_fixed_lists(values, measured, [item is None for item in held]))
+            arrays.append(fixed_lists(values, measured, np.array([item is not None for item in held])))
             fields.append(pa.field(kind, pa.list_(pa.float32(), length)))
         about = {"axes": self.axes, "kinds": self.kinds}
         return [Table(tuple(fields), _copy(about), tuple(arrays), len(frames))]
@@ -188,14 +195,14 @@ class HistogramsEncoder:
         fields, arrays = [_STEP, _TIME], [*_times([f.step for f in frames], [f.time for f in frames])]
         for kind, layers in self.kinds.items():
             held = [frame.tables.get(kind) for frame in frames]
-            absent = [table is None for table in held]
+            present = np.array([table is not None for table in held])
             for name, part, per_layer, dtype in _histogram_parts(kind, bins):
                 length = len(layers) * per_layer
                 values: npt.NDArray[Any] = np.zeros((len(frames), length), dtype)
                 for row, table in enumerate(held):
                     if table is not None:
                         values[row] = _shaped(getattr(table, part), length, name)
-                arrays.append(_fixed_lists(values, None, absent))
+                arrays.append(fixed_lists(values, None, present))
                 fields.append(pa.field(name, pa.list_(pa.from_numpy_dtype(dtype), length)))
         about = {"edges": self.edges, "kinds": self.kinds, "outside": OUTSIDE}
         return [Table(tuple(fields), _copy(about), tuple(arrays), len(frames))]
@@ -218,7 +225,7 @@ class FiltersEncoder:
         for snapshot in snapshots:
             weights = np.ascontiguousarray(snapshot.weights, dtype=np.float32)
             fields = (_STEP, _TIME, pa.field("weights", pa.list_(pa.float32(), weights.size), nullable=False))
-            column = _fixed_lists(weights.reshape(1, -1), None, [False])
+            column = fixed_lists(weights.reshape(1, -1))
             about = {"layer": snapshot.layer, "shape": list(weights.shape)}
             tables.append(Table(fields, about, (*_times([snapshot.step], [snapshot.time]), column), 1))
         return tables
@@ -243,7 +250,7 @@ class EventsEncoder:
         )
         arrays = (
             *_times([event.step for event in events], [event.time for event in events]),
-            *(pa.array(text, pa.string()) for text in texts),
+            *(strings(text) for text in texts),
         )
         return [Table(fields, {}, arrays, len(events))]
 
@@ -253,16 +260,6 @@ def _shaped(values: npt.ArrayLike, length: int, what: str) -> npt.NDArray[Any]:
     if flat.size != length:
         raise ValueError(f"{what}: {flat.size} values where {length} were expected")
     return flat
-
-
-def _fixed_lists(
-    values: npt.NDArray[Any], measured: npt.NDArray[np.bool_] | None, absent: Sequence[bool]
-) -> pa.FixedSizeListArray:
-    """``values`` [rows, length] as lists; null where not ``measured`` [rows, length] or ``absent`` [rows]."""
-    mask = None if measured is None or measured.all() else ~measured.reshape(-1)
-    inner = pa.array(values.reshape(-1), mask=mask, from_pandas=False)
-    outer = pa.array(absent, pa.bool_()) if any(absent) else None
-    return pa.FixedSizeListArray.from_arrays(inner, values.shape[1], mask=outer)
 
 
 def _copy(about: dict[str, Any]) -> dict[str, Any]:

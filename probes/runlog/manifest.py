@@ -14,6 +14,9 @@ from probes.runlog.layout import FORMAT, FORMAT_VERSION, MANIFEST, temporary_nam
 
 Manifest = dict[str, Any]
 
+# What every reader relies on; anything else in its place is passed over.
+_SHAPES: dict[str, type] = {"config": dict, "model": dict, "environment": dict, "sessions": list}
+
 
 def encode_json(value: object) -> bytes:
     """JSON of ``value``; NumPy arrays and scalars are written as numbers, anything unknown as its ``str``."""
@@ -49,14 +52,14 @@ def read_manifest(run_dir: Path) -> Manifest:
             reader.
     """
     path = run_dir / MANIFEST
-    if not run_dir.exists():
-        raise RunDirectoryError(f"{run_dir}: no such run directory")
-    if not run_dir.is_dir():
-        raise RunDirectoryError(f"{run_dir}: not a run directory but a file")
     try:
         content = path.read_bytes()
     except FileNotFoundError:
+        if not run_dir.exists():
+            raise RunDirectoryError(f"{run_dir}: no such run directory") from None
         raise RunDirectoryError(f"{run_dir}: not a run directory (it holds no {MANIFEST})") from None
+    except NotADirectoryError:
+        raise RunDirectoryError(f"{run_dir}: not a run directory but a file") from None
     except OSError as error:
         raise RunDirectoryError(f"{path}: cannot be read: {error.strerror or error}") from error
     return parse_manifest(content, path)
@@ -78,4 +81,8 @@ def parse_manifest(content: bytes, path: Path) -> Manifest:
             f"{path}: written in format version {version}, this babysit reads up to {FORMAT_VERSION}: "
             "install a newer babysit"
         )
+    for key, kind in _SHAPES.items():
+        if not isinstance(manifest.get(key), kind):
+            manifest[key] = kind()
+    manifest["sessions"] = [session for session in manifest["sessions"] if isinstance(session, dict)]
     return manifest

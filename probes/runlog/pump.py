@@ -123,7 +123,7 @@ class Pump:
     def write_now(self, records: Sequence[Record]) -> None:
         """Write ``records`` before the thread runs. Raises OSError."""
         self.add_records(records)
-        self._encode()
+        self.encode()
         for stream in self._streams.values():
             stream.write()
 
@@ -133,13 +133,18 @@ class Pump:
         Args:
             insist: try now, even when the disk refused a moment ago.
         """
-        self._encode()
+        self.encode()
         if self._gone or (time.monotonic() < self._retry_at and not insist):
             return False
         if not self.beat():
             return False
         results = [self.attempt(stream.write) for stream in self._streams.values() if stream.has_backlog]
         return all(results)
+
+    @property
+    def backlog_bytes(self) -> int:
+        """Bytes waiting to be written."""
+        return sum(stream.backlog_bytes for stream in self._streams.values())
 
     def beat(self) -> bool:
         """Move the heartbeat; False when the run directory is not what it was."""
@@ -173,7 +178,8 @@ class Pump:
             self._said.add(message)
             _log.warning("babysit: %s: %s", self._run_dir, message)
 
-    def _encode(self) -> None:
+    def encode(self) -> None:
+        """Turn everything pending into columns, which the streams keep until they are written."""
         rows, self._pending_scalars = merge_rows(self._pending_scalars), []
         scalars = self._encoders[SCALARS]
         self._streams[SCALARS].add(scalars.encode(rows))
@@ -197,7 +203,7 @@ class Pump:
         for record in records:
             try:
                 self._streams[stream].add(self._encoders[stream].encode([record]))
-            except Exception as error:  # noqa: BLE001  see _encode
+            except Exception as error:  # noqa: BLE001  see encode
                 self.probe_error(error)
 
     def close(self) -> None:

@@ -158,6 +158,9 @@ class Run:
             for stream in STREAMS:
                 for rank in self.ranks:
                     found += self._stream(stream, rank).problems
+                sessions = self._manifest["sessions"]
+                closed = {i for i, session in enumerate(sessions) if session.get("ended") is not None}
+                found += self._stream(stream, 0).incomplete(closed, bool(closed) and len(sessions) == 1)
             return found + self._other_problems
 
     # ---- taking in what is new ----

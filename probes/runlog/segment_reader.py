@@ -22,8 +22,10 @@ from probes.runlog.wire import (
     RECORD_BATCH,
     SCHEMA,
     Buffer,
+    Fingerprint,
     Header,
     candidates,
+    fingerprint,
     is_sound,
     metadata_size,
     parse_header,
@@ -38,6 +40,7 @@ class BatchRef(NamedTuple):
     offset: int
     size: int
     rows: int
+    fingerprint: Fingerprint
 
 
 class ReplacedError(Exception):
@@ -71,6 +74,7 @@ class SegmentReader:
         info: what the schema message says, None while it is not whole.
         batches: the batches found so far, in order.
         rows: rows in them.
+        complete: the writer has ended the segment; nothing is missing at its end.
         problems: plain sentences about what had to be skipped.
     """
 
@@ -86,10 +90,10 @@ class SegmentReader:
         self.problems: list[str] = []
         self._tail_problem: str | None = None
         self._offset = 0
-        self._identity: tuple[int, int] | None = None
         self._seen_size = -1
         self._last_taken = False
         self._unreadable = False
+        self.complete = False
 
     @property
     def all_problems(self) -> list[str]:
@@ -110,15 +114,20 @@ class SegmentReader:
         """
         with open(self.path, "rb", buffering=0) as file:
             stat = os.fstat(file.fileno())
-            identity = (stat.st_dev, stat.st_ino)
-            if self._identity not in (None, identity) or stat.st_size < self._offset:
+            if stat.st_size < self._offset or not self._is_the_same(file):
                 self._start_over()
                 raise ReplacedError(str(self.path))
-            self._identity = identity
             if stat.st_size == self._seen_size and last == self._last_taken:
                 return
             self._seen_size, self._last_taken, self._tail_problem = stat.st_size, last, None
             yield from self._scan(_Window(file, stat.st_size), last)
+
+    def _is_the_same(self, file: BinaryIO) -> bool:
+        """Whether the last message taken is still where it was. (Inode numbers are used again too soon to tell.)"""
+        if not self.batches:
+            return True
+        ref = self.batches[-1]
+        return _read_at(file, ref.offset + ref.fingerprint.at, 8) == ref.fingerprint.digits
 
     def _scan(self, window: _Window, last: bool) -> Iterator[tuple[BatchRef, Buffer]]:
         while (left := window.size - self._offset) > 0:
@@ -126,6 +135,7 @@ class SegmentReader:
             if left >= PREFIX:
                 size = metadata_size(window.read(self._offset, PREFIX))
                 if size == 0:  # end of the stream
+                    self.complete = True
                     self._offset = window.size
                     return
                 if size and PREFIX + size <= left:
@@ -144,7 +154,8 @@ class SegmentReader:
                 continue
             self._offset += header.size
             if self._takes(header, message):
-                ref = BatchRef(self._offset - header.size, header.size, header.rows)
+                at = self._offset - header.size
+                ref = BatchRef(at, header.size, header.rows, fingerprint(message))
                 self.batches.append(ref)
                 self.rows += ref.rows
                 yield ref, message
@@ -192,13 +203,11 @@ class SegmentReader:
         return False
 
     def read(self, ref: BatchRef) -> bytes:
-        """The bytes of an indexed batch. Raises ReplacedError or OSError."""
+        """The bytes of an indexed batch, found sound when it was indexed. Raises ReplacedError or OSError."""
         with open(self.path, "rb", buffering=0) as file:
-            stat = os.fstat(file.fileno())
-            if (stat.st_dev, stat.st_ino) != self._identity or ref.offset + ref.size > stat.st_size:
-                raise ReplacedError(str(self.path))
             message = _read_at(file, ref.offset, ref.size)
-        if len(message) != ref.size:
+        at, digits = ref.fingerprint
+        if len(message) != ref.size or message[at : at + 8] != digits:
             raise ReplacedError(str(self.path))
         return message
 

@@ -16,6 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from probes.errors import RunDirectoryError
+from probes.runlog.arrow import values_of
 from probes.runlog.columns import Growable
 from probes.runlog.layout import HISTOGRAMS, SegmentName
 from probes.runlog.segment_reader import BatchRef, ReplacedError, SegmentInfo, SegmentReader, decode
@@ -105,6 +106,20 @@ class StreamReader:
         """What had to be skipped."""
         return [problem for segment in self._segments for problem in segment.reader.all_problems]
 
+    def incomplete(self, closed_sessions: set[int], only_session: bool) -> list[str]:
+        """What to say of segments cut off exactly between two messages, which only their missing end tells.
+
+        Args:
+            closed_sessions: sessions whose writer was closed in good order, having ended its segments.
+            only_session: there is no other session a segment without readable schema could belong to.
+        """
+        said = []
+        for reader in (segment.reader for segment in self._segments):
+            closed = only_session if reader.info is None else reader.info.session in closed_sessions
+            if closed and not reader.complete and not reader.all_problems:
+                said.append(f"{reader.path.name}: its end is missing: rows may be missing with it")
+        return said
+
     def update(self, names: Iterable[SegmentName], ended: bool) -> bool:
         """Take in what is new in the segments ``names`` (those of this stream and rank, in order).
 
@@ -147,6 +162,8 @@ class StreamReader:
             return
         reader = segment.reader
         had_info = reader.info is not None
+        if reader.rows > segment.rows:  # indexed while a column was fetched from a replaced file
+            self._catch_up(segment)
         for ref, message in reader.update(growing):
             new = reader.rows - segment.rows
             if new > 0 and reader.info is not None:
@@ -156,6 +173,15 @@ class StreamReader:
         if reader.info is not None and not had_info:
             self.version += 1
 
+    def _catch_up(self, segment: _Segment) -> None:
+        end = 0
+        for ref in segment.reader.batches:
+            end += ref.rows
+            new = end - segment.rows
+            if new > 0 and segment.reader.info is not None:
+                message = segment.reader.read(ref)
+                self._take(segment, segment.reader.info, message, min(new, ref.rows), ref.rows)
+
     def _take(self, segment: _Segment, info: SegmentInfo, message: Buffer, new: int, rows: int) -> None:
         """Append the last ``new`` rows of a batch of ``rows`` rows."""
         first = self.rows
@@ -164,8 +190,8 @@ class StreamReader:
         ready = [column for column in self._columns.values() if column.rows == first]
         batch = self._decode(info, message, {0, 1}.union(*(column.fields(info) for column in ready)))
         batch = batch.slice(rows - new)
-        self._steps.extend(batch.column(0).to_numpy())
-        self._times.extend(batch.column(1).to_numpy())
+        self._steps.extend(values_of(batch.column(0), np.int64))
+        self._times.extend(values_of(batch.column(1), np.float64))
         for column in ready:
             column.take(info, batch if column.fields(info) else None, first, new)
         segment.rows += new

@@ -53,10 +53,10 @@ class StreamWriter:
         self._rank = rank
         self._header = {"version": FORMAT_VERSION, "stream": stream, "rank": rank, **header}
         self._segment_bytes = segment_bytes
-        self._backlog_bytes = backlog_bytes
+        self._backlog_limit = backlog_bytes
         self._compression = compression
         self._backlog: deque[Table] = deque()
-        self._held_bytes = 0
+        self.backlog_bytes = 0
         self._encoder: MessageEncoder | None = None
         self._file: SegmentFile | None = None
         self._fields: tuple[pa.Field, ...] = ()
@@ -65,7 +65,7 @@ class StreamWriter:
         self._recent: list[pa.RecordBatch] = []
         self._recent_bytes = 0
         self._recent_from = 0
-        self.dropped = 0
+        self.dropped = 0  # rows
 
     @property
     def has_backlog(self) -> bool:
@@ -76,11 +76,11 @@ class StreamWriter:
         """Queue ``tables`` for the next `write`."""
         for table in tables:
             size = _nbytes(table)
-            if self._backlog and self._held_bytes + size > self._backlog_bytes:
+            if self._backlog and self.backlog_bytes + size > self._backlog_limit:
                 self.dropped += table.rows
                 continue
             self._backlog.append(table)
-            self._held_bytes += size
+            self.backlog_bytes += size
 
     def write(self) -> None:
         """Append everything queued. Raises OSError; what was not written stays queued."""
@@ -97,7 +97,7 @@ class StreamWriter:
                 self._leave_segment()
                 raise
             self._backlog.popleft()
-            self._held_bytes -= _nbytes(table)
+            self.backlog_bytes -= _nbytes(table)
             self._tidy(file, batch, start)
 
     def close(self) -> None:
@@ -140,7 +140,7 @@ class StreamWriter:
         self._recent_bytes = 0
 
     def abandon(self) -> None:
-        """Close the file descriptor and forget everything queued."""
+        """Close the file and forget everything queued."""
         self._leave_segment()
         self._backlog.clear()
 
@@ -148,8 +148,8 @@ class StreamWriter:
         file, self._file = self._file, None
         self._forget_recent()
         if file is not None:
-            with suppress(OSError):  # its whole messages are in the file; nothing else is to be saved
-                file.abandon()
+            with suppress(OSError):  # its whole messages are in the file; an end is only good to have
+                file.end()
 
     def _segment_for(self, table: Table) -> tuple[MessageEncoder, SegmentFile]:
         same = self._fields == table.fields and self._about == table.about

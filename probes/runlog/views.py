@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
+from probes.runlog.arrow import values_of
 from probes.runlog.column_kinds import KEYS, Chunk, EventColumn, ListColumn, ScalarColumn, field_numbers
 from probes.runlog.encode import OUTSIDE
 from probes.runlog.segment_reader import SegmentInfo
@@ -115,7 +117,8 @@ def histograms(stream: StreamReader, visible: Mask, kind: str, layer: str) -> Hi
     ):
         column = stream.column((layer, name), partial(ListColumn, name, dtype, part(width)))
         parts.append(column.get())
-    edges = parts[0][-1][0].about["edges"] if parts[0] else []
+    # From the schema, which is there before the first row.
+    edges = [info.about["edges"] for info in stream.infos if layer in info.about["kinds"].get(kind, ())][-1]
     kept = [[chunk for chunk in chunks if chunk[0].about["edges"] == edges] for chunks in parts]
     at = _joined(kept[0], 1, np.int64, ())
     keep = _chosen(stream, at, visible)
@@ -125,7 +128,7 @@ def histograms(stream: StreamReader, visible: Mask, kind: str, layer: str) -> Hi
         layer,
         stream.steps[rows],
         np.asarray(edges, np.float64),
-        _joined(kept[0], 2, np.uint32, (max(len(edges) - 1, 0),))[keep],
+        _joined(kept[0], 2, np.uint32, (len(edges) - 1,))[keep],
         _joined(kept[1], 2, np.uint32, (len(OUTSIDE),))[keep],
         _joined(kept[2], 2, np.uint64, (1,))[keep, 0],
         stream.times[rows],
@@ -150,8 +153,8 @@ def histograms_at(stream: StreamReader, visible: Mask, kind: str, step: int | No
         info, batch = found
         layers = info.about["kinds"][kind]
         counts, outside, population = (
-            batch.column(batch.schema.names.index(name)).flatten().to_numpy().reshape(len(layers), -1)
-            for name in names
+            _one_list(batch.column(batch.schema.names.index(name)), dtype).reshape(len(layers), -1)
+            for name, dtype in zip(names, (np.uint32, np.uint32, np.uint64), strict=True)
         )
         edges = np.asarray(info.about["edges"], np.float64)
         when = int(stream.steps[row]), float(stream.times[row])
@@ -159,6 +162,11 @@ def histograms_at(stream: StreamReader, visible: Mask, kind: str, step: int | No
             kind, list(layers), when[0], edges, counts, outside, population[:, 0], steps, when[1]
         )
     return None
+
+
+def _one_list(array: pa.FixedSizeListArray, dtype: Any) -> npt.NDArray[Any]:
+    length = array.type.list_size
+    return values_of(array.values.slice(array.offset * length, length), dtype)
 
 
 def _joined(chunks: list[Chunk], part: int, dtype: Any, width: tuple[int, ...]) -> npt.NDArray[Any]:

@@ -113,6 +113,19 @@ def is_sound(message: Buffer) -> bool:
     return bytes(view[at : at + 8]) == b"%08x" % crc
 
 
+class Fingerprint(NamedTuple):
+    """The CRC a message carries and where in the message it stands: tells the message from any other."""
+
+    at: int
+    digits: bytes
+
+
+def fingerprint(message: Buffer) -> Fingerprint:
+    """The fingerprint of a sound message."""
+    at = _digits_at(message) or 0
+    return Fingerprint(at, bytes(message[at : at + 8]))
+
+
 def _digits_at(message: Buffer) -> int | None:
     """Where the CRC's digits begin: behind the last mark in the metadata."""
     size = metadata_size(message)
@@ -126,7 +139,10 @@ def _digits_at(message: Buffer) -> int | None:
 def candidates(data: Buffer, start: int) -> npt.NDArray[np.int64]:
     """Positions >= ``start`` (multiples of 8) in ``data`` where a message might begin."""
     start += -start % 8
-    words = np.frombuffer(data, dtype="<u8", offset=start, count=max(0, (len(data) - start) // 8))
+    count = (len(data) - start) // 8
+    if count <= 0:
+        return np.empty(0, np.int64)
+    words = np.frombuffer(data, dtype="<u8", offset=start, count=count)
     size = words >> np.uint64(32)
     plausible = (
         ((words & np.uint64(0xFFFFFFFF)) == 0xFFFFFFFF)

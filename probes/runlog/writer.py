@@ -34,6 +34,8 @@ MAX_QUEUED_CALLS = 50_000
 MAX_QUEUED_BYTES = 64 << 20
 MAX_DEFERRED = 1_000
 _WAKE_AT = 16
+_WAKE_AT_CALLS = 5_000
+_FLUSH_AT_BYTES = 8 << 20
 _CLOSE_PATIENCE = 10.0
 _HEARTBEAT = 1.0
 
@@ -81,16 +83,17 @@ class RunWriter:
         self._clock = clock
         self._lock, past, self._manifest = _take_over(self.run_dir, rank)
         try:
-            resumed = past.sessions > 0
+            known = len(self._manifest.get("sessions", ())) if rank == 0 else 0
+            self.session = max(past.sessions, known)  # a session that recorded nothing left no other trace
+            resumed = self.session > 0
             if start_step is None:
                 start_step = past.last_step or 0
             self.start_step = start_step
-            self.session = past.sessions
             self._begin_manifest(manifest, resumed)
-            header = {"session": past.sessions, "start_step": start_step}
+            header = {"session": self.session, "start_step": start_step}
             self._pump = Pump(self.run_dir, rank, header, segment_bytes, self._lock, clock)
             if resumed:
-                data = {"start_step": start_step, "last_step": past.last_step, "session": past.sessions}
+                data = {"start_step": start_step, "last_step": past.last_step, "session": self.session}
                 message = f"resumed from step {start_step} (last recorded step: {past.last_step})"
                 self._pump.write_now([Event(start_step, clock(), "resumed", message, data)])
         except OSError as error:
@@ -117,8 +120,11 @@ class RunWriter:
 
     def scalars(self, step: int, time: float, values: Mapping[str, float]) -> None:
         """Record ``values`` (series -> number) at ``step``. The mapping must not be changed afterwards."""
-        if len(self._calls) < MAX_QUEUED_CALLS:
+        queued = len(self._calls)
+        if queued < MAX_QUEUED_CALLS:
             self._append((step, time, values))
+            if queued >= _WAKE_AT_CALLS:
+                self._wake()
         else:
             self.dropped["scalars"] += 1
 
@@ -230,6 +236,9 @@ class RunWriter:
             self._await_deferred(command[1])
             command[-1].put(self._flush(insist=True) and not self._deferred)
             return True
+        if command[0] == "wake":  # much has come: into compact columns with it, before the next flush is due
+            self._pump.encode()
+            due = due or self._pump.backlog_bytes > _FLUSH_AT_BYTES
         if due:
             self._flush(insist=False)
         return due
@@ -310,8 +319,8 @@ class RunWriter:
 
 
 def _take_over(run_dir: Path, rank: int) -> tuple[WriterLock, Any, dict[str, Any]]:
-    check_directory(run_dir)
     try:
+        check_directory(run_dir)
         run_dir.mkdir(parents=True, exist_ok=True)
         lock = WriterLock(run_dir / lock_name(rank))
     except OSError as error:
