@@ -18,7 +18,7 @@ MODELS = Registry("model")
 
 
 class Layers:
-    """An ordered list of named layers that becomes an ``nn.Sequential``; None is left out."""
+    """An ordered list of named layers for an ``nn.Sequential``; None is left out."""
 
     def __init__(self) -> None:
         self._layers: OrderedDict[str, nn.Module] = OrderedDict()
@@ -27,8 +27,9 @@ class Layers:
         if layer is not None:
             self._layers[name] = layer
 
-    def build(self) -> nn.Sequential:
-        return nn.Sequential(self._layers)
+    @property
+    def by_name(self) -> OrderedDict[str, nn.Module]:
+        return self._layers
 
 
 def image_shape(spec: Spec, model: str) -> tuple[int, int, int]:

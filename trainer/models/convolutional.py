@@ -13,6 +13,10 @@ from trainer.tasks.base import Spec
 from trainer.typed import Count, Fraction
 
 
+class CNN(nn.Sequential):
+    """Convolutions in a row, then dense layers."""
+
+
 @MODELS.register("cnn")
 def cnn(
     spec: Spec,
@@ -56,7 +60,7 @@ def cnn(
         layers.add(f"dropout{index}", nn.Dropout(dropout) if dropout else None)
         features = units
     layers.add("head", nn.Linear(features, spec.outputs))
-    model = layers.build()
+    model = CNN(layers.by_name)
     initialize(model, init, head_init)
     return model
 

@@ -14,6 +14,10 @@ from trainer.tasks.base import Spec
 from trainer.typed import Count, Fraction
 
 
+class MLP(nn.Sequential):
+    """Dense layers in a row."""
+
+
 @MODELS.register("softmax-regression")
 def softmax_regression(spec: Spec, *, head_init: Initialization = "small-normal") -> nn.Module:
     """One dense layer on the flattened input: a linear classifier (or linear regression, as the task has
@@ -45,6 +49,6 @@ def mlp(
         layers.add(f"dropout{index}", nn.Dropout(dropout) if dropout else None)
         features = width
     layers.add("head", nn.Linear(features, spec.outputs))
-    model = layers.build()
+    model = MLP(layers.by_name)
     initialize(model, init, head_init)
     return model

@@ -1,0 +1,32 @@
+"""The page about the trainer says what the code does."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import tomllib
+from pathlib import Path
+
+from trainer.catalogue import with_catalogue
+from trainer.recipe import Training, parse_recipe
+
+PAGE = (Path(__file__).parents[2] / "docs" / "trainer.md").read_text(encoding="utf-8")
+
+
+def test_the_tables_of_parts_are_those_of_the_code():
+    assert with_catalogue(PAGE) == PAGE, "run: python -m trainer.catalogue docs/trainer.md"
+
+
+def test_the_recipe_on_the_page_is_a_recipe():
+    (text,) = re.findall(r"```toml\n(.*?)```", PAGE, flags=re.S)
+    assert parse_recipe(tomllib.loads(text), "docs", "docs").model.options["widths"] == (128, 64)
+
+
+def test_every_training_key_is_described_with_its_default():
+    section = PAGE.partition("### `[training]`")[2].partition("### `[expect]`")[0]
+    rows = dict(re.findall(r"^\| `(\w+)` \| (.*?) \|", section, flags=re.M))
+    defaults = {f.name: f.default for f in dataclasses.fields(Training)}
+    assert rows.keys() == defaults.keys()
+    for key, shown in rows.items():
+        value = tomllib.loads(f"x = {shown}")["x"]
+        assert (tuple(value) if isinstance(value, list) else value) == defaults[key], key
