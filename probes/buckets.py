@@ -7,11 +7,11 @@ Counting codes is one shift and one bincount, and the 1024 counts fold into `BIN
 * 96 bins for each sign, two per octave, over 2^-32 <= |x| < 2^16: ``[2^k, 1.5 * 2^k)`` and ``[1.5 * 2^k,
   2^(k+1))``;
 * one bin in the middle for 0 < |x| < 2^-32;
-* apart from these, `OUTSIDE`: exact zeros (with the subnormals, which optimizers and GPUs treat as zero), values
-  below ``-2^16``, values above, NaN, Inf.
+* apart from these, `OUTSIDE`: exact zeros (with the subnormals, which optimizers and GPUs treat as zero),
+  values below ``-2^16``, values above, NaN, Inf.
 
-Bins of negative values mirror those of positive ones, so every bin is closed on the side nearer to zero. Bins never
-depend on the data, therefore tables of different steps, layers and ranks merge exactly by addition.
+Bins of negative values mirror those of positive ones, so every bin is closed on the side nearer to zero. Bins
+never depend on the data, therefore tables of different steps, layers and ranks merge exactly by addition.
 """
 
 from __future__ import annotations
@@ -66,8 +66,8 @@ def fold(table: npt.NDArray[np.integer]) -> tuple[npt.NDArray[np.uint32], npt.ND
         table: counts of codes, integers [..., CODES].
 
     Returns:
-        ``counts`` uint32 [..., BINS] and ``outside`` uint32 [..., 5] in the order of `OUTSIDE`. Their sum is the sum
-        of the table.
+        ``counts`` uint32 [..., BINS] and ``outside`` uint32 [..., 5] in the order of `OUTSIDE`. Their sum is
+        the sum of the table.
     """
     if table.shape[-1] != CODES:
         raise ValueError(f"a table of codes has {CODES} columns, this one has {table.shape[-1]}")

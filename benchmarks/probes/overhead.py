@@ -2,9 +2,9 @@
 
     python benchmarks/probes/overhead.py [--rounds 15] [--only mlp]
 
-Each variant trains a copy of the same network in the same process; a round runs a few steps of every variant in
-changing order, and the ratio to the bare loop is taken within the round, so that what else the machine does hits all
-variants alike.
+Each variant trains a copy of the same network in the same process; a round runs a few steps of every variant
+in changing order, and the ratio to the bare loop is taken within the round, so that what else the machine
+does hits all variants alike.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from statistics import median
 
 import torch
 from torch import nn
+from workloads import WORKLOADS, Workload
 
 import probes
-from workloads import WORKLOADS, Workload
 
 Step = Callable[[], None]
 
@@ -60,7 +60,9 @@ def _watched(workload: Workload, stack: ExitStack, folder: Path, cadence: int | 
     return _loop(workload, lambda m, o: stack.enter_context(probes.watch(m, o, folder, every=cadence)))
 
 
-def _loop(workload: Workload, attach: Callable[[nn.Module, torch.optim.Optimizer], probes.Probe] | None) -> Step:
+def _loop(
+    workload: Workload, attach: Callable[[nn.Module, torch.optim.Optimizer], probes.Probe] | None
+) -> Step:
     torch.manual_seed(0)
     model = workload.model()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import partial
@@ -45,12 +46,29 @@ class Collector:
         self._inputs: list[InputSample] = []
         self._shapes: dict[int, list[int]] = {}
         self._calls: dict[int, int] = {}
+        self._marked = 0, 0
         self._pass: Pass | None = None
         self._channels_first: bool | None = None
 
     @property
     def is_open(self) -> bool:
         return bool(self._handles)
+
+    def refresh(self, model: nn.Module) -> bool:
+        """Takes in modules that were added to or removed from the model; returns whether any were."""
+        found, self.notes = find_modules(model)
+        present = {id(watched.module) for watched in found}
+        known = {id(watched.module) for watched in self.watched}
+        kept = [watched for watched in self.watched if id(watched.module) in present]
+        added = [watched for watched in found if id(watched.module) not in known]
+        changed = bool(added) or len(kept) < len(self.watched)
+        self.watched = kept + added
+        return changed
+
+    def in_call_order(self) -> list[Watched]:
+        """The watched modules as the passes seen so far called them; those not called come last."""
+        called = list(dict.fromkeys(sample.index for sample in self._samples))
+        return [self.watched[i] for i in called + [i for i in range(len(self.watched)) if i not in called]]
 
     def open(self, root: nn.Module | None) -> None:
         """Installs the hooks. ``root`` is the model when its own forward pass can be followed."""
@@ -72,19 +90,35 @@ class Collector:
         if batch is not None and len(self._inputs) < capture.MAX_CALLS:
             self._inputs.append(sample_input(batch, self._pass))
 
+    def mark(self) -> None:
+        """Says that what was seen so far belongs to a finished optimizer step."""
+        self._marked = len(self._samples), len(self._inputs)
+
+    def cut(self) -> Collected:
+        """Hands out what was seen up to the last `mark` and goes on with the rest, for the next frame."""
+        samples, inputs = self._marked
+        collected = self._select(self._samples[:samples], self._inputs[:inputs])
+        self._samples, self._inputs = self._samples[samples:], self._inputs[inputs:]
+        self._calls = dict(Counter(sample.index for sample in self._samples))
+        self._marked = 0, 0
+        return collected
+
     def close(self) -> Collected:
-        """Removes the hooks and returns what belongs to passes that a gradient came back to."""
+        """Removes the hooks and hands out everything that was seen."""
         for handle in self._handles:
             handle.remove()
         self._handles.clear()
-        collected = Collected(
-            inputs=[i for i in self._inputs if i.forward.trained and i.values is not None],
-            shapes=self._shapes,
-        )
-        for sample in self._samples:
+        collected = self._select(self._samples, self._inputs)
+        self._samples, self._inputs, self._shapes, self._calls, self._pass = [], [], {}, {}, None
+        self._marked = 0, 0
+        return collected
+
+    def _select(self, samples: list[Sample], inputs: list[InputSample]) -> Collected:
+        """What belongs to passes that a gradient came back to."""
+        collected = Collected(inputs=[i for i in inputs if i.forward.trained], shapes=dict(self._shapes))
+        for sample in samples:
             if sample.forward.trained:
                 collected.samples.setdefault(sample.index, []).append(sample)
-        self._samples, self._inputs, self._shapes, self._calls, self._pass = [], [], {}, {}, None
         return collected
 
     def _on_root_end(self, module: nn.Module, args: object, output: object) -> None:

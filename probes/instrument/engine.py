@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from probes.instrument import manifest
+from probes.instrument.capture import MAX_CALLS
 from probes.instrument.collector import Collected, Collector
 from probes.instrument.filters import PendingFilters, first_layer
 from probes.instrument.fold import DeadUnits
@@ -22,7 +23,9 @@ from probes.instrument.frame import Frame, PendingFrame
 from probes.instrument.governor import Schedule, Share, is_log_spaced
 from probes.instrument.guard import Guard
 from probes.instrument.hooks import Hook
+from probes.instrument.modules import first_tensor
 from probes.instrument.optimizers import OptimizerHooks, StepCounter
+from probes.instrument.outcomes import Outcome, OutcomeTotals, observe
 from probes.instrument.parameters import Copies, list_parameters
 from probes.instrument.scalars import DeviceScalars
 from probes.instrument.sheet import Workspace
@@ -47,6 +50,7 @@ class Engine:
         writer: RunWriter,
         schedule: Schedule,
         start_step: int,
+        loss_fn: Callable[..., Any] | None = None,
         frames: bool = True,
         clock: Callable[[], float] = _time.perf_counter,
     ) -> None:
@@ -67,6 +71,11 @@ class Engine:
         self._watchlist = list_parameters(model)
         self._collector = Collector(model, self.guard)
         self._order_known = False
+        self._outcomes: list[Outcome] = []
+        self._totals = OutcomeTotals()
+        self._loss_handle = (
+            loss_fn.register_forward_pre_hook(Hook(self._on_loss)) if isinstance(loss_fn, nn.Module) else None
+        )
         self._members: dict[int, tuple[tuple[int, ...], list[int]]] = {}
         self.device_scalars = DeviceScalars(self._send_scalars)
         self._step_ended = clock()
@@ -83,6 +92,10 @@ class Engine:
         self._root_seen = False
         self.optimizer_hooks = OptimizerHooks(optimizers, self.concerns, self)
         self._due = frames and schedule.due(1)
+        if (
+            self._due and type(model).forward is nn.Module.forward
+        ):  # it is never called itself, only its parts
+            self._open_collector()
 
     # ---- isolation and accounting ----
 
@@ -124,7 +137,23 @@ class Engine:
 
     def _open_collector(self) -> None:
         if not self._collector.is_open:
+            self._refresh()
             self._collector.open(self._model if self._follow_root else None)
+
+    def _on_loss(self, module: nn.Module, args: tuple[Any, ...]) -> None:
+        if len(args) >= 2 and self._due and torch.is_grad_enabled() and not torch.compiler.is_compiling():
+            self.observe_loss(args[0], args[1])
+
+    def observe_loss(self, outputs: object, targets: object) -> None:
+        """Called with the arguments of the loss, where gradients are enabled."""
+        if not self._due or len(self._outcomes) >= MAX_CALLS:
+            return
+        with self.guard:
+            output = first_tensor(outputs)
+            if output is not None and output.requires_grad:
+                outcome = observe(outputs, targets)
+                if outcome is not None:
+                    self._outcomes.append(outcome)
 
     # ---- the optimizer's step ----
 
@@ -145,10 +174,15 @@ class Engine:
             if not self._began:
                 self._begin()
             if self._frame is not None and id(optimizer) in self._contributed:
-                self._finish_frame()
+                # An optimizer's next turn came before some other stepped at all: the frame ends without that
+                # one.
+                self._finish_frame(self._collector.cut())
                 self._due = self._frames_wanted and self._schedule.due(self._taken + 1)
+                if not self._due:
+                    self._collector.close()
             if self._due and self._frame is None:
-                self._refresh_parameters()
+                if not self._collector.is_open:
+                    self._refresh()
                 self._frame = Frame(self._watchlist, self._workspace, self._copies)
             if self._frame is not None:
                 mine = self._numbers_of(optimizer)
@@ -166,8 +200,9 @@ class Engine:
                 mine = self._numbers_of(optimizer)
                 self._frame.after_step(mine)
                 self._contributed.add(id(optimizer))
+                self._collector.mark()
                 if all(id(o) in self._contributed for o in self.optimizer_hooks.optimizers):
-                    self._finish_frame()
+                    self._finish_frame(self._collector.close())
             if new:
                 skipped = getattr(optimizer, "found_inf", None)
                 self._end_step(skipped if isinstance(skipped, Tensor) else None)
@@ -231,7 +266,7 @@ class Engine:
         model.
         """
         self._began = True
-        self._refresh_parameters()
+        self._refresh()
         self.describe()
         if self._frames_wanted:
             frame = Frame(self._watchlist, self._workspace, self._copies)
@@ -241,10 +276,13 @@ class Engine:
             )
             self.take_filters()
 
-    def _refresh_parameters(self) -> None:
+    def _refresh(self) -> None:
+        """Takes in parameters and modules that came or went since the last frame."""
         current = list_parameters(self._model)
         if current.names != self._watchlist.names or current.numbers != self._watchlist.numbers:
             self._watchlist = current
+            if not self._collector.is_open:  # what it holds is numbered by the list it has
+                self._collector.refresh(self._model)
             self.describe()
 
     def _numbers_of(self, optimizer: Optimizer) -> list[int]:
@@ -256,20 +294,20 @@ class Engine:
         owned = {n for o in self.optimizer_hooks.optimizers for n in self._numbers_of(o)}
         return [n for n in range(len(self._watchlist.names)) if n not in owned]
 
-    def _finish_frame(self) -> None:
+    def _finish_frame(self, collected: Collected) -> None:
         frame, self._frame = self._frame, None
         if frame is None:
             return
         self._contributed.clear()
-        collected = self._collector.close()
         self._learn_order(collected)
         frame.take_weights()
         self._hand_over(frame.finish(self.counter.step, _time.time(), self._collector.watched, collected))
+        self._hand_over_outcomes()
         self._schedule.frame_taken(self._taken + 1, self.guard.spent(self._clock()))
 
     def _learn_order(self, collected: Collected) -> None:
         """Puts the modules in the order of the first forward pass seen; those never called come last."""
-        if self._order_known or not collected.samples:
+        if self._order_known or not collected.samples or self._collector.is_open:
             return
         self._order_known = True
         watched = self._collector.watched
@@ -299,9 +337,29 @@ class Engine:
 
         self.writer.defer(records)
 
+    def _hand_over_outcomes(self) -> None:
+        outcomes, self._outcomes = self._outcomes, []
+        if not outcomes:
+            return
+        last = outcomes[-1]
+        step, now, names = self.counter.step, _time.time(), list(last.numbers)
+        transfer = Transfer(list(last.numbers.values()))
+
+        def deliver() -> list[Record] | None:
+            if not transfer.ready():
+                return None
+            series = self._totals.add(last.facts, dict(zip(names, transfer.arrays(), strict=True)))
+            self.writer.scalars(step, now, series)
+            self.writer.update_manifest(data=self._totals.manifest())
+            return []
+
+        self.writer.defer(deliver)
+
     def take_filters(self) -> None:
         """Records the first layer's weights as they are now."""
-        layer = first_layer(self._collector.watched)
+        layer = first_layer(
+            self._collector.in_call_order() if not self._order_known else self._collector.watched
+        )
         if layer is not None and self._frames_wanted:
             self.writer.defer(PendingFilters(layer, self.counter.step, _time.time()).records)
 
@@ -328,5 +386,7 @@ class Engine:
         self._collector.close()
         if self._root_handle is not None:
             self._root_handle.remove()
+        if self._loss_handle is not None:
+            self._loss_handle.remove()
         self.optimizer_hooks.remove()
         self._frame = None

@@ -9,11 +9,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from probes.errors import InvalidArgumentError
 from probes.instrument.engine import Engine
 from probes.instrument.exits import ExitWatch, describe_exception
+from probes.instrument.outcomes import ObservedLoss
 from probes.instrument.scalars import as_scalar, series_name
 from probes.runlog.writer import RunWriter
 
@@ -36,9 +37,10 @@ class Probe:
         self._engine = engine
         self._reopen = reopen
         self._loss_fn = loss_fn
+        if loss_fn is not None and not isinstance(loss_fn, nn.Module):
+            self._loss_fn = ObservedLoss(loss_fn, engine.observe_loss)
         self._names: dict[tuple[str, str], str] = {}
         self._closed = False
-        self._ending: str | None = None
         self._exits = ExitWatch(self)
 
     @property
@@ -103,8 +105,6 @@ class Probe:
                 engine.writer.scalars(engine.counter.step, now, host)
             if device:
                 engine.device_scalars.add(engine.counter.step, now, device)
-        if self._ending is not None:
-            self.close("crashed", self._ending)
 
     def close(self, status: str = "finished", reason: str | None = None) -> None:
         """Removes every hook, writes what is left and records how the run ended. May be called again.

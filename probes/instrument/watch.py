@@ -86,7 +86,7 @@ def watch(
 
     writer = open_writer(step)
     try:
-        engine = Engine(model, optimizers, writer, schedule, writer.start_step, frames=rank == 0)
+        engine = Engine(model, optimizers, writer, schedule, writer.start_step, loss_fn, frames=rank == 0)
     except BaseException:
         writer.close("crashed", "the probe could not be attached")
         raise
