@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import html
 import math
+import re
+import zlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,6 +22,8 @@ from app.theme import FONT, Theme, rgba
 
 Figure = dict[str, Any]
 Trace = dict[str, Any]
+
+ONE_LINE = 56  # letters of title and readout that fit side by side in a column of a small screen
 
 
 def escape(name: str, limit: int = 60) -> str:
@@ -50,14 +54,16 @@ def log_axis(
     theme: Theme, values: Sequence[npt.NDArray[Any]] = (), title: str | None = None, **more: Any
 ) -> dict[str, Any]:
     """A log10 axis; ticks at whole powers of ten when `values` span more than one and a half of them."""
-    ticks = {"dtick": 1} if spans_decades(values, 1.5) and not spans_decades(values, 9) else {}
+    ticks: dict[str, Any] = {"dtick": 1} if spans_decades(values, 1.0) else {"dtick": "D2"}
+    if spans_decades(values, 9):
+        ticks = {"nticks": 8}
     return axis(theme, title, type="log", exponentformat="power", **ticks, **more)
 
 
 def step_axis(theme: Theme, last: float, log_x: bool = False, **more: Any) -> dict[str, Any]:
     """Steps from the start of the run to `last`: the same for all charts of a page."""
     last = max(float(last), 2.0)
-    span = [0.0, math.log10(last) + 0.01] if log_x else [-0.005 * last, last * 1.01]
+    span = [-0.1, math.log10(last) + 0.01] if log_x else [-0.005 * last, last * 1.01]
     ticks = {"dtick": 1} if log_x else {}
     kind = "log" if log_x else "linear"
     return axis(
@@ -79,9 +85,12 @@ def layout(
     Args:
         title: plain text. readout: shown muted after it (already escaped). summary: one sentence, plain text.
     """
-    text = f"<b>{escape(title)}</b>"
+    text = f"<b>{escape(title, 80)}</b>"
+    second_line = len(title) + len(re.sub(r"<[^>]*>", "", readout)) > ONE_LINE
     if readout:
-        text += f'<span style="color:{theme.muted};font-size:13px">&nbsp;&nbsp; {readout}</span>'
+        between = "<br>" if second_line else "&nbsp;&nbsp; "
+        text += f'{between}<span style="color:{theme.muted};font-size:13px">{readout}</span>'
+    top = 36 + 18 * bool(legend and not isinstance(legend, dict)) + 16 * second_line
     base: dict[str, Any] = {
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
@@ -98,7 +107,7 @@ def layout(
             "yanchor": "top",
         },
         "showlegend": bool(legend),
-        "margin": {"l": 8, "r": 12, "t": 54 if legend else 36, "b": 8},
+        "margin": {"l": 8, "r": 12, "t": top, "b": 8},
         "legend": {
             "orientation": "h",
             "x": 0,
@@ -146,6 +155,11 @@ def line(
     }
 
 
+def step_values(steps: npt.NDArray[Any], log_x: bool) -> npt.NDArray[Any]:
+    """Steps to draw: on a log axis what came before the first step is drawn just left of it instead of nowhere."""
+    return np.where(steps <= 0, 0.8, steps) if log_x else steps
+
+
 def edge_axis(over: str = "y") -> dict[str, Any]:
     """A hidden axis from 0 to 1 over another one: marks on it stay on the edge whatever the zoom and scale."""
     return {"overlaying": over, "range": [0, 1], "fixedrange": True, "visible": False, "showgrid": False}
@@ -190,11 +204,25 @@ def edge_marks(
     ]
 
 
+def figure(data: list[Trace], layout: dict[str, Any]) -> Figure:
+    """The figure, each trace with an id of its own.
+
+    The id follows from the trace's name, not its place, so that what a person hid in the legend stays hidden when
+    another trace joins. It is a plain word because plotly.js puts it into CSS selectors.
+    """
+    seen: dict[str, int] = {}
+    for trace in data:
+        name = f"{trace.get('type')} {trace.get('legendgroup', '')} {trace.get('name', '')}"
+        seen[name] = seen.get(name, 0) + 1
+        trace["uid"] = f"t{zlib.crc32(name.encode()):08x}n{seen[name]}"
+    return {"data": data, "layout": layout}
+
+
 def message(theme: Theme, title: str, text: str) -> Figure:
     """A figure that says why there is nothing to draw."""
-    return {
-        "data": [],
-        "layout": layout(
+    return figure(
+        [],
+        layout(
             theme,
             title,
             summary=f"{title}: {text}",
@@ -202,7 +230,7 @@ def message(theme: Theme, title: str, text: str) -> Figure:
             yaxis={"visible": False},
             annotations=[
                 {
-                    "text": wrap(text, 72),
+                    "text": wrap(text, 44),
                     "x": 0.5,
                     "y": 0.5,
                     "xref": "paper",
@@ -212,7 +240,7 @@ def message(theme: Theme, title: str, text: str) -> Figure:
                 }
             ],
         ),
-    }
+    )
 
 
 def wrap(text: str, width: int) -> str:

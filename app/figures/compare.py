@@ -46,7 +46,7 @@ def compare(runs: Sequence[Any], params: Mapping[str, Any], theme: str) -> base.
         traces.append(
             base.line(
                 steps, values, label, colour, width=1.6 if sparse else 2.2, dash="dash" if sparse else "solid",
-                legendgroup=label, showlegend=first, uid=f"{place[name]} {len(traces)}",
+                legendgroup=label, showlegend=first,
                 mode="lines+markers" if sparse and len(steps) <= 60 else "lines",
                 marker={"symbol": "diamond", "size": 6},
                 hovertemplate=f"{label}, {base.escape(role)}: %{{y:.5~g}}<extra></extra>",
@@ -58,9 +58,9 @@ def compare(runs: Sequence[Any], params: Mapping[str, Any], theme: str) -> base.
     y_scale = params.get("y", "auto")
     log_y = y_scale == "log" or (y_scale == "auto" and base.spans_decades(values))
     newest = "; ".join(f"{name} {one.split} {number(one.newest, 4)}" for name, one in drawn[:8])
-    return {
-        "data": traces,
-        "layout": base.layout(
+    return base.figure(
+        traces,
+        base.layout(
             colours,
             title,
             "solid: training, dashed: validation",
@@ -70,4 +70,4 @@ def compare(runs: Sequence[Any], params: Mapping[str, Any], theme: str) -> base.
             yaxis=base.log_axis(colours, values) if log_y else base.axis(colours),
             yaxis2=base.edge_axis(),
         ),
-    }
+    )

@@ -29,19 +29,19 @@ KINDS = {
     "grad_norm": Kind("Gradient norm"),
     "weight_norm": Kind("Weight norm"),
     "update_norm": Kind("Update norm"),
-    "weight_std": Kind("Weights: standard deviation"),
-    "grad_std": Kind("Gradients: standard deviation"),
+    "weight_std": Kind("Spread of the weights"),
+    "grad_std": Kind("Spread of the gradients"),
     "grad_max_abs": Kind("Largest gradient"),
-    "activation_std": Kind("Activations: standard deviation"),
+    "activation_std": Kind("Spread of the activations"),
     "activation_max_abs": Kind("Largest activation"),
-    "activation_grad_norm": Kind("Gradient at the layer's output: norm"),
-    "activation_grad_std": Kind("Gradient at the layer's output: standard deviation"),
+    "activation_grad_norm": Kind("Gradient norm at the output"),
+    "activation_grad_std": Kind("Spread of the gradients at the output"),
     "batch_variation": Kind("Variation across the batch"),
     "zero_fraction": Kind("Zeros in the output", share=True),
     "dead_fraction": Kind("Dead units", share=True),
     "saturated_fraction": Kind("Saturated units", share=True),
     "grad_zero_fraction": Kind("Zeros in the gradient", share=True),
-    "activation_grad_zero_fraction": Kind("Zeros in the gradient at the layer's output", share=True),
+    "activation_grad_zero_fraction": Kind("Zeros in the gradient at the output", share=True),
     "weight_zero_fraction": Kind("Zeros in the weights", share=True),
 }
 MAX_TICK_NAMES = 20
@@ -129,9 +129,9 @@ def gradient_depth(runs: Sequence[Any], params: Mapping[str, Any], theme: str) -
         said = f"from {number(float(positive.min()))} to {number(float(positive.max()))}"
     else:
         readout = said = "no layer has a finite gradient"
-    return {
-        "data": traces,
-        "layout": base.layout(
+    return base.figure(
+        traces,
+        base.layout(
             colours,
             title,
             readout,
@@ -140,7 +140,7 @@ def gradient_depth(runs: Sequence[Any], params: Mapping[str, Any], theme: str) -
             yaxis=base.log_axis(colours, list(found.values)),
             yaxis2=base.edge_axis(),
         ),
-    }
+    )
 
 
 def _edge_cases(x: Sequence[str], values: Any, known: Any, theme: themes.Theme) -> list[base.Trace]:
@@ -201,17 +201,15 @@ def units(runs: Sequence[Any], params: Mapping[str, Any], theme: str) -> base.Fi
             "x": labels(shown),
             "y": np.array([shares[kind].get(name, np.nan) for name in shown]),
             "name": label,
-            # plotly.js looks the pattern up by uid with a CSS selector: it must be a plain word.
-            "uid": kind,
             "marker": {"color": tones[kind], "pattern": {"shape": pattern, "size": 5, "solidity": 0.35}},
             "hovertemplate": "%{y:.1%}<extra>" + label + "</extra>",
         }
         for kind, _, label, pattern in UNIT_PARTS
         if shares[kind]
     ]
-    return {
-        "data": traces,
-        "layout": base.layout(
+    return base.figure(
+        traces,
+        base.layout(
             colours,
             title,
             base.escape("; ".join(said), 90),
@@ -221,7 +219,7 @@ def units(runs: Sequence[Any], params: Mapping[str, Any], theme: str) -> base.Fi
             xaxis=depth_axis(shown, colours),
             yaxis=base.axis(colours, range=[0, min(1.02, max(0.25, highest * 1.2))], tickformat=".0%"),
         ),
-    }
+    )
 
 
 @chart("layers.overview")
@@ -258,8 +256,8 @@ def draw_overview(
     )
     said = f"{low_high}, {plural(bad, 'measurement')} not finite" if bad else low_high
     note = "" if found.frames == 1 else f"<br>highest of up to {found.frames} frames"
-    return {
-        "data": [
+    return base.figure(
+        [
             {
                 "type": "heatmap",
                 "x": found.steps,
@@ -275,7 +273,7 @@ def draw_overview(
                 "ygap": 1 if len(found.layers) <= 60 else 0,
             }
         ],
-        "layout": base.layout(
+        base.layout(
             theme,
             title,
             said,
@@ -287,7 +285,7 @@ def draw_overview(
                 found.layers, theme, marked, showgrid=False, range=[len(found.layers) - 0.5, -0.5]
             ),
         ),
-    }
+    )
 
 
 def colour_bar(ticks: tuple[list[float], list[str]], theme: themes.Theme) -> dict[str, Any]:

@@ -83,9 +83,9 @@ def heatmap(runs: Sequence[Any], params: Mapping[str, Any], theme: str) -> base.
         "hovertemplate": "step %{x:,}<br>values %{y}: <b>%{customdata:.3~g} %</b><extra></extra>",
     }
     said = outside_words(found)
-    return {
-        "data": [trace, outside_strip(found, colours)],
-        "layout": base.layout(
+    return base.figure(
+        [trace, outside_strip(found, colours)],
+        base.layout(
             colours,
             title,
             said,
@@ -111,7 +111,7 @@ def heatmap(runs: Sequence[Any], params: Mapping[str, Any], theme: str) -> base.
                 showgrid=False,
             ),
         ),
-    }
+    )
 
 
 def bin_labels(found: series.Density) -> list[str]:
@@ -201,9 +201,9 @@ def ridges(runs: Sequence[Any], params: Mapping[str, Any], theme: str) -> base.F
         )  # fmt: skip
     newest_share = found.share[:, chosen[-1]]
     peak = low_high[int(newest_share.argmax())] if newest_share.any() else "no finite values"
-    return {
-        "data": traces,
-        "layout": base.layout(
+    return base.figure(
+        traces,
+        base.layout(
             colours,
             title,
             f"most common now: {peak}",
@@ -218,4 +218,4 @@ def ridges(runs: Sequence[Any], params: Mapping[str, Any], theme: str) -> base.F
                 range=[-0.1, len(chosen) + 1.9],
             ),
         ),
-    }  # fmt: skip
+    )  # fmt: skip

@@ -15,7 +15,6 @@ from app.figures.registry import chart
 from app.series.evidence import Track, on_track, tracks
 from app.series.numbers import number
 
-
 EARLY = 0.05
 
 
@@ -60,9 +59,9 @@ def draw(found: Sequence[Track], title: str, params: Mapping[str, Any], theme: t
     # A finding in the first steps of a long run is where a linear axis shows nothing.
     log_x = 0 < first < EARLY * last
     said = f"limit {', '.join(number(one) for one in limits)}" if limits else ""
-    return {
-        "data": traces,
-        "layout": base.layout(
+    return base.figure(
+        traces,
+        base.layout(
             theme,
             title,
             said,
@@ -77,7 +76,7 @@ def draw(found: Sequence[Track], title: str, params: Mapping[str, Any], theme: t
                 *(_limit(one, colour) for one in limits),
             ],
         ),
-    }
+    )
 
 
 def _drawable(values: np.ndarray, log_y: bool) -> np.ndarray:

@@ -40,19 +40,19 @@ def grid(runs: Sequence[Any], params: Mapping[str, Any], theme: str) -> base.Fig
     said = f"step {found.step:,}"
     if np.isfinite(middle) and found.step != int(found.steps[0]):
         said += f" · moved {percent(middle)} since step {int(found.steps[0]):,} (median)"
-    return {
-        "data": [
+    return base.figure(
+        [
             image_trace(picture),
             *([] if found.as_matrix else [hover_points(found, moved, columns, colours)]),
         ],
-        "layout": picture_layout(
+        picture_layout(
             colours,
             title,
             said,
             f"{title} at step {found.step:,}: {plural(found.total, 'picture')} of {height} by {width}. {found.note}",
             picture.shape,
         ),
-    }
+    )
 
 
 @chart("filters.moments")
@@ -73,9 +73,9 @@ def moments(runs: Sequence[Any], params: Mapping[str, Any], theme: str) -> base.
     )
     picture = series.tile(stack.reshape(-1, *stack.shape[2:]), len(taken), background(colours))
     height, width = newest.images.shape[1:3]
-    return {
-        "data": [image_trace(picture)],
-        "layout": picture_layout(
+    return base.figure(
+        [image_trace(picture)],
+        picture_layout(
             colours,
             title,
             "those that moved most",
@@ -87,7 +87,7 @@ def moments(runs: Sequence[Any], params: Mapping[str, Any], theme: str) -> base.
             ),
             yticks=([i * (height + 1) + height / 2 for i in range(len(rows))], [f"#{row}" for row in rows]),
         ),
-    }
+    )
 
 
 def most_moved(newest: series.Snapshot, first: series.Snapshot) -> list[int]:

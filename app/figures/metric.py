@@ -34,7 +34,8 @@ def metric(runs: Sequence[Any], params: Mapping[str, Any], theme: str) -> base.F
         return base.message(
             colours, title, f"No {name} logged yet: it appears with the first probe.log(...)."
         )
-    return draw(found, title, colours, log_x, str(params.get("y", "auto")), params.get("pins") or ())
+    last = max(runs[0].last_step or 0, *(one.last_step for one in found))
+    return draw(found, title, colours, log_x, str(params.get("y", "auto")), last, params.get("pins") or ())
 
 
 @chart("live.loss")
@@ -55,6 +56,7 @@ def draw(
     theme: themes.Theme,
     log_x: bool,
     y_scale: str,
+    last: int,
     pinned: Sequence[Mapping[str, Any]] = (),
 ) -> base.Figure:
     """The figure of one metric's curves."""
@@ -62,6 +64,8 @@ def draw(
     traces = gap_shade(found, theme)
     for one in found:
         traces += curve_traces(one, theme)
+    for trace in traces:
+        trace["x"] = base.step_values(trace["x"], log_x)
     for one in found:
         traces += base.edge_marks(one.marks, base.escape(_name(one)), theme)
         if log_y:
@@ -69,19 +73,19 @@ def draw(
     traces += pins.badges(pinned, theme)
     readout = " · ".join(base.reading(_name(one), one.newest) for one in found)
     y_axis = base.log_axis(theme, [one.values for one in found]) if log_y else base.axis(theme)
-    return {
-        "data": traces,
-        "layout": base.layout(
+    return base.figure(
+        traces,
+        base.layout(
             theme,
             title,
             readout,
             summary=summary(found, title),
-            xaxis=base.step_axis(theme, max(one.last_step for one in found), log_x),
+            xaxis=base.step_axis(theme, last, log_x),
             yaxis=y_axis,
             yaxis2=base.edge_axis(),
             shapes=pins.shapes(pinned, theme),
         ),
-    }
+    )
 
 
 def curve_traces(one: metrics.Curve, theme: themes.Theme) -> list[base.Trace]:

@@ -20,7 +20,7 @@ DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
 
 @chart("live.lr")
 def learning_rate(runs: Sequence[Any], params: Mapping[str, Any], theme: str) -> base.Figure:
-    """Learning rate of every parameter group. params: `log_x` (bool)."""
+    """Learning rate of every parameter group. params: `log_x` (bool), `y` ("log", else linear)."""
     colours = themes.theme(theme)
     title = "Learning rate"
     names = sorted(n for n in runs[0].series_names if n == "optimizer/lr" or n.startswith("optimizer/lr/"))
@@ -31,10 +31,10 @@ def learning_rate(runs: Sequence[Any], params: Mapping[str, Any], theme: str) ->
         return base.message(
             colours, title, "No learning rate recorded: it needs probes.watch(model, optimizer)."
         )
-    log_y = base.spans_decades([values for _, _, values in drawn], 2)
+    log_y = params.get("y") == "log"
     traces = [
         base.line(
-            steps,
+            base.step_values(steps, log_x),
             values,
             "learning rate" if len(drawn) == 1 else f"group {base.escape(name.rpartition('/')[2])}",
             colours.series[(i + 2) % len(colours.series)],
@@ -45,9 +45,9 @@ def learning_rate(runs: Sequence[Any], params: Mapping[str, Any], theme: str) ->
         for i, (name, steps, values) in enumerate(drawn)
     ]
     newest = ", ".join(dict.fromkeys(number(float(values[-1])) for _, _, values in drawn))
-    return {
-        "data": traces,
-        "layout": base.layout(
+    return base.figure(
+        traces,
+        base.layout(
             colours,
             title,
             f"<b>{newest}</b>",
@@ -58,7 +58,7 @@ def learning_rate(runs: Sequence[Any], params: Mapping[str, Any], theme: str) ->
             if log_y
             else base.axis(colours, rangemode="tozero", exponentformat="power"),
         ),
-    }
+    )
 
 
 @chart("live.speed")
@@ -70,10 +70,10 @@ def speed(runs: Sequence[Any], params: Mapping[str, Any], theme: str) -> base.Fi
     if found is None:
         return base.message(colours, "Speed", "No step times yet: they come with the first optimizer step.")
     shares = [
-        ("waiting for data", found.data_wait, colours.validation, "dash"),
+        ("data wait", found.data_wait, colours.validation, "dash"),
         ("probes", found.probes, colours.test, "dot"),
     ]
-    traces = [base.line(found.steps, found.per_second, "steps / s", colours.train, width=1.8)]
+    traces = [base.line(found.steps, found.per_second, "steps/s", colours.train, width=1.8)]
     readout, said = [], []
     newest = recent_pace(runs[0])
     if newest is not None:
@@ -91,9 +91,9 @@ def speed(runs: Sequence[Any], params: Mapping[str, Any], theme: str) -> base.Fi
         readout.append(f"{label} {percent(last)}")
     said = [part.replace("<b>", "").replace("</b>", "").replace("<", "under ") for part in readout]
     readout = [part.replace("<0.1%", "&lt;0.1%") for part in readout]
-    return {
-        "data": traces,
-        "layout": base.layout(
+    return base.figure(
+        traces,
+        base.layout(
             colours,
             "Speed",
             " · ".join(readout),
@@ -112,7 +112,7 @@ def speed(runs: Sequence[Any], params: Mapping[str, Any], theme: str) -> base.Fi
                 range=_share_range([values for _, values, _, _ in shares]),
             ),
         ),
-    }
+    )
 
 
 def _share_range(values: Sequence[np.ndarray]) -> list[float]:

@@ -14,7 +14,7 @@ from app.series import layers
 from app.series.numbers import number, plural
 
 TITLE = "Update / weight ratio"
-MAX_COLOURED = 8
+MAX_COLOURED = 6
 STATE_WORDS = {"high": "large", "low": "small", "still": "no change", "nonfinite": "NaN/Inf"}
 SIDE_LEGEND = {
     "orientation": "v",
@@ -54,10 +54,11 @@ def draw(
     traces: list[base.Trace] = spread_traces(many, theme) if many is not None else []
     for path in paths:
         if path.layer not in coloured and many is None:
-            first = not any(trace.get("legendgroup") == "others" for trace in traces)
+            group = "in the band" if path.state not in STATE_WORDS else "more outside it"
+            first = not any(trace.get("legendgroup") == group for trace in traces)
+            colour = theme.faint if path.state not in STATE_WORDS else theme.muted
             traces.append(
-                _line(path, theme.faint, 1.2, "solid", showlegend=first)
-                | {"legendgroup": "others", "name": "in the band"}
+                _line(path, colour, 1.2, "solid", showlegend=first) | {"legendgroup": group, "name": group}
             )
     for path in outside[:MAX_COLOURED]:
         i = coloured[path.layer]
@@ -72,22 +73,22 @@ def draw(
     for trace in traces:
         if trace.get("yaxis") == "y2":
             trace["showlegend"] = False
-    return {
-        "data": traces,
-        "layout": base.layout(
+    return base.figure(
+        traces,
+        base.layout(
             theme,
             TITLE,
             readout(paths, outside),
             summary=summary(paths, outside),
             hovermode="closest",
             xaxis=base.step_axis(theme, last_step(paths), log_x),
-            yaxis=base.log_axis(theme, [path.values for path in paths]),
+            yaxis=base.log_axis(theme, [*(path.values for path in paths), np.array(layers.RATIO_BAND)]),
             yaxis2=base.edge_axis(),
-            margin={"l": 8, "r": 12, "t": 36, "b": 8},
+            margin={"l": 8, "r": 12, "t": 52, "b": 8},
             legend=SIDE_LEGEND | {"font": {"size": 12, "color": theme.muted}},
             shapes=guides(theme),
         ),
-    }
+    )
 
 
 def guides(theme: themes.Theme) -> list[dict[str, Any]]:

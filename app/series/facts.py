@@ -92,9 +92,9 @@ def total_steps(config: Mapping[str, Any]) -> int | None:
 def _first_count(config: Mapping[str, Any], keys: tuple[str, ...]) -> int | None:
     for key in keys:
         value = config.get(key)
-        if isinstance(value, (int, float)) and not isinstance(value, bool):
-            if math.isfinite(value) and value >= 1:
-                return int(value)
+        number_like = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if number_like and math.isfinite(value) and value >= 1:
+            return int(value)
     return None
 
 

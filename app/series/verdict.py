@@ -89,3 +89,14 @@ def when(finding: Finding) -> str:
     if finding.first_step == finding.last_step:
         return f"at step {finding.first_step:,}"
     return f"steps {finding.first_step:,} to {finding.last_step:,}, over now"
+
+
+def short_verdict(report: Report) -> str:
+    """The verdict in a few words, for a table."""
+    worst = worst_finding(report)
+    if worst is None:
+        return "✓ none found" if judged_count(report) else "? not judged"
+    others = len([f for f in report.findings if f is not worst and f.severity != "info"])
+    return f"{'✕' if worst.severity == 'critical' else '!'} {worst.title}" + (
+        f" (+{others})" if others else ""
+    )

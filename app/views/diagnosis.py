@@ -19,7 +19,8 @@ WORDS = {"critical": "critical", "warning": "warning", "info": "note"}
 
 def render(page: Page) -> None:
     """Findings, each cause before its symptoms, with the evidence drawn; then what could not be judged."""
-    header(page)
+    if not header(page):
+        return
     _cards(page)
 
 
@@ -38,16 +39,15 @@ def _cards(page: Page) -> None:
 
 
 def _card(page: Page, number: int, finding: Finding, charts: list[dict]) -> None:
-    text, evidence = st.columns([2, 3], gap="medium")
+    text, evidence = st.columns(2, gap="small")
     with text:
         style.show(_markup(number, finding))
         _explain(finding.rule)
     with evidence:
-        for column, params in zip(st.columns(max(len(charts), 1), gap="small"), charts, strict=False):
-            with column:
-                key = f"evidence {finding.rule} {number} {params['series']}"
-                label = f"Evidence for {finding.title}"
-                live_chart("diagnosis.evidence", [page.run_id or ""], params, 250, key=key, label=label)
+        for params in charts:
+            key = f"evidence {finding.rule} {number} {params['series']}"
+            label = f"Evidence for {finding.title}"
+            live_chart("diagnosis.evidence", [page.run_id or ""], params, 215, key=key, label=label)
 
 
 def _markup(number: int, finding: Finding) -> str:

@@ -15,7 +15,8 @@ KIND_HELP = "Weights and updates tell what the optimizer does, gradients what it
 
 def render(page: Page) -> None:
     """One kind over depth and time, then one layer of it as heatmap and ridges."""
-    header(page, banner=False)
+    if not header(page, banner=False):
+        return
     with page.reading() as run:
         held = {kind: run.histogram_layers(kind) for kind in run.histogram_kinds}
         reasons = {kind: missing_reason(run, kind) for kind in NAMES if not held.get(kind)}

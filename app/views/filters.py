@@ -16,7 +16,8 @@ SCALES = {"each": "its own range", "joint": "one range for all"}
 
 def render(page: Page) -> None:
     """First-layer filters at one moment, and how some of them came to be."""
-    header(page, banner=False)
+    if not header(page, banner=False):
+        return
     with page.reading() as run:
         found = snapshot(run)
     if found is None:

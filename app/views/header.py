@@ -7,6 +7,7 @@ import time
 import streamlit as st
 
 from app.component import live_version
+from app.series.about import about
 from app.series.facts import Facts, explanation, facts, words
 from app.series.verdict import WORDS, Verdict, verdict
 from app.store import Page
@@ -18,12 +19,22 @@ STATUS_ICONS = {"running": "▶", "finished": "■", "crashed": "✕", "stalled"
 STATUS_TONES = {"running": "info", "finished": "unknown", "crashed": "critical", "stalled": "warning"}
 
 
-def header(page: Page, *, banner: bool = True) -> None:
-    """Style, name, status and verdict; follows the run. The page is drawn anew when new kinds of data appear."""
+def header(page: Page, *, banner: bool = True) -> bool:
+    """Style, name, status and verdict; follows the run. The page is drawn anew when new kinds of data appear.
+
+    Returns:
+        Whether there is anything to draw below; when not, what is known of the run has been shown instead.
+    """
     style.apply()
     key = f"kinds {page.run_id}"
     st.session_state[key] = _kinds(page)
     _live(page, banner, key)
+    with page.reading() as run:
+        started, known = run.last_step is not None, about(run)
+    if not started:
+        rows = "".join(f"<dt>{style.text(label)}</dt><dd>{style.text(value)}</dd>" for label, value in known)
+        style.show(f'<dl class="bs-about">{rows}</dl>')
+    return started
 
 
 @st.fragment
@@ -79,5 +90,6 @@ def banner_markup(found: Verdict) -> str:
 def _kinds(page: Page) -> tuple[tuple[str, ...], ...]:
     """What a page's layout depends on: kinds of data, and the findings pinned on its charts."""
     with page.reading() as run:
-        kinds = tuple(run.series_names), tuple(run.layer_kinds), tuple(run.histogram_kinds)
+        started = (str(run.last_step is not None),)
+        kinds = started, tuple(run.series_names), tuple(run.layer_kinds), tuple(run.histogram_kinds)
     return *kinds, tuple(f"{finding.rule} {finding.first_step}" for finding in report_of(page).findings)

@@ -20,7 +20,8 @@ RATIO_HELP = (
 
 def render(page: Page) -> None:
     """Update ratios, gradients through depth, units, and depth × time of any statistic."""
-    header(page)
+    if not header(page):
+        return
     with page.reading() as run:
         kinds = [kind for kind in KINDS if kind in run.layer_kinds]
         kinds += sorted(kind for kind in run.layer_kinds if kind not in KINDS)

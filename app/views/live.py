@@ -17,7 +17,8 @@ from app.views.reports import report_of
 
 def render(page: Page) -> None:
     """Verdict, loss, accuracy, learning rate and speed."""
-    header(page)
+    if not header(page):
+        return
     with page.reading() as run:
         metrics = list(metric_groups(run.series_names))
     params = {**options.curves(), "pins": pins_of(report_of(page).findings)}
@@ -33,7 +34,7 @@ def render(page: Page) -> None:
         _chart(page, "live.metric", f"{chosen} over steps", {**params, "metric": chosen, "pins": []}, height)
     left, right = st.columns(2, gap="small")
     with left:
-        _chart(page, "live.lr", "Learning rate over steps", {"log_x": params["log_x"]}, 240)
+        _chart(page, "live.lr", "Learning rate over steps", {"log_x": params["log_x"], "y": params["y"]}, 240)
     with right:
         _chart(page, "live.speed", "Speed over steps", {"log_x": params["log_x"]}, 240)
 

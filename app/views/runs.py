@@ -10,6 +10,7 @@ import streamlit as st
 from app.component import live_version
 from app.series.numbers import number, percent
 from app.series.runs import Line, line, started
+from app.series.verdict import short_verdict
 from app.store import Page, RunEntry
 from app.views import style
 from app.views.reports import report_of
@@ -39,7 +40,7 @@ def _table(page: Page) -> None:
     rows = [_row(page, entry) for entry in found[:MAX_RUNS]]
     if rows:
         columns = {
-            "run": st.column_config.LinkColumn(display_text=r"#(.*)$", width="large"),
+            "run": st.column_config.LinkColumn(display_text=r"#(.*)$", width="medium"),
             "started": st.column_config.DatetimeColumn(format="YYYY-MM-DD HH:mm:ss"),
         }
         st.dataframe(rows, hide_index=True, column_config=columns, height="content", key="runs")
@@ -74,8 +75,7 @@ def _read(page: Page, entry: RunEntry) -> tuple[Line, str]:
     with page.dashboard.reading([entry.id]) as (run,):
         found = line(run)
     report = report_of(page, entry.id)
-    serious = sum(finding.severity != "info" for finding in report.findings)
-    verdict = f"{serious} found" if serious else "none found" if report.clear else "not judged"
+    verdict = short_verdict(report)
     if entry.status in ("finished", "crashed"):
         with _lock:
             _ended[key] = (found, verdict)

@@ -12,6 +12,7 @@ CSS = """
 .block-container { padding: 1.4rem 1.6rem 1.5rem; max-width: none; }
 [data-testid="stSidebar"][aria-expanded="false"] ~ div .block-container { padding-top: 3rem; }
 [data-testid="stHeader"] { background: transparent; height: 2.2rem; min-height: 2.2rem; }
+[data-testid="stSidebar"][aria-expanded="true"] { width: 14.5rem !important; min-width: 14.5rem; }
 [data-testid="stSidebarHeader"] { height: 2.2rem; margin-bottom: 0.2rem; }
 [data-testid="stSidebarNav"] { padding-top: 0.2rem; }
 [data-testid="stVerticalBlock"] { gap: 0.6rem; }
@@ -40,9 +41,13 @@ CSS = """
   align-items: center; }
 .bs-card p { margin: 0.35rem 0 0; font-size: 0.95rem; overflow-wrap: anywhere; }
 .bs-card ol { margin: 0.3rem 0 0; padding-left: 1.3rem; font-size: 0.95rem; }
+.bs-card li { overflow-wrap: anywhere; }
 .bs-card code { font-size: 0.85rem; }
 .bs-gap { margin-bottom: 0.5rem; }
 .bs-symptom { margin-left: 2.2rem; }
+.bs-about { display: grid; grid-template-columns: max-content 1fr; gap: 0.35rem 1.2rem; margin: 0.8rem 0;
+  padding: 0.9rem 1.1rem; border-radius: 0.5rem; background: color-mix(in srgb, currentColor 5%, transparent); }
+.bs-about dt { opacity: 0.7; } .bs-about dd { margin: 0; overflow-wrap: anywhere; }
 .bs-pin { display: inline-flex; justify-content: center; align-items: center; min-width: 1.5em; height: 1.5em;
   border-radius: 50%; font-size: 0.85rem; font-weight: 700; color: #fff; background: #4b5563; }
 </style>
