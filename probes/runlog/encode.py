@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -86,7 +87,9 @@ class ScalarsEncoder:
         for _, _, values in rows:
             if not values.keys() <= self.series.keys():
                 self._admit(values)
-        columns = [self._column(name, [values.get(name) for _, _, values in rows]) for name in self.series]
+        if not self.series:
+            return []
+        columns = self._columns([values for _, _, values in rows])
         fields = (_STEP, _TIME, *(pa.field(name, pa.float64()) for name in self.series))
         step_time = _times([row[0] for row in rows], [row[1] for row in rows])
         return [Table(fields, {}, (*step_time, *columns), len(rows))]
@@ -100,16 +103,35 @@ class ScalarsEncoder:
             else:
                 self.rejected[name] = f"more than {MAX_SERIES} series"
 
-    def _column(self, name: str, values: list[float | None]) -> pa.Array:
-        valid = None
-        if None in values:
-            valid = np.array([value is not None for value in values])
+    def _columns(self, rows: list[dict[str, float]]) -> list[pa.Array]:
+        names = list(self.series)
+        pick = itemgetter(*names) if len(names) > 1 else lambda values: (values[names[0]],)
+        cells: list[tuple[float | None, ...]] = []
+        incomplete: list[int] = []
+        for values in rows:
+            try:
+                cells.append(pick(values))
+            except KeyError:
+                incomplete.append(len(cells))
+                cells.append(tuple(map(values.get, names)))
         try:
-            numbers = np.array(values, np.float64)  # None becomes NaN, which `valid` tells from a logged one
-            if numbers.ndim == 1 and not any(isinstance(value, str) for value in values):
-                return primitive(numbers, valid)
+            table = np.array(cells, np.float64)  # None becomes NaN, which `known` tells from a logged one
         except (TypeError, ValueError, OverflowError):
-            pass
+            return [
+                self._odd_column(name, column)
+                for name, column in zip(names, zip(*cells, strict=True), strict=True)
+            ]
+        known = None
+        if incomplete:
+            known = np.ones(table.shape, bool)
+            known[incomplete] = [[cell is not None for cell in cells[row]] for row in incomplete]
+        return [
+            primitive(table[:, column], None if known is None else known[:, column])
+            for column in range(len(names))
+        ]
+
+    def _odd_column(self, name: str, values: Sequence[object]) -> pa.Array:
+        """A column that holds something else than numbers here and there."""
         found = [None if value is None else _as_float(value) for value in values]
         for value, number in zip(values, found, strict=True):
             if value is not None and number is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import socket
 from pathlib import Path
@@ -25,11 +26,16 @@ def _stat(pid: int) -> tuple[str, str] | None:
 def process_started(pid: int) -> str | None:
     """When process ``pid`` started, as an opaque token: boot id and ticks. None where there is no /proc."""
     stat = _stat(pid)
+    boot = _boot_id()
+    return f"{boot}:{stat[1]}" if stat and boot else None
+
+
+@functools.cache
+def _boot_id() -> str | None:
     try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:
         return None
-    return f"{boot}:{stat[1]}" if stat else None
 
 
 def is_alive(pid: int, started: str | None) -> bool:

@@ -38,6 +38,7 @@ from probes.runlog.stream_reader import StreamReader
 from probes.runlog.types import Filters, Histograms, LayerHistograms, LayerSeries, RunEvent, Series
 
 _RECENT = 2_000
+_LOOK_AGAIN = 1.0  # seconds between looks whether the writer is still there
 _KEPT_BYTES = 256 << 20  # of columns of one stream, beyond those just asked for
 
 
@@ -68,12 +69,13 @@ class Run:
         self._manifest_stat: tuple[int, ...] | None = None
         self._manifest_problem: str | None = None
         self._streams: dict[tuple[str, int], StreamReader] = {}
-        self._names: dict[tuple[str, int], list[SegmentName]] = {}
+        self._files: dict[tuple[str, int], dict[SegmentName, tuple[int, ...]]] = {}
         self._sizes: dict[str, tuple[int, ...]] = {}
         self._other_problems: list[str] = []
         self._heartbeat: tuple[float, float] | None = None
         self._views: dict[object, tuple[object, Any]] = {}
         self._ended = False
+        self._looked = 0.0
         self.version = 0
         self.refresh()
 
@@ -123,7 +125,7 @@ class Run:
     def ranks(self) -> list[int]:
         """Ranks that have written anything."""
         with self._mutex:
-            return sorted({rank for _, rank in self._names} | {0})
+            return sorted({rank for _, rank in self._files} | {0})
 
     @property
     def series_names(self) -> list[str]:
@@ -171,38 +173,40 @@ class Run:
             changed = self._refresh_directory()
             for (stream, rank), reader in self._streams.items():
                 if reader.loaded:
-                    reader.update(self._names.get((stream, rank), []), self._ended)
+                    reader.update(self._files.get((stream, rank), {}), self._ended)
             if changed:
                 self.version += 1
             return changed
 
     def _refresh_directory(self) -> bool:
         sizes: dict[str, tuple[int, ...]] = {}
-        names: dict[tuple[str, int], list[SegmentName]] = {}
+        files: dict[tuple[str, int], dict[SegmentName, tuple[int, ...]]] = {}
         foreign = []
         try:
             with os.scandir(self.path) as entries:
                 for entry in entries:
                     segment = parse_segment_name(entry.name)
-                    if segment is not None:
-                        names.setdefault((segment.stream, segment.rank), []).append(segment)
-                    elif entry.name not in (MANIFEST, CHECKS, FINDINGS):
+                    if segment is None and entry.name not in (MANIFEST, CHECKS, FINDINGS):
                         if entry.name.endswith(".arrows"):
                             foreign.append(f"{entry.name}: not the name of a segment: skipped")
                         continue
                     stat = entry.stat()
                     sizes[entry.name] = (stat.st_size, stat.st_ino, stat.st_mtime_ns)
+                    if segment is not None:
+                        files.setdefault(segment[:2], {})[segment] = sizes[entry.name]
         except OSError as error:
             self._other_problems = [f"{self.path}: cannot be read any more: {error.strerror or error}"]
             return False
         manifest_changed = sizes.get(MANIFEST) != self._sizes.get(MANIFEST)
         changed = sizes != self._sizes
         self._sizes = sizes
-        self._names = {key: sorted(found) for key, found in names.items()}
+        self._files = {key: dict(sorted(found.items())) for key, found in files.items()}
         self._other_problems = foreign
         if manifest_changed:
             self._read_manifest()
-        self._ended = self._manifest.get("status") != statuses.RUNNING or self._writer_is_gone()
+        if manifest_changed or _time.monotonic() - self._looked > _LOOK_AGAIN:
+            self._looked = _time.monotonic()
+            self._ended = self._manifest.get("status") != statuses.RUNNING or self._writer_is_gone()
         return changed
 
     def _read_manifest(self) -> None:
@@ -234,7 +238,7 @@ class Run:
         if reader is None:
             reader = self._streams[stream, rank] = StreamReader(self.path, stream, rank)
         if not reader.loaded:
-            reader.update(self._names.get((stream, rank), []), self._ended)
+            reader.update(self._files.get((stream, rank), {}), self._ended)
         return reader
 
     def _limits(self, stream: StreamReader) -> dict[int, int]:

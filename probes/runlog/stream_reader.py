@@ -7,7 +7,7 @@ out.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -25,6 +25,9 @@ from probes.runlog.wire import Buffer
 # Bodies of these streams are compressed or wide: only the fields asked for are decoded.
 _SELECTIVE = frozenset({HISTOGRAMS})
 _ATTEMPTS = 5
+
+
+Signature = tuple[int, ...]
 
 
 class Column(Protocol):
@@ -49,6 +52,7 @@ class _Segment:
         self.first = first
         self.rows = 0  # handed out so far
         self.failed = False
+        self.state: tuple[Signature, bool] | None = None  # as of the last update
 
     def fail(self, error: OSError) -> None:
         """Read no more of this segment."""
@@ -120,42 +124,48 @@ class StreamReader:
                 said.append(f"{reader.path.name}: its end is missing: rows may be missing with it")
         return said
 
-    def update(self, names: Iterable[SegmentName], ended: bool) -> bool:
-        """Take in what is new in the segments ``names`` (those of this stream and rank, in order).
+    def update(self, files: Mapping[SegmentName, Signature], ended: bool) -> bool:
+        """Take in what is new.
 
         Args:
+            files: the segments of this stream and rank, in order, each with something that changes whenever the
+                file does; unchanged ones are not opened.
             ended: the writer is gone: nothing will be appended any more.
 
         Returns:
             whether any row (or a segment's schema) was added.
         """
-        names = list(names)
         before = self.version
         for _ in range(_ATTEMPTS):
             try:
-                self._update(names, ended)
+                self._update(files, ended)
                 break
             except ReplacedError:
-                continue  # compacted by its writer meanwhile: the same rows, elsewhere
+                continue  # merged by its writer meanwhile: the same rows, elsewhere
             except _ShiftedError:
                 self._reset()
         self.loaded = True
         return self.version != before
 
-    def _update(self, names: list[SegmentName], ended: bool) -> None:
+    def _update(self, files: Mapping[SegmentName, Signature], ended: bool) -> None:
+        names = list(files)
         if [s.reader.name for s in self._segments] != names[: len(self._segments)]:
             raise _ShiftedError  # a segment has vanished, or one has turned up between others
         for position, name in enumerate(names):
             if position == len(self._segments):
                 self._segments.append(_Segment(SegmentReader(self._run_dir, name), self.rows))
             newest = position == len(names) - 1
+            segment, state = self._segments[position], (files[name], newest and not ended)
+            if segment.state == state:
+                continue
             try:
-                self._update_segment(self._segments[position], newest and not ended)
+                self._update_segment(segment, newest and not ended)
+                segment.state = state
             except OSError as error:
                 if newest:
                     return  # perhaps it can be read next time
                 # Later segments are read past it, so its row numbers are settled now.
-                self._segments[position].fail(error)
+                segment.fail(error)
 
     def _update_segment(self, segment: _Segment, growing: bool) -> None:
         if segment.failed:
