@@ -1,6 +1,7 @@
 """Records how a program ended when nobody closed the probe: an unhandled exception, SIGTERM, SIGINT.
 
-Everything chains to what was installed before, and nothing is installed outside the main thread.
+All probes share one exception hook and one handler a signal. They are installed with the first probe and
+taken away with the last, chain to what was there before, and are never installed outside the main thread.
 """
 
 from __future__ import annotations
@@ -17,67 +18,75 @@ from typing import Any, Protocol
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
-class Closable(Protocol):
-    """What is told about the end."""
+class Ending(Protocol):
+    """Who is told that the program ends."""
 
     def end(self, reason: str) -> None:
         """The program is ending because of ``reason``."""
 
 
 class ExitWatch:
-    """Installed from construction to `remove`.
+    """Tells everyone in it how the program ends. They are referenced weakly."""
 
-    Args:
-        target: told about the end, referenced weakly.
-    """
+    def __init__(self) -> None:
+        self._members: weakref.WeakSet[Ending] = weakref.WeakSet()
+        self._previous_hook: Callable[..., Any] | None = None
+        self._previous_handlers: dict[int, Any] = {}
 
-    def __init__(self, target: Closable) -> None:
-        self._target = weakref.ref(target)
-        self._pid = os.getpid()
-        self._previous_hook: Callable[..., Any] = sys.excepthook
-        self._hook = self._on_exception
-        sys.excepthook = self._hook
-        self._previous: dict[int, Any] = {}
-        self._handler = self._on_signal
+    def add(self, member: Ending) -> None:
+        """From now on ``member.end(reason)`` is called when the program ends by an exception or a signal."""
+        self._members.add(member)
+        if self._previous_hook is None:
+            self._previous_hook, sys.excepthook = sys.excepthook, self._on_exception
+        if threading.current_thread() is not threading.main_thread():
+            return
+        for number in _SIGNALS:
+            # SIG_IGN: the program does not end by it. Python's own SIGINT handler raises KeyboardInterrupt, which is
+            # seen as an exception. None: installed from C, cannot be chained.
+            previous = signal.getsignal(number)
+            ours = number in self._previous_handlers
+            if not ours and previous not in (None, signal.SIG_IGN, signal.default_int_handler):
+                self._previous_handlers[number] = previous
+                signal.signal(number, self._on_signal)
+
+    def discard(self, member: Ending) -> None:
+        """Forgets a member. After the last one, what was there before is put back.
+
+        A hook or handler that somebody has since put on top of ours stays, and ours stays under it.
+        """
+        self._members.discard(member)
+        if len(self._members):
+            return
+        if self._previous_hook is not None and sys.excepthook == self._on_exception:
+            sys.excepthook, self._previous_hook = self._previous_hook, None
         if threading.current_thread() is threading.main_thread():
-            for number in _SIGNALS:
-                previous = signal.getsignal(number)
-                # None: installed from C, cannot be chained. SIG_IGN: the program does not end by it.
-                # Python's own SIGINT handler raises KeyboardInterrupt, which is seen as an exception.
-                if previous in (None, signal.SIG_IGN, signal.default_int_handler):
-                    continue
-                self._previous[number] = previous
-                signal.signal(number, self._handler)
-
-    def remove(self) -> None:
-        """Puts back what was there, where nobody else has put something on top since."""
-        if sys.excepthook == self._hook:
-            sys.excepthook = self._previous_hook
-        if threading.current_thread() is threading.main_thread():
-            for number, previous in self._previous.items():
-                if signal.getsignal(number) == self._handler:
+            for number, previous in list(self._previous_handlers.items()):
+                if signal.getsignal(number) == self._on_signal:
                     signal.signal(number, previous)
-        self._target = lambda: None  # type: ignore[assignment]
+                    del self._previous_handlers[number]
 
     def _tell(self, reason: str) -> None:
-        target = self._target()
-        if target is not None and os.getpid() == self._pid:
-            target.end(reason)
+        for member in list(self._members):
+            member.end(reason)
 
     def _on_exception(
         self, kind: type[BaseException], error: BaseException, trace: TracebackType | None
     ) -> None:
+        previous = self._previous_hook or sys.__excepthook__
         self._tell(describe_exception(error))
-        self._previous_hook(kind, error, trace)
+        previous(kind, error, trace)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        previous = self._previous[number]
+        previous = self._previous_handlers.get(number, signal.SIG_DFL)
         if callable(previous):
             previous(number, frame)  # it decides whether the program ends; if it raises, that is seen as well
             return
         self._tell(signal.Signals(number).name)
         signal.signal(number, signal.SIG_DFL)
         os.kill(os.getpid(), number)
+
+
+exits = ExitWatch()
 
 
 def describe_exception(error: BaseException) -> str:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from probes.errors import InvalidArgumentError
 from probes.instrument.engine import Engine
-from probes.instrument.exits import ExitWatch, describe_exception
+from probes.instrument.exits import describe_exception, exits
 from probes.instrument.outcomes import ObservedLoss
 from probes.instrument.scalars import as_scalar, series_name
 from probes.runlog.writer import RunWriter
@@ -41,7 +41,7 @@ class Probe:
             self._loss_fn = ObservedLoss(loss_fn, engine.observe_loss)
         self._names: dict[tuple[str, str], str] = {}
         self._closed = False
-        self._exits = ExitWatch(self)
+        exits.add(self)
 
     @property
     def step(self) -> int:
@@ -121,7 +121,7 @@ class Probe:
         if self._closed or not self._engine.in_owner:
             return
         self._closed = True
-        self._exits.remove()
+        exits.discard(self)
         self._engine.detach()
         self._engine.writer.close(status, reason)
 
