@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         LayerFrame,
         Record,
     )
+    from probes.runlog.overview import Glance, glance
     from probes.runlog.run import Run, open_run
     from probes.runlog.types import Filters, Histograms, LayerHistograms, LayerSeries, RunEvent, Series
     from probes.runlog.writer import RunWriter
@@ -26,6 +27,7 @@ _HOME = {
     "Event": "records",
     "FilterSnapshot": "records",
     "Filters": "types",
+    "Glance": "overview",
     "HistogramFrame": "records",
     "HistogramTable": "records",
     "Histograms": "types",
@@ -37,6 +39,7 @@ _HOME = {
     "RunEvent": "types",
     "RunWriter": "writer",
     "Series": "types",
+    "glance": "overview",
     "list_runs": "discovery",
     "open_run": "run",
 }
@@ -45,6 +48,7 @@ __all__ = [
     "Event",
     "FilterSnapshot",
     "Filters",
+    "Glance",
     "HistogramFrame",
     "HistogramTable",
     "Histograms",
@@ -56,6 +60,7 @@ __all__ = [
     "RunEvent",
     "RunWriter",
     "Series",
+    "glance",
     "list_runs",
     "open_run",
 ]

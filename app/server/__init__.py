@@ -1,0 +1,1 @@
+"""Serves the dashboard: Streamlit, the live channel, the assets, from one process."""
