@@ -48,9 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Write the pages, or with --check only compare them; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", nargs="?", type=Path, default=Path("docs/rules"))
-    parser.add_argument(
-        "--check", action="store_true", help="write nothing; exit with 1 when a page has drifted"
-    )
+    parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 when a page has drifted")
     args = parser.parse_args(argv)
     if not args.check:
         write(args.folder)

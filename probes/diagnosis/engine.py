@@ -57,9 +57,7 @@ def diagnose(
     return judge(RunView.of_run(run, at_step), chosen, settings)
 
 
-def judge(
-    view: RunView, rules: Iterable[Rule], thresholds: Mapping[str, Mapping[str, float]] | None = None
-) -> Report:
+def judge(view: RunView, rules: Iterable[Rule], thresholds: Mapping[str, Mapping[str, float]] | None = None) -> Report:
     """The report of ``rules`` on ``view``; ``thresholds`` is rule -> threshold -> value."""
     findings: list[Finding] = []
     not_judged: list[NotJudgedRule] = []

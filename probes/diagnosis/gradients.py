@@ -20,6 +20,32 @@ def total_norm(table: LayerTable) -> Curve:
     return Curve(table.steps, np.sqrt(squares.sum(axis=1)))
 
 
+def step_size(view: RunView) -> Curve:
+    """Norm of all weight updates over the norm of all weights per frame; NaN where the weights were zero.
+
+    Only matrices and kernels that the optimizer moves count: biases and scales often begin at zero.
+
+    Raises:
+        NotJudged: the norms or the shapes were not recorded.
+    """
+    updates, weights = view.need_layers("update_norm"), view.need_layers("weight_norm")
+    names = {p.name for p in view.parameters if p.is_weight and p.trainable}
+    kept = [name for name in updates.layers if name in names and name in weights.layers]
+    if not kept:
+        raise NotJudged("no weight matrix or kernel is known")
+    steps = np.intersect1d(updates.steps, weights.steps)
+    moved = total_norm(updates.pick(kept).at(steps)).values
+    sizes = total_norm(weights.pick(kept))
+    # The size before the update, where the frame before it was taken; after it otherwise.
+    before = np.isin(steps - 1, sizes.steps)
+    size = np.where(
+        before,
+        sizes.values[np.searchsorted(sizes.steps, steps - before)],
+        sizes.values[np.isin(sizes.steps, steps)],
+    )
+    return Curve(steps, np.where(size > 0, moved / size, np.nan))
+
+
 @dataclass(frozen=True)
 class Depth:
     """Weights through the depth of the net: names [L] in forward order, steps [T], arrays [T, L].
@@ -50,9 +76,7 @@ def through_depth(view: RunView, layers: int) -> Depth:
         raise NotJudged("the manifest does not describe the model's parameters")
     lookups = {module.name for module in view.modules if module.type in _LOOKUP_TABLES}
     sizes = {
-        p.name: p.numel
-        for p in view.parameters
-        if p.is_weight and p.trainable and p.module not in lookups and p.numel
+        p.name: p.numel for p in view.parameters if p.is_weight and p.trainable and p.module not in lookups and p.numel
     }
     names = [name for name in gradients.layers if name in sizes and name in updates.layers]
     steps = np.intersect1d(gradients.steps, updates.steps)
@@ -61,9 +85,7 @@ def through_depth(view: RunView, layers: int) -> Depth:
     moved = (np.where(update.measured, update.values, 0.0) != 0.0).any(axis=0)
     seen = gradient.measured.any(axis=0) & moved
     if int(seen.sum()) < layers:
-        raise NotJudged(
-            f"{int(seen.sum())} weights that are trained, needs {layers} for a trend through depth"
-        )
+        raise NotJudged(f"{int(seen.sum())} weights that are trained, needs {layers} for a trend through depth")
     kept_layers = tuple(name for name, kept in zip(names, seen, strict=True) if kept)
     root = np.sqrt(np.asarray([sizes[name] for name in names], dtype=np.float64))
     return Depth(

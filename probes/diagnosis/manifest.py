@@ -115,9 +115,7 @@ def _mapping(value: object) -> Mapping[str, Any]:
 
 
 def _entries(value: object) -> list[Mapping[str, Any]]:
-    return (
-        [entry for entry in value if isinstance(entry, Mapping)] if isinstance(value, (list, tuple)) else []
-    )
+    return [entry for entry in value if isinstance(entry, Mapping)] if isinstance(value, (list, tuple)) else []
 
 
 def _names(value: object) -> tuple[str, ...]:

@@ -28,9 +28,7 @@ def choose(rules: Iterable[str] | None, catalogue: Mapping[str, Rule]) -> list[R
     if rules is None:
         return list(catalogue.values())
     if isinstance(rules, str):
-        raise InvalidArgumentError(
-            f"rules must be a list of slugs, not the text {rules!r}: write [{rules!r}]"
-        )
+        raise InvalidArgumentError(f"rules must be a list of slugs, not the text {rules!r}: write [{rules!r}]")
     wanted = list(rules)
     for slug in wanted:
         if slug not in catalogue:

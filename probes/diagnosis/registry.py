@@ -7,9 +7,16 @@ from types import MappingProxyType
 
 from probes.diagnosis.rule import FAMILIES, Rule
 from probes.diagnosis.rules import (
+    dead_units,
     exploding_gradients,
+    learning_rate_too_high,
+    loss_diverging,
+    loss_not_decreasing,
+    missing_gradients,
     nonfinite_values,
     overfitting,
+    parameters_not_updated,
+    saturated_activations,
     vanishing_gradients,
 )
 
@@ -17,6 +24,13 @@ _MODULES = (
     nonfinite_values,
     vanishing_gradients,
     exploding_gradients,
+    missing_gradients,
+    learning_rate_too_high,
+    parameters_not_updated,
+    dead_units,
+    saturated_activations,
+    loss_not_decreasing,
+    loss_diverging,
     overfitting,
 )
 

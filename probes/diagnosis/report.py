@@ -67,9 +67,7 @@ class Report:
         judged = len(self.clear) + len({finding.rule for finding in self.findings})
         unjudged = len(self.not_judged)
         if judged == 0:
-            return (
-                f"Nothing could be judged: {self.not_judged[0].reason}." if unjudged else "No rule was asked."
-            )
+            return f"Nothing could be judged: {self.not_judged[0].reason}." if unjudged else "No rule was asked."
         gap = f" {unjudged} of {judged + unjudged} rules could not be judged." if unjudged else ""
         if self.ok:
             return f"No problem found in {_count(self.step, 'step')} by {_count(judged, 'rule')}.{gap}"

@@ -27,11 +27,7 @@ def render(report: Report) -> str:
 
 
 def _finding(finding: Finding, indent: str) -> str:
-    span = (
-        f"step {finding.first_step}"
-        if finding.active
-        else f"steps {finding.first_step} to {finding.last_step}"
-    )
+    span = f"step {finding.first_step}" if finding.active else f"steps {finding.first_step} to {finding.last_step}"
     since = f"since {span}" if finding.active else span
     link = f", caused by {finding.caused_by}" if finding.caused_by else ""
     lines = [f"{indent}[{finding.severity}] {finding.rule}: {finding.title} ({since}{link})"]
@@ -57,9 +53,7 @@ def _evidence(item: Evidence) -> str:
 
 
 def _wrap(text: str, indent: str = "") -> str:
-    hanging = indent + (
-        "  " if text.startswith("- ") else "   " if text[:2] in {f"{n}." for n in range(10)} else ""
-    )
+    hanging = indent + ("  " if text.startswith("- ") else "   " if text[:2] in {f"{n}." for n in range(10)} else "")
     return textwrap.fill(
         text,
         WIDTH,

@@ -46,8 +46,7 @@ def markdown(rule: Rule) -> str:
     parts = [
         f"# {rule.slug}",
         f"*{rule.title}.* {rule.summary}",
-        f"| family | highest severity | needs |\n|---|---|---|\n"
-        f"| {rule.family} | {rule.severity} | {rule.needs} |",
+        f"| family | highest severity | needs |\n|---|---|---|\n| {rule.family} | {rule.severity} | {rule.needs} |",
     ]
     for heading, text in sections(rule).items():
         parts.append(f"## {heading}")

@@ -55,9 +55,7 @@ def training_loss(view: RunView) -> tuple[str, Curve]:
             answer each
             other: neither has to fall).
     """
-    return _the_one(
-        view, training_losses(view), _named(view, TRAIN_SPLITS, _LOSS_WORDS, exact=True), "train/loss"
-    )
+    return _the_one(view, training_losses(view), _named(view, TRAIN_SPLITS, _LOSS_WORDS, exact=True), "train/loss")
 
 
 def validation_loss(view: RunView) -> tuple[str, Curve]:
@@ -81,7 +79,5 @@ def _the_one(view: RunView, names: list[str], exact: list[str], usual: str) -> t
     if not logged:
         raise NotJudged(f"no {usual} was logged")
     if len(logged) > 1 and logged[0][0] not in exact:
-        raise NotJudged(
-            f"several losses were logged ({', '.join(n for n, _ in logged[:4])}) and none is {usual}"
-        )
+        raise NotJudged(f"several losses were logged ({', '.join(n for n, _ in logged[:4])}) and none is {usual}")
     return logged[0]

@@ -186,9 +186,7 @@ class RunView:
             measured = np.ones(array.shape, dtype=bool)
             tables[kind] = LayerTable(tuple(names), np.asarray(steps, dtype=np.int64), array, measured)
         ends = [
-            int(s[-1])
-            for s in (*(c.steps for c in curves.values()), *(t.steps for t in tables.values()))
-            if len(s)
+            int(s[-1]) for s in (*(c.steps for c in curves.values()), *(t.steps for t in tables.values())) if len(s)
         ]
         last = max(ends, default=0)
         return cls(

@@ -76,7 +76,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from probes.diagnosis.finding import Evidence, Finding
-from probes.diagnosis.gradients import total_norm
+from probes.diagnosis.gradients import step_size, total_norm
 from probes.diagnosis.numbers import names, round_rate, short
 from probes.diagnosis.rule import Rule
 from probes.diagnosis.signal import block_medians, level, noise, opening
@@ -136,9 +136,7 @@ def criterion(
         start = opening(loss.finite.values, points=1)
         now = level(loss.values[-max(3, len(loss) // 10) :])
         if now > 2.0 * abs(start) and now > start:
-            return Explosion(
-                int(early[0]), float(norm.values[early[0]]), 1.0, "overshoot", 2.0 * abs(start), now
-            )
+            return Explosion(int(early[0]), float(norm.values[early[0]]), 1.0, "overshoot", 2.0 * abs(start), now)
     grown = np.flatnonzero(factor > growth)
     return _ruined(norm, usual, factor, grown, loss) if len(grown) else None
 
@@ -214,19 +212,14 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
 
 
 def _overshoots(view: RunView, norm: Curve) -> Floats:
-    """Norm of all weight updates over the norm of all weights at the frames of ``norm``; NaN where
-    unknown.
-    """
+    """The step size at the frames of ``norm``; NaN where unknown."""
     result = np.full(len(norm), np.nan)
-    updates, weights = view.layers("update_norm"), view.layers("weight_norm")
-    matrices = {p.name for p in view.parameters if p.is_weight}
-    if updates is None or weights is None or not matrices:
+    try:
+        sizes = step_size(view)
+    except NotJudged:
         return result
-    kept = [name for name in updates.layers if name in matrices]
-    moved, size = total_norm(updates.pick(kept)), total_norm(weights.pick(kept))
-    common = np.intersect1d(np.intersect1d(moved.steps, size.steps), norm.steps)
-    ratio = moved.values[np.isin(moved.steps, common)] / size.values[np.isin(size.steps, common)]
-    result[np.isin(norm.steps, common)] = ratio
+    common = np.intersect1d(sizes.steps, norm.steps)
+    result[np.isin(norm.steps, common)] = sizes.values[np.isin(sizes.steps, common)]
     return result
 
 
@@ -247,10 +240,7 @@ def _report(view: RunView, table: LayerTable, norm: Curve, loss_name: str, found
     top = [table.layers[i] for i in np.argsort(-np.nan_to_num(row, nan=np.inf))[:3] if row[i] != 0]
     value = float(norm.values[found.frame])
     if found.damage == "overshoot":
-        seen = (
-            f"From step {step} on, updates are larger than the weights they change "
-            f"(gradient norm {short(value)})"
-        )
+        seen = f"From step {step} on, updates are larger than the weights they change (gradient norm {short(value)})"
     else:
         seen = (
             f"The gradient norm is {short(value)} at step {step}, and reaches {short(found.factor)} times "
@@ -276,11 +266,7 @@ def _report(view: RunView, table: LayerTable, norm: Curve, loss_name: str, found
     rate = view.learning_rate(step)
     lower = f"lower the learning rate from {short(rate)} to about {round_rate(rate / 10)}" if rate else None
     usual = found.usual if found.damage != "overshoot" else None
-    clip = (
-        f"clip the gradient norm at about {short(2 * usual)}"
-        if usual
-        else "clip the gradient norm at about 1"
-    )
+    clip = f"clip the gradient norm at about {short(2 * usual)}" if usual else "clip the gradient norm at about 1"
     return RULE.finding(
         "critical",
         f"{seen}. It is largest in {names(top)}." if top else f"{seen}.",

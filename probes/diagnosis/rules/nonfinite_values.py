@@ -173,9 +173,7 @@ def _broken_weights(view: RunView) -> tuple[int, tuple[str, ...], str] | None:
         table = view.layers(kind)
         if table is None:
             continue
-        broken = table.measured & (
-            (table.values > 0) if kind == "weight_nonfinite" else ~np.isfinite(table.values)
-        )
+        broken = table.measured & ((table.values > 0) if kind == "weight_nonfinite" else ~np.isfinite(table.values))
         # A parameter that holds an infinity from the start on holds it on purpose (a mask).
         if kind != "update_norm" and len(table) > 1:
             broken &= ~broken[0] | broken.all(axis=1, keepdims=True)
@@ -246,12 +244,8 @@ def _first_module(view: RunView, step: int) -> str | None:
 
 def _advice(view: RunView, first: int, worst: tuple[str, Curve, Outage] | None) -> tuple[str, ...]:
     inputs = [view.layers(kind) for kind in ("input_min", "input_max", "input_mean")]
-    if any(
-        table is not None and bool((table.measured & ~np.isfinite(table.values)).any()) for table in inputs
-    ):
-        return (
-            "remove NaN and infinities from the inputs: the batch itself holds them, before the first layer",
-        )
+    if any(table is not None and bool((table.measured & ~np.isfinite(table.values)).any()) for table in inputs):
+        return ("remove NaN and infinities from the inputs: the batch itself holds them, before the first layer",)
     rate = view.learning_rate(first)
     grew, typical = _grew_before(view, first, worst)
     advice = []
@@ -261,9 +255,7 @@ def _advice(view: RunView, first: int, worst: tuple[str, Curve, Outage] | None) 
         else:
             advice.append("lower the learning rate by a factor of ten")
         if typical is not None:
-            advice.append(
-                f"clip the gradient norm at about {short(2 * typical)}, twice its usual size before"
-            )
+            advice.append(f"clip the gradient norm at about {short(2 * typical)}, twice its usual size before")
         advice.append("raise the learning rate from near zero over the first few hundred steps (warm-up)")
         return tuple(advice)
     if first <= 2:
@@ -278,9 +270,7 @@ def _advice(view: RunView, first: int, worst: tuple[str, Curve, Outage] | None) 
     return tuple(advice)
 
 
-def _grew_before(
-    view: RunView, first: int, worst: tuple[str, Curve, Outage] | None
-) -> tuple[bool, float | None]:
+def _grew_before(view: RunView, first: int, worst: tuple[str, Curve, Outage] | None) -> tuple[bool, float | None]:
     """Whether loss or gradients grew tenfold before step ``first``, and the usual gradient norm."""
     grew, typical = False, None
     table = view.layers("grad_norm")
@@ -315,9 +305,7 @@ def _stuck_scaler(view: RunView, patience: float) -> Finding | None:
         "not finite at any scale, and no weight changes any more.",
         (first, int(curve.steps[-1])),
         view,
-        evidence=(
-            Evidence("optimizer/skipped", streak, patience, ">", first, note="skipped steps in a row"),
-        ),
+        evidence=(Evidence("optimizer/skipped", streak, patience, ">", first, note="skipped steps in a row"),),
         suggestions=(
             "look for the operation that overflows: torch.autograd.set_detect_anomaly(True) names it",
             "compute the loss and norms in float32, or train in bfloat16",
@@ -336,12 +324,8 @@ def _recovered(view: RunView, name: str, curve: Curve, outage: Outage, share: fl
         (outage.first, outage.last),
         view,
         active=False,
-        evidence=(
-            Evidence(name, part, share, ">", outage.first, note="share of values that are not finite"),
-        ),
-        suggestions=(
-            f"look at the batches of these steps, first of step {outage.first}: NaN, empty, out of range",
-        ),
+        evidence=(Evidence(name, part, share, ">", outage.first, note="share of values that are not finite"),),
+        suggestions=(f"look at the batches of these steps, first of step {outage.first}: NaN, empty, out of range",),
     )
 
 
@@ -356,8 +340,7 @@ def _validation(view: RunView, values: float) -> list[Finding]:
             return [
                 RULE.finding(
                     "warning",
-                    f"{name} is not finite in its last {streak} values, since step {first}, while training "
-                    "is finite.",
+                    f"{name} is not finite in its last {streak} values, since step {first}, while training is finite.",
                     (first, int(curve.steps[-1])),
                     view,
                     active=True,

@@ -155,9 +155,7 @@ def at_steps_of(target: Curve, source: Curve) -> Floats:
     result = np.empty(len(target))
     begin = 0
     for index, end in enumerate(ends):
-        result[index] = (
-            np.median(source.values[begin:end]) if end > begin else source.values[max(int(end) - 1, 0)]
-        )
+        result[index] = np.median(source.values[begin:end]) if end > begin else source.values[max(int(end) - 1, 0)]
         begin = int(end)
     return result
 

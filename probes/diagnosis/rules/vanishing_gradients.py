@@ -220,10 +220,11 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     trend, still = float(pattern.trend[end]), float(pattern.lower_update[end])
     slow = depth.layers[: max(third, int((source[end] < 0.01 * high).sum()))]
     seen, lowest = int(steps[end]), depth.layers[0]
+    which = "gradient passed back" if source is signal else "gradient"
     message = (
-        f"The gradient{' passed back' if source is signal else ''} falls {pattern.decades[end]:.1f} orders of "
-        f"magnitude from the last layers ({short(high)}) to the first ({short(low)}), and {lowest} changes by "
-        f"{short(float(update[end, 0]))} of its size per step."
+        f"The {which} falls {pattern.decades[end]:.1f} orders of "
+        f"magnitude from the last layers ({short(high)}) to the first ({short(low)}), and {lowest} changes "
+        f"by {short(float(update[end, 0]))} of its size per step."
     )
     evidence = [
         Evidence(kind, low, high, "<", seen, lowest, f"{what}, first against last layers"),
@@ -232,9 +233,7 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     ]
     if learned is not None and share is not None:
         message += f" The loss went from {short(learned.start)} to {short(learned.end)} only."
-        evidence.append(
-            Evidence(learned.series, share, 0.5, "<", note=f"fall of the loss ({percent(max(share, 0))})")
-        )
+        evidence.append(Evidence(learned.series, share, 0.5, "<", note=f"fall of the loss ({percent(max(share, 0))})"))
     active = end >= len(steps) - 2
     return [
         RULE.finding(
@@ -251,22 +250,16 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
 
 def _onset(shows: Mask) -> int:
     """The first frame of the stretch that reaches the end, single misses forgiven."""
-    start, length = longest_run(
-        shows | np.concatenate(([False], shows[:-1])) & np.concatenate((shows[1:], [False]))
-    )
+    start, length = longest_run(shows | np.concatenate(([False], shows[:-1])) & np.concatenate((shows[1:], [False])))
     return start if length else int(np.argmax(shows))
 
 
 def _advice(view: RunView, layers: int) -> tuple[str, ...]:
-    squashing = sorted(
-        {m.activation for m in view.modules if m.activation in ("sigmoid", "tanh", "softsign")} - {None}
-    )
+    squashing = sorted({m.activation for m in view.modules if m.activation in ("sigmoid", "tanh", "softsign")} - {None})
     normalised = any("Norm" in module.type for module in view.modules)
     advice = []
     if squashing:
-        advice.append(
-            f"replace {' and '.join(str(name) for name in squashing)} in the hidden layers by ReLU or GELU"
-        )
+        advice.append(f"replace {' and '.join(str(name) for name in squashing)} in the hidden layers by ReLU or GELU")
     if not normalised:
         advice.append("add batch or layer normalisation between the layers")
     advice.append(

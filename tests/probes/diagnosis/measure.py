@@ -20,6 +20,7 @@ sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[3])]
 
 import numpy as np
 import torch
+import trainings
 from zoo import HEALTHY, ILL
 
 from probes.diagnosis import RULES
@@ -60,9 +61,13 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("names", nargs="*")
     parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--probes", action="store_true", help="recorded by the real probes, at their own cadence")
     parser.add_argument("--sparse", action="store_true", help="frames at steps 1, 2, 5, 10, 20, 50, ... only")
     parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "babysit-zoo")
     args = parser.parse_args()
+    if args.probes:
+        trainings.RECORDER = trainings.ProbeRecorder
+        args.folder = args.folder.with_name(args.folder.name + "-probes")
     args.folder.mkdir(exist_ok=True)
     torch.set_num_threads(1)
     alarms, detected, first, missed = [], 0, 0, []
@@ -98,9 +103,7 @@ def main() -> None:
     print(*("ALARM " + a for a in alarms), sep="\n")
     print(*("MISSED " + m for m in missed), sep="\n")
     print(f"healthy: {len(alarms)} of {runs['healthy']} runs with an alarm")
-    print(
-        f"ill: {detected} of {runs['ill']} detected, {first} with a right finding first; {took:.2f} s judging"
-    )
+    print(f"ill: {detected} of {runs['ill']} detected, {first} with a right finding first; {took:.2f} s judging")
 
 
 if __name__ == "__main__":

@@ -55,17 +55,11 @@ class NaiveRecorder:
         self.step += 1
         if self._due():
             self.before = {n: p.detach().clone() for n, p in self.parameters.items()}
-            self.grads = {
-                n: None if p.grad is None else p.grad.detach().clone() for n, p in self.parameters.items()
-            }
+            self.grads = {n: None if p.grad is None else p.grad.detach().clone() for n, p in self.parameters.items()}
 
     def after_step(self):
         for i, group in enumerate(g for o in self.optimizers for g in o.param_groups):
-            name = (
-                "optimizer/lr"
-                if sum(len(o.param_groups) for o in self.optimizers) == 1
-                else f"optimizer/lr/{i}"
-            )
+            name = "optimizer/lr" if sum(len(o.param_groups) for o in self.optimizers) == 1 else f"optimizer/lr/{i}"
             self.log(name, group["lr"])
         if not self._due():
             self.outputs.clear()
@@ -81,9 +75,7 @@ class NaiveRecorder:
             rows["weight_std"].append(new.std(unbiased=False).item())
             rows["weight_nonfinite"].append((~new.isfinite()).sum().item())
             rows["grad_norm"].append(float("nan") if grad is None else grad.double().norm().item())
-            rows["grad_zero_fraction"].append(
-                float("nan") if grad is None else (grad == 0).double().mean().item()
-            )
+            rows["grad_zero_fraction"].append(float("nan") if grad is None else (grad == 0).double().mean().item())
             rows["measured"].append(grad is not None)
         for kind, row in rows.items():
             self.frames[kind][0].append(self.step)
@@ -114,14 +106,10 @@ class NaiveRecorder:
             "activation_nonfinite": (~out.isfinite()).sum().item(),
         }
         spread = flat.std(unbiased=False).item()
-        cells["batch_variation"] = (
-            flat.std(0, unbiased=False).pow(2).mean().sqrt().item() / spread if spread else 0.0
-        )
+        cells["batch_variation"] = flat.std(0, unbiased=False).pow(2).mean().sqrt().item() / spread if spread else 0.0
         if activation in ("relu", "gelu", "leaky_relu", "silu", "elu"):
             units = (
-                out.transpose(0, 1).reshape(out.shape[1], -1)
-                if out.dim() == 4
-                else out.reshape(-1, out.shape[-1]).T
+                out.transpose(0, 1).reshape(out.shape[1], -1) if out.dim() == 4 else out.reshape(-1, out.shape[-1]).T
             )
             alive = (units != 0).any(1)
             window = self.ever.setdefault(name, [])
@@ -144,9 +132,7 @@ class NaiveRecorder:
             values.append(float(value))
 
     def manifest(self):
-        homes = {
-            id(p): (m, mod) for m, mod in self.model.named_modules() for p in mod.parameters(recurse=False)
-        }
+        homes = {id(p): (m, mod) for m, mod in self.model.named_modules() for p in mod.parameters(recurse=False)}
         ids = {id(p): n for n, p in self.parameters.items()}
         modules = dict(self.model.named_modules())
         return {
@@ -184,14 +170,9 @@ class NaiveRecorder:
         measured = self.frames.pop("measured", None) or self._measured
         self._measured = measured
         for kind, (steps, rows) in self.frames.items():
-            names = (
-                parameters if len(rows[0]) == len(parameters) and not self._module_kind(kind) else self.order
-            )
+            names = parameters if len(rows[0]) == len(parameters) and not self._module_kind(kind) else self.order
             table = np.array(
-                [
-                    [np.nan if v is None else v for v in row] + [np.nan] * (len(names) - len(row))
-                    for row in rows
-                ]
+                [[np.nan if v is None else v for v in row] + [np.nan] * (len(names) - len(row)) for row in rows]
             )
             layers[kind] = (names, steps, table)
         view = RunView.of_arrays(dict(self.series), layers, manifest=self.manifest(), at_step=at_step)
@@ -202,10 +183,7 @@ class NaiveRecorder:
                 whole.measured[:] = got
             elif self._module_kind(kind):
                 whole.measured[:] = np.array(
-                    [
-                        [v is not None for v in row] + [False] * (len(_names) - len(row))
-                        for row in self.frames[kind][1]
-                    ]
+                    [[v is not None for v in row] + [False] * (len(_names) - len(row)) for row in self.frames[kind][1]]
                 )
         return view
 

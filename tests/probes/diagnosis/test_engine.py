@@ -87,9 +87,7 @@ def test_causes_come_first_and_carry_their_symptoms():
         "exploding-gradients",
         "nonfinite-values",
     ]
-    assert report.verdict.startswith(
-        "Critical: learning rate too high → exploding gradients → nonfinite values"
-    )
+    assert report.verdict.startswith("Critical: learning rate too high → exploding gradients → nonfinite values")
 
 
 def test_a_cause_must_not_begin_after_its_effect():
@@ -125,9 +123,9 @@ def test_the_report_is_plain_json_also_with_nan_in_it():
     assert finding["rule"] == "nonfinite-values"
     assert finding["evidence"][0]["value"] == "NaN"
     assert document["ok"] is False
-    assert {entry["rule"] for entry in document["not_judged"]} | set(document["clear"]) | {
-        "nonfinite-values"
-    } == set(RULES)
+    assert {entry["rule"] for entry in document["not_judged"]} | set(document["clear"]) | {"nonfinite-values"} == set(
+        RULES
+    )
 
 
 @pytest.mark.parametrize(

@@ -18,8 +18,11 @@ from probes.diagnosis.text import example
 FIRES, QUIET = "Example that fires", "Example that stays quiet"
 
 ALSO: dict[str, set[str]] = {
-    "nonfinite-values": set(),
-    "exploding-gradients": {"nonfinite-values"},
+    "nonfinite-values": {"learning-rate-too-high"},
+    "vanishing-gradients": {"loss-not-decreasing"},
+    "exploding-gradients": {"nonfinite-values", "learning-rate-too-high", "dead-units"},
+    "learning-rate-too-high": {"dead-units"},
+    "dead-units": {"loss-not-decreasing", "missing-gradients"},
 }
 """Rule -> what else its ill example shows, and rightly so. Anything not listed fails."""
 

@@ -22,11 +22,7 @@ def findings(slug, series, layers=None, manifest=None, **thresholds):
 
 
 def described(names, shape=(8, 8)):
-    return {
-        "model": {
-            "parameters": [{"name": n, "module": n, "shape": list(shape), "trainable": True} for n in names]
-        }
-    }
+    return {"model": {"parameters": [{"name": n, "module": n, "shape": list(shape), "trainable": True} for n in names]}}
 
 
 class TestNonfiniteValues:
@@ -173,9 +169,7 @@ class TestVanishingGradients:
             "grad_norm": (self.names, frames, np.broadcast_to(gradients, (40, 8))),
             "update_ratio": (self.names, frames, np.broadcast_to(updates, (40, 8))),
         }
-        view = RunView.of_arrays(
-            {"train/loss": (STEPS, self.flat_loss)}, layers, manifest=described(self.names)
-        )
+        view = RunView.of_arrays({"train/loss": (STEPS, self.flat_loss)}, layers, manifest=described(self.names))
         report = judge(view, [RULES[self.slug]])
         assert "3 weights that are trained" in report.not_judged[0].reason
 

@@ -5,10 +5,45 @@ ones.
 from __future__ import annotations
 
 import functools
+import tempfile
+from pathlib import Path
 
 import torch
 from naive_recorder import NaiveRecorder
 from sklearn.datasets import load_digits
+
+import probes
+from probes.diagnosis.view import RunView
+
+
+RECORDER = NaiveRecorder
+"""What records the trainings; `ProbeRecorder` puts the real probes in its place."""
+
+
+class ProbeRecorder:
+    """The real probes, with the interface of the naive recorder; the cadence is theirs (`every="auto"`)."""
+
+    def __init__(self, model, optimizer, every):
+        self.folder = tempfile.TemporaryDirectory()
+        self.probe = probes.watch(model, optimizer, run_dir=Path(self.folder.name) / "run")
+
+    @property
+    def step(self):
+        return self.probe.step
+
+    def before_step(self):
+        pass
+
+    def after_step(self):
+        pass
+
+    def log(self, name, value):
+        split, _, metric = name.partition("/")
+        self.probe.log(split, **{metric: value})
+
+    def view(self):
+        self.probe.close()
+        return RunView.of_run(probes.open_run(self.probe.run_dir))
 
 
 @functools.cache
@@ -37,7 +72,7 @@ def train(
         wrong = torch.rand(len(targets), generator=generator) < label_noise
         targets = torch.where(wrong, torch.randint(0, 10, targets.shape, generator=generator), targets)
     loss_fn = loss_fn or torch.nn.CrossEntropyLoss()
-    recorder = NaiveRecorder(model, optimizer, every)
+    recorder = RECORDER(model, optimizer, every)
     order = torch.randperm(len(inputs), generator=generator)
     place = 0
     for _ in range(steps):

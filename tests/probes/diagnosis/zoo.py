@@ -319,3 +319,61 @@ ill(
     steps=400,
     every=5,
 )
+
+
+class Cut(nn.Module):
+    """Its body is cut off the graph."""
+
+    def __init__(self):
+        super().__init__()
+        self.body, self.head = mlp(2, outputs=32), nn.Linear(32, 10)
+
+    def forward(self, x):
+        return self.head(self.body(x).detach())
+
+
+def replaced(place):
+    """An optimizer of the parameters as they were before the layer at ``place`` was replaced."""
+
+    def optimizer(parameters):
+        return SGD([p for i, p in enumerate(parameters) if i // 2 != place], lr=0.1)
+
+    return optimizer
+
+
+def biased(model, value=-20.0):
+    with torch.no_grad():
+        list(model.parameters())[3].fill_(value)
+    return model
+
+
+stuck = "loss-not-decreasing"
+dead = "dead-units poor-initialization learning-rate-too-high"
+saturated = "saturated-activations poor-initialization"
+ill("cut-graph", "missing-gradients", Cut, sgd())
+ill("forgotten-first", "parameters-not-updated", lambda: mlp(3), replaced(0))
+ill("forgotten-middle", "parameters-not-updated", lambda: mlp(3), replaced(1))
+ill("forgotten-last", "parameters-not-updated", lambda: mlp(3), replaced(3))
+ill("rate-zero", f"parameters-not-updated learning-rate-too-low {stuck}", mlp, sgd(0.0))
+ill("dead-on-arrival", dead, lambda: biased(mlp(3)), sgd())
+ill("dead-on-arrival-adam", dead, lambda: biased(mlp(3), -60.0), adam())
+ill("saturated-tanh", f"{saturated} {stuck}", lambda: mlp(4, 48, "tanh", init=big(10.0)), sgd(0.01), steps=200)
+ill(
+    "saturated-sigmoid",
+    f"{saturated} {stuck}",
+    lambda: mlp(4, 48, "sigmoid", init=big(10.0)),
+    sgd(0.01),
+    steps=200,
+)
+ill("raw-pixels-tanh", f"{saturated} {stuck} unnormalized-inputs", lambda: mlp(3, 48, "tanh", init=big(0.5)), sgd(0.01),
+    steps=200, transform=lambda: lambda x, y: (x * 255, y))  # fmt: skip
+ill("shuffled-labels", stuck, mlp, sgd(0.05), steps=200,
+    transform=lambda: lambda x, y: (x, y[torch.randperm(len(y))]))  # fmt: skip
+ill("all-zero", f"symmetric-initialization missing-gradients {stuck} dead-units",
+    lambda: initialised(mlp(2), nn.init.zeros_), sgd(), steps=150)  # fmt: skip
+ill("all-constant", f"symmetric-initialization {stuck}",
+    lambda: initialised(mlp(2), lambda w: nn.init.constant_(w, 0.01)), sgd(), steps=150)  # fmt: skip
+ill("all-constant-tanh", f"symmetric-initialization {stuck}",
+    lambda: initialised(mlp(2, act="tanh"), lambda w: nn.init.constant_(w, 0.1)), sgd(), steps=150)  # fmt: skip
+ill("wrong-sign", "loss-diverging " + explodes, lambda: mlp(2), lambda p: SGD(p, lr=0.05, maximize=True))
+ill("wrong-sign-lstm", "loss-diverging " + explodes, Recurrent, lambda p: Adam(p, lr=3e-3, maximize=True))

@@ -1,0 +1,205 @@
+"""Steps are so large that they destroy what the net has learned, or keep it from learning.
+
+What it detects
+---------------
+Updates that change the weights by a large part of their own size, together with a training loss that jumps
+up and does not recover, becomes NaN, or does not fall at all.
+
+Why it matters
+--------------
+The learning rate is the first thing to set right. Too high, the loss bounces or explodes, units die, and no
+other setting can be judged.
+
+Criterion
+---------
+The *step size* of a frame is the norm of all weight updates over the norm of all weights (matrices and
+kernels; biases left out). About 1e-3 is usual, up to 0.05 is healthy, more is common in the first few steps
+only.
+
+- *A blow*: a step size above `blow` (0.2), after which the loss rises to more than 1.5 times its level
+  before (or to NaN), and ends above its level before; or more than doubles, and 50 values later is still
+  above 0.7 of it; or a step size above twice `blow`, and 100 values later the loss has not fallen by a
+  tenth: critical.
+- *No progress*: the median step size is above `restless` (0.03), and after 100 steps the loss has not fallen
+  by more
+  than a tenth, or it is above its best level by more than half of what had been gained: a warning.
+
+A run whose loss falls is never reported, however large its steps.
+
+Evidence
+--------
+The step size and the learning rate at that frame, the loss before and after.
+
+What to try
+-----------
+1. Lower the learning rate to the value suggested, which brings the step size to about 1e-2.
+2. Raise it from near zero over the first few hundred steps (warm-up).
+3. Lower momentum, or clip the gradient norm.
+
+When it misleads
+----------------
+Weights that begin at zero have no size of their own: their first step is infinitely large, and is left out.
+Very large initial weights hide large steps.
+
+Example that fires
+------------------
+```python
+hidden = [nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU()]
+model = nn.Sequential(nn.Flatten(), *hidden, nn.Linear(64, 10))
+train(model, torch.optim.SGD(model.parameters(), lr=20.0))
+```
+
+Example that stays quiet
+------------------------
+```python
+hidden = [nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU()]
+model = nn.Sequential(nn.Flatten(), *hidden, nn.Linear(64, 10))
+train(model, torch.optim.SGD(model.parameters(), lr=0.2))
+```
+
+References
+----------
+- Karpathy, CS231n, Neural Networks part 3 (ratio of updates to weights, about 1e-3).
+- Bengio, Practical recommendations for gradient-based training of deep architectures, 2012.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from probes.diagnosis.course import course
+from probes.diagnosis.finding import Evidence, Finding
+from probes.diagnosis.gradients import step_size
+from probes.diagnosis.numbers import round_rate, short
+from probes.diagnosis.rule import Rule
+from probes.diagnosis.signal import level
+from probes.diagnosis.tracks import training_loss
+from probes.diagnosis.view import Curve, NotJudged, RunView
+
+GOOD_STEP = 0.01
+"""Step size that the suggested rate aims at: ten times the usual 1e-3, for the early phase in which it is
+seen.
+"""
+
+
+@dataclass(frozen=True)
+class TooHigh:
+    """Which sign, at which frame (index), the step size there, and the loss before and after."""
+
+    kind: Literal["blow", "restless"]
+    frame: int
+    size: float
+    before: float
+    after: float
+
+
+def criterion(sizes: Curve, loss: Curve, *, blow: float = 0.2, restless: float = 0.03) -> TooHigh | None:
+    """Whether steps are too large.
+
+    Args:
+        sizes: step size per frame, [T]; NaN where unknown.
+        loss: the training loss with NaN and Inf.
+        blow: step size of a blow, as a share of the weights' own size (usual: 1e-3).
+        restless: step size that is too large when it lasts and nothing is learned.
+    """
+    summary = course(loss.steps, loss.values)
+    for frame in np.flatnonzero(sizes.values > blow):
+        found = _damage(loss, int(sizes.steps[frame]), severe=bool(sizes.values[frame] > 2.0 * blow))
+        if found is not None:
+            return TooHigh("blow", int(frame), float(sizes.values[frame]), *found)
+    if summary is None or loss.steps[-1] < 100 or summary.values < 30:
+        return None
+    finite = np.isfinite(sizes.values)
+    usual = level(sizes.values)
+    gain = summary.start - summary.best
+    stuck = summary.end > summary.start - 0.1 * abs(summary.start) or summary.end > summary.best + max(
+        0.5 * gain, 6.0 * summary.noise
+    )
+    if finite.sum() >= 5 and usual > restless and stuck and summary.end_error < 0.05 * abs(summary.start):
+        return TooHigh("restless", int(np.argmax(sizes.values > restless)), usual, summary.start, summary.end)
+    return None
+
+
+def _damage(loss: Curve, step: int, severe: bool) -> tuple[float, float] | None:
+    """(level before, level after) when the loss was damaged by the update of ``step`` for good; None
+    otherwise.
+
+    The loss of the step itself still belongs to the weights before its update.
+    """
+    cut = int(np.searchsorted(loss.steps, step, side="right"))
+    before, after = loss.values[max(0, cut - 10) : cut], loss.values[cut:]
+    before = before[np.isfinite(before)]
+    if not len(before) or not len(after) or level(before) <= 0:
+        return None
+    reference, soon = level(before), after[:10]
+    rise = float(np.where(np.isfinite(soon), soon, np.inf).max()) / reference
+    if not np.isfinite(after[-1]):
+        return (reference, float("nan")) if rise > 1.5 else None
+    end = level(after[-max(3, len(after) // 10) :])
+    lasting = (
+        (rise > 1.5 and end > 0.97 * reference and len(after) >= 5)
+        or (rise > 2.0 and end > 0.7 * reference and len(after) >= 50)
+        or (severe and end > 0.9 * reference and len(after) >= 100)
+    )
+    return (reference, end) if lasting else None
+
+
+def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
+    """Judge the step size of the whole net against the course of the one training loss."""
+    sizes = step_size(view)
+    name, loss = training_loss(view)
+    if len(loss) < 4:
+        raise NotJudged(f"{len(loss)} values of {name}, needs 4")
+    found = criterion(sizes, loss, **thresholds)
+    if found is None:
+        return []
+    step = int(sizes.steps[found.frame])
+    rate = view.learning_rate(step)
+    if found.kind == "blow":
+        what = f"The update at step {step} is {short(found.size)} times the size of the weights"
+        went = f"{name} went from {short(found.before)} to {short(found.after)} and did not recover"
+        limit = thresholds["blow"]
+    else:
+        what = f"Each step changes the weights by {short(found.size)} of their size"
+        went = f"{name} went from {short(found.before)} to {short(found.after)} only"
+        limit = thresholds["restless"]
+    suggestions = []
+    if rate:
+        better = min(rate / 3, max(rate * GOOD_STEP / found.size, rate / 1000))
+        suggestions.append(f"lower the learning rate from {short(rate)} to about {round_rate(better)}")
+    else:
+        suggestions.append(f"lower the learning rate by a factor of {short(max(3.0, found.size / GOOD_STEP))}")
+    suggestions.append("raise the learning rate from near zero over the first few hundred steps (warm-up)")
+    suggestions.append("lower the momentum, or clip the gradient norm")
+    evidence = [
+        Evidence("update_norm", found.size, limit, ">", step, note="norm of all updates over norm of all weights"),
+        Evidence(name, found.after, found.before, ">", note="loss at the end, against before"),
+    ]
+    if rate:
+        evidence.append(Evidence("optimizer/lr", rate, step=step, note="learning rate"))
+    return [
+        RULE.finding(
+            "critical" if found.kind == "blow" else "warning",
+            f"{what}{f' (learning rate {short(rate)})' if rate else ''}, and {went}.",
+            (step, view.last_step),
+            view,
+            evidence=tuple(evidence),
+            suggestions=tuple(suggestions),
+        )
+    ]
+
+
+RULE = Rule(
+    slug="learning-rate-too-high",
+    family="updates",
+    severity="critical",
+    title="The learning rate is too high",
+    needs="frames of update and weight norms, and one training loss",
+    criterion=criterion,
+    judge=judge,
+    doc=__doc__,
+)

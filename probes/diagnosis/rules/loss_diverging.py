@@ -1,0 +1,171 @@
+"""The training loss rises for good: training makes the net worse.
+
+What it detects
+---------------
+The level of the training loss at the end lies far above where it began, or has lost most of what had been
+gained, and stays there.
+
+Why it matters
+--------------
+Minimising should lower the loss on the very examples it is computed on. When it rises for good, the steps
+lead away
+from the minimum: every further step costs time and makes the weights worse.
+
+Criterion
+---------
+- *Above the start*: the last `patience` values (10, or a twentieth of all when that is more) all lie above
+  `factor` (1.5) times the initial level;
+- or *lost again*: the loss had fallen by 30% or more, and the last tenth of its values lies above the best
+  level by more than `lost` (0.6) of that gain, and by more than 6 times its noise.
+
+Only losses whose first values are all positive are judged: a loss that begins around zero or below has no
+scale to measure a rise by.
+
+Evidence
+--------
+The level at the end against the initial and the best level, and the step since which it has been above.
+
+What to try
+-----------
+1. Lower the learning rate; look at the schedule if it rises at a certain step.
+2. Check that gradients are cleared each step (`optimizer.zero_grad()`), and that the loss is minimised, not
+   maximised.
+3. Clip the gradient norm.
+
+When it misleads
+----------------
+A loss whose meaning changes during training (a curriculum, a growing weight of one of its terms, the critic
+of an agent whose rewards grow) may rise although all is well.
+
+Example that fires
+------------------
+```python
+model = nn.Sequential(nn.Flatten(), nn.Linear(64, 32), nn.Tanh(), nn.Linear(32, 10))
+train(model, torch.optim.SGD(model.parameters(), lr=0.02, maximize=True))
+```
+
+Example that stays quiet
+------------------------
+```python
+model = nn.Sequential(nn.Flatten(), nn.Linear(64, 32), nn.Tanh(), nn.Linear(32, 10))
+train(model, torch.optim.SGD(model.parameters(), lr=0.5))
+```
+
+References
+----------
+- Bengio, Practical recommendations for gradient-based training of deep architectures, 2012 (section 3.1.1).
+- Karpathy, CS231n, Neural Networks part 3: babysitting the learning process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from probes.diagnosis.course import course
+from probes.diagnosis.finding import Evidence, Finding
+from probes.diagnosis.numbers import round_rate, short
+from probes.diagnosis.rule import Rule
+from probes.diagnosis.signal import running_median, trailing_run
+from probes.diagnosis.tracks import training_loss
+from probes.diagnosis.view import Curve, NotJudged, RunView
+
+MINIMUM_VALUES = 12
+
+
+@dataclass(frozen=True)
+class Divergence:
+    """What sort of rise, since which value (index), from which level, to which, and the limit it is above."""
+
+    kind: Literal["above the start", "lost again"]
+    since: int
+    reference: float
+    end: float
+    limit: float
+
+
+def criterion(loss: Curve, *, factor: float = 1.5, patience: float = 10, lost: float = 0.6) -> Divergence | None:
+    """Whether a training loss rises for good.
+
+    Args:
+        loss: the finite values of the loss.
+        factor: level over the initial level (noise and warm-up stay below 1.5 in healthy runs).
+        patience: values in a row that must lie above.
+        lost: share of the gain that is lost again (a restart of the learning rate loses less than half).
+    """
+    summary = course(loss.steps, loss.values)
+    if summary is None or not loss.values[:10].min() > 0:
+        return None
+    start, best, end = summary.start, summary.best, summary.end
+    limit = factor * start
+    above = trailing_run(loss.values > limit)
+    if above >= max(patience, 0.05 * summary.values):
+        return Divergence("above the start", len(loss) - above, start, end, limit)
+    gain = start - best
+    limit = best + max(lost * gain, 6.0 * summary.noise)
+    # A single median of a noisy loss is no level: smooth over a fiftieth of the run to find since when.
+    smooth = running_median(loss.values, 2 * (max(5, summary.values // 50) // 2) + 1)
+    above = trailing_run(smooth > limit)
+    if gain >= 0.3 * start and end > limit and above >= max(patience, 0.1 * summary.values):
+        return Divergence("lost again", len(loss) - above, best, end, limit)
+    return None
+
+
+def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
+    """Judge the one training loss."""
+    name, curve = training_loss(view)
+    loss = curve.finite
+    if len(loss) < MINIMUM_VALUES:
+        raise NotJudged(f"{len(loss)} finite values of {name}, needs {MINIMUM_VALUES}")
+    if len(loss) > 100_000:
+        # Medians of blocks: the onset is then known to a thousandth of a percent of the run.
+        edges = np.linspace(0, len(loss), 50_001).astype(np.int64)[:-1]
+        loss = Curve(loss.steps[edges], np.minimum.reduceat(loss.values, edges))
+    found = criterion(loss, **thresholds)
+    if found is None:
+        return []
+    since = int(loss.steps[found.since])
+    rate = view.learning_rate(since)
+    was = "its initial level" if found.kind == "above the start" else "its best level"
+    critical = found.end > 3.0 * found.reference and found.kind == "above the start"
+    return [
+        RULE.finding(
+            "critical" if critical else "warning",
+            f"{name} is at {short(found.end)}, above {was} of {short(found.reference)}, since step {since}, "
+            "and does not come back.",
+            (since, view.last_step),
+            view,
+            evidence=(
+                Evidence(
+                    name,
+                    found.end,
+                    found.limit,
+                    ">",
+                    note="level at the end",
+                ),
+            ),
+            suggestions=(
+                f"lower the learning rate from {short(rate)} to about {round_rate(rate / 10)}"
+                if rate
+                else "lower the learning rate by a factor of ten",
+                "check that gradients are cleared at each step: optimizer.zero_grad()",
+                "check that the loss is minimised: its sign, and that it falls as predictions get better",
+                f"go back to a checkpoint from before step {since}",
+            ),
+        )
+    ]
+
+
+RULE = Rule(
+    slug="loss-diverging",
+    family="loss",
+    severity="critical",
+    title="The loss diverges",
+    needs="12 values of one training loss",
+    criterion=criterion,
+    judge=judge,
+    doc=__doc__,
+)

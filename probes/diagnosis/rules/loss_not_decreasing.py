@@ -1,0 +1,202 @@
+"""The training loss has not fallen: nothing is learned.
+
+What it detects
+---------------
+After a fair number of steps the training loss is where it was at the beginning.
+
+Why it matters
+--------------
+The training loss is the easiest thing to lower: even a net with bad settings learns some of the examples it
+sees. When it does not fall at all, something is broken, and waiting longer will not mend it.
+
+Criterion
+---------
+After `steps_needed` (100) steps and at least 30 values of the loss, its level over the last fifth is not
+below that of the first values by more than `fall` (0.02) of it, and none of the medians of ten blocks of the
+run was below by more than twice that. Nor may it be
+falling now, however slowly: its level over the last fifth must not be below that of the middle fifth by more
+than its error. When the noise of the loss is too large to see such a fall (two
+standard errors of the levels above `blur`, 0.06 of the level), it is not judged.
+
+Not a finding when the loss was small from the beginning, as in fine-tuning: below half of that of guessing
+among as many classes as the last layer has outputs; or when the accuracy is good (above 0.7), or rises by a
+tenth.
+
+Evidence
+--------
+The level of the loss at the beginning and at the end, and its noise.
+
+What to try
+-----------
+1. Look at what is reported as its cause, if anything is.
+2. Try to overfit one small batch (`babysit check`): if that fails, the fault is in model, loss or optimizer,
+   not in the data.
+3. Raise or lower the learning rate by factors of three.
+4. Look at the inputs and targets as the net sees them: do they belong together?
+
+When it misleads
+----------------
+Some tasks begin with a long plateau (parity, algorithmic tasks, deep plain nets) and then learn suddenly.
+Targets that cannot be predicted from the inputs look the same as a broken net.
+
+Example that fires
+------------------
+```python
+model = nn.Sequential(nn.Flatten(), nn.Linear(64, 32), nn.Sigmoid(), nn.Linear(32, 10))
+targets = torch.randint(0, 10, targets.shape)
+train(model, torch.optim.SGD(model.parameters(), lr=0.05), steps=150)
+```
+
+Example that stays quiet
+------------------------
+```python
+model = nn.Sequential(nn.Flatten(), nn.Linear(64, 32), nn.Sigmoid(), nn.Linear(32, 10))
+train(model, torch.optim.SGD(model.parameters(), lr=0.05), steps=150)
+```
+
+References
+----------
+- Karpathy, A recipe for training neural networks, 2019.
+- Amazon SageMaker Debugger, rule LossNotDecreasing (less than 0.1% over 10 steps, which is noise in most
+  runs).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from probes.diagnosis.finding import Evidence, Finding
+from probes.diagnosis.numbers import percent, short
+from probes.diagnosis.rule import Rule
+from probes.diagnosis.signal import block_medians, closing, level, noise
+from probes.diagnosis.tracks import accuracy, training_loss
+from probes.diagnosis.view import Floats, NotJudged, RunView, Steps
+
+MINIMUM_VALUES = 30
+
+
+@dataclass(frozen=True)
+class Standstill:
+    """Level at both ends, the fall as a share of the first, and the noise of single values."""
+
+    start: float
+    end: float
+    fall: float
+    noise: float
+
+
+def criterion(
+    steps: Steps, values: Floats, *, fall: float = 0.02, blur: float = 0.06, steps_needed: float = 100
+) -> Standstill | None:
+    """Whether a loss [T] stands still. Raises `NotJudged` when its noise would hide a fall.
+
+    Args:
+        fall: fall of the level, as a share of it, that counts as learning (one part in fifty).
+        blur: two standard errors of the levels, as a share of the level, above which nothing can be said.
+        steps_needed: steps before which standing still is no finding (used by the judge).
+    """
+    head = values[: max(5, len(values) // 20)]
+    tail = values[-max(6, len(values) // 5) :]
+    start, end, sigma = level(head), level(tail), noise(values)
+    error = 2.5 * sigma * float(np.sqrt(1 / len(head) + 1 / len(tail)))
+    if end > 1.5 * start > 0:
+        return None  # it rises: loss-diverging tells
+    if start <= 0 or error > blur * abs(start):
+        raise NotJudged("the loss is too noisy to tell whether it falls")
+    _, blocks = block_medians(steps, values, 10)
+    drop = (start - end) / abs(start)
+    if drop > fall + error / abs(start) / 2 or (start - blocks[1:].min()) / abs(start) > 2 * fall + error / abs(start):
+        return None
+    middle = values[2 * len(values) // 5 : 3 * len(values) // 5]
+    recent = level(middle) - end
+    # A plateau that is being left falls slowly at first, but it falls.
+    if recent > max(2.5 * sigma * float(np.sqrt(1 / len(middle) + 1 / len(tail))), 0.001 * abs(end)):
+        return None
+    return Standstill(start, end, drop, sigma)
+
+
+def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
+    """Judge the one training loss, unless it was good from the start."""
+    name, curve = training_loss(view)
+    loss = curve.finite
+    needed = int(thresholds["steps_needed"])
+    if len(loss) < MINIMUM_VALUES or view.last_step < needed:
+        seen = f"{len(loss)} values of {name} in {view.last_step} steps"
+        raise NotJudged(f"{seen}, needs {MINIMUM_VALUES} in {needed}")
+    if len(loss) < 0.5 * len(curve):
+        raise NotJudged(f"most values of {name} are not finite")
+    found = criterion(loss.steps, loss.values, **thresholds)
+    if found is None or _good_from_the_start(view, found.start) or _learned_by_accuracy(view):
+        return []
+    guessing = _guessing(view)
+    at = f", about that of guessing among {round(math.exp(guessing))} classes" if _near(guessing, found.end) else ""
+    return [
+        RULE.finding(
+            "warning",
+            f"{name} went from {short(found.start)} to {short(found.end)} in {view.last_step} steps (a fall "
+            f"of {percent(max(found.fall, 0.0))}){at}.",
+            (int(loss.steps[0]), view.last_step),
+            view,
+            evidence=(
+                Evidence(name, found.end, found.start * (1 - thresholds["fall"]), ">", note="level at the end"),
+                Evidence(name, found.start, note="level at the beginning"),
+                Evidence(name, found.noise, note="noise of a single value"),
+            ),
+            suggestions=(
+                "try to overfit one small batch (babysit check): if that fails, the fault is not in the data",
+                _rates(view),
+                "look at the inputs and targets as the net sees them: do they belong together?",
+            ),
+        )
+    ]
+
+
+def _rates(view: RunView) -> str:
+    rate = view.learning_rate(view.last_step)
+    return (
+        f"try learning rates of {short(rate / 10)} and {short(rate * 10)} beside {short(rate)}"
+        if rate
+        else ("try a learning rate ten times higher, and one ten times lower")
+    )
+
+
+def _guessing(view: RunView) -> float:
+    """Cross-entropy of guessing among as many classes as the last weight has outputs; NaN when unknown."""
+    weights = [parameter for parameter in view.parameters if parameter.is_weight]
+    outputs = weights[-1].shape[0] if weights else 0
+    return math.log(outputs) if outputs >= 2 else float("nan")
+
+
+def _near(guessing: float, loss: float) -> bool:
+    return math.isfinite(guessing) and abs(loss - guessing) < 0.05 * guessing
+
+
+def _good_from_the_start(view: RunView, start: float) -> bool:
+    guessing = _guessing(view)
+    return math.isfinite(guessing) and start < 0.5 * guessing
+
+
+def _learned_by_accuracy(view: RunView) -> bool:
+    for validation in (False, True):
+        track = accuracy(view, validation=validation)
+        if track is not None:
+            values = track[1].finite.values
+            if len(values) and (closing(values) > 0.7 or closing(values) > values[0] + 0.1):
+                return True
+    return False
+
+
+RULE = Rule(
+    slug="loss-not-decreasing",
+    family="loss",
+    severity="warning",
+    title="The loss does not fall",
+    needs="30 values of one training loss over 100 steps",
+    criterion=criterion,
+    judge=judge,
+    doc=__doc__,
+)

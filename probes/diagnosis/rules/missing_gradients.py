@@ -1,0 +1,156 @@
+"""A trainable parameter gets no gradient, or only zeros.
+
+What it detects
+---------------
+Parameters that require a gradient and are in the optimizer, but never get one; and weights whose gradient is
+exactly zero in every frame.
+
+Why it matters
+--------------
+They stay at their random initial values. Usually the graph is cut by accident: a `detach()`, `.data`,
+`.item()`, a NumPy round trip, `torch.no_grad()`, an argmax, a module that is built but not used in
+`forward`, or a dead layer above.
+
+Criterion
+---------
+Over at least `frames` (3) frames of the whole run: no gradient was present in any (any parameter), or the
+gradient was exactly zero in each of them (weight matrices and kernels only). Parameters that do not require
+a gradient are left out. A warning; critical when it concerns at least `share` (0.5) of all trainable weights.
+
+Evidence
+--------
+For each parameter, the number of frames without a gradient or the norm zero.
+
+What to try
+-----------
+1. Look at `forward` for the place where the graph is cut between this parameter and the loss.
+2. If the parameter is not meant to be trained, set `requires_grad_(False)` or remove it.
+3. If a layer above is dead (`dead-units`), mend that first.
+
+When it misleads
+----------------
+Parts of a model that are only used now and then (experts, auxiliary heads) may be missed by all frames of a
+short run.
+
+Example that fires
+------------------
+```python
+class Cut(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.body, self.head = nn.Sequential(nn.Flatten(), nn.Linear(64, 32), nn.ReLU()), nn.Linear(32, 10)
+
+    def forward(self, x):
+        return self.head(self.body(x).detach())
+
+model = Cut()
+train(model, torch.optim.SGD(model.parameters(), lr=0.5))
+```
+
+Example that stays quiet
+------------------------
+```python
+model = nn.Sequential(nn.Flatten(), nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10))
+model[1].requires_grad_(False)
+train(model, torch.optim.SGD(model[3].parameters(), lr=0.5))
+```
+
+References
+----------
+- PyTorch documentation, Autograd mechanics.
+- Zhang et al., AutoTrainer, ICSE 2021 (share of zero gradients at least 0.7, there per layer and single
+  epoch).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from probes.diagnosis.finding import Evidence, Finding
+from probes.diagnosis.numbers import names
+from probes.diagnosis.rule import Rule
+from probes.diagnosis.view import Floats, Mask, NotJudged, RunView
+
+
+def criterion(
+    norm: Floats, measured: Mask, weight: Mask, *, frames: float = 3, share: float = 0.5
+) -> tuple[Mask, Mask]:
+    """(parameters that never get a gradient, weights whose gradient is always exactly zero), each [L].
+
+    Args:
+        norm: gradient norm per frame and parameter, [T, L].
+        measured: whether there was a gradient, [T, L].
+        weight: whether the parameter is a matrix or kernel, [L].
+        frames: fewest frames (a single one may fall on the first step after a zero initialisation).
+        share: share of all trainable weights from which it is critical (used by the judge).
+    """
+    never = np.asarray(~np.asarray(measured).any(axis=0))
+    zero = (np.where(measured, norm, 0.0) == 0.0).all(axis=0) & (measured.sum(axis=0) >= frames) & weight
+    return never, np.asarray(zero & ~never)
+
+
+def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
+    """Judge every parameter that requires a gradient and that an optimizer holds."""
+    table = view.need_layers("grad_norm", int(thresholds["frames"]))
+    if not view.parameters:
+        raise NotJudged("the manifest does not describe the model's parameters")
+    held = {name for group in view.optimizers for name in group.parameters}
+    wanted = [p for p in view.parameters if p.trainable and p.numel and (not held or p.name in held)]
+    kinds = {p.name: p.is_weight for p in wanted}
+    table = table.pick([p.name for p in wanted])
+    if not table.layers:
+        raise NotJudged("no trainable parameter was measured")
+    weight = np.asarray([kinds[name] for name in table.layers])
+    never, zero = criterion(table.values, table.measured, weight, **thresholds)
+    found = never | zero
+    if not found.any():
+        return []
+    layers = tuple(name for name, bad in zip(table.layers, found, strict=True) if bad)
+    concerned = int((found & weight).sum()) / max(1, int(weight.sum()))
+    without = [name for name, bad in zip(table.layers, never, strict=True) if bad]
+    zeros = [name for name, bad in zip(table.layers, zero, strict=True) if bad]
+    said = []
+    if without:
+        said.append(f"{names(without)} never got a gradient in {len(table)} frames")
+    if zeros:
+        said.append(f"the gradient of {names(zeros)} was exactly zero in all {len(table)} frames")
+    message = "; ".join(said) + f": {len(layers)} of {len(table.layers)} parameters stay as they were initialised."
+    return [
+        RULE.finding(
+            "critical" if concerned >= thresholds["share"] else "warning",
+            message[0].upper() + message[1:] if zeros and not without else message,
+            (int(table.steps[0]), view.last_step),
+            view,
+            layers=layers,
+            evidence=tuple(
+                Evidence(
+                    "grad_norm",
+                    0.0,
+                    layer=name,
+                    relation="=",
+                    note="no gradient" if name in without else "zero",
+                )
+                for name in layers[:8]
+            ),
+            suggestions=(
+                f"look in forward for what cuts the graph between {layers[-1]} and the loss: detach(), "
+                ".data, .item(), torch.no_grad(), argmax, or a module that is not used",
+                f"if it is not meant to be trained: {layers[0]} .requires_grad_(False), or remove it",
+                "if a layer above it is dead, mend that first",
+            ),
+        )
+    ]
+
+
+RULE = Rule(
+    slug="missing-gradients",
+    family="gradients",
+    severity="critical",
+    title="Parameters get no gradient",
+    needs="3 frames of gradient norms",
+    criterion=criterion,
+    judge=judge,
+    doc=__doc__,
+)

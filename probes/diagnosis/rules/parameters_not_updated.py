@@ -1,0 +1,176 @@
+"""Trainable parameters that the optimizer never changes.
+
+What it detects
+---------------
+Parameters that require a gradient but are in no optimizer, and parameters in an optimizer whose steps leave
+them exactly as they were, although they have a gradient.
+
+Why it matters
+--------------
+They stay at their random initial values while the rest of the net is trained around them. The usual causes:
+an optimizer that was built before a layer was replaced or added, or with the parameters of one part only; a
+learning rate of zero; half-precision weights so coarse that small updates are rounded away.
+
+Criterion
+---------
+- *Outside*: trainable parameters that no optimizer of the run holds. A warning; only information when these
+  are the first layers and the training loss has fallen by more than half, which is how a pretrained body is
+  often kept fixed.
+- *Unchanged*: the update is exactly zero in every one of at least `frames` (3) frames that have a gradient
+  above zero; parameter groups whose learning rate is zero are left out unless that is so of all. A warning;
+  critical when nothing at all is updated.
+
+Evidence
+--------
+The parameters, and for those in an optimizer the norms of gradient and update.
+
+What to try
+-----------
+1. Build the optimizer after the model is complete, from `model.parameters()`.
+2. If a part is meant to stay fixed, say so: `requires_grad_(False)`. That also saves its gradients.
+3. Look at the learning rate (a schedule that reaches zero, a group with rate zero).
+4. Keep master weights in float32 when training in half precision.
+
+When it misleads
+----------------
+When only one of several optimizers was given to `watch`, the parameters of the others look forgotten: give
+it all.
+
+Example that fires
+------------------
+```python
+model = nn.Sequential(nn.Flatten(), nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10))
+optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+model[3] = nn.Linear(32, 10)
+train(model, optimizer)
+```
+
+Example that stays quiet
+------------------------
+```python
+model = nn.Sequential(nn.Flatten(), nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10))
+model[3] = nn.Linear(32, 10)
+optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+train(model, optimizer)
+```
+
+References
+----------
+- PyTorch documentation, torch.optim (constructing an optimizer after moving or changing a model).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from probes.diagnosis.finding import Evidence, Finding
+from probes.diagnosis.numbers import names, short
+from probes.diagnosis.progress import progress
+from probes.diagnosis.rule import Rule
+from probes.diagnosis.view import Floats, Mask, NotJudged, RunView
+
+
+def criterion(update: Floats, gradient: Floats, *, frames: float = 3) -> Mask:
+    """Which parameters stay exactly as they were although they have a gradient, [L].
+
+    Args:
+        update: norm of the applied update per frame and parameter, [T, L]; NaN where not measured.
+        gradient: norm of the gradient, [T, L]; NaN where there was none.
+        frames: fewest frames with a gradient above zero (a warm-up from zero leaves the first step without
+            effect).
+    """
+    pushed = np.isfinite(gradient) & (gradient > 0) & np.isfinite(update)
+    return np.asarray((pushed.sum(axis=0) >= frames) & (np.where(pushed, update, 0.0) == 0.0).all(axis=0))
+
+
+def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
+    """Judge first which parameters no optimizer holds, then which of the others never change."""
+    if not view.parameters or not view.optimizers:
+        raise NotJudged("the manifest does not say which parameters the optimizer holds")
+    held = {name for group in view.optimizers for name in group.parameters}
+    trainable = [p.name for p in view.parameters if p.trainable and p.numel]
+    if not held & {p.name for p in view.parameters} and not any(group.parameters for group in view.optimizers):
+        raise NotJudged("the manifest does not say which parameters the optimizer holds")
+    outside = [name for name in trainable if name not in held]
+    findings = [_outside(view, outside, trainable)] if outside else []
+    return findings or _unchanged(view, held, thresholds)
+
+
+def _outside(view: RunView, outside: list[str], trainable: list[str]) -> Finding:
+    learned = progress(view)
+    at_the_bottom = outside == trainable[: len(outside)] and len(outside) < len(trainable)
+    fixed_on_purpose = at_the_bottom and learned is not None and learned.share > 0.5
+    return RULE.finding(
+        "info" if fixed_on_purpose else "critical" if len(outside) == len(trainable) else "warning",
+        f"{names(outside)} ({len(outside)} of {len(trainable)} trainable parameters) are in no optimizer: "
+        "they stay as they were initialised.",
+        (0, view.last_step),
+        view,
+        layers=tuple(outside),
+        evidence=(Evidence("run.json", len(outside), 0, ">", layer=outside[0], note="parameters in no optimizer"),),
+        suggestions=(
+            "build the optimizer after the model is complete, from model.parameters()",
+            "if this part is meant to stay fixed, call requires_grad_(False) on it",
+            "if another optimizer holds them, give all optimizers to watch",
+        ),
+    )
+
+
+def _unchanged(view: RunView, held: set[str], thresholds: dict[str, float]) -> list[Finding]:
+    least = int(thresholds["frames"])
+    updates, gradients = view.need_layers("update_norm"), view.need_layers("grad_norm")
+    kept = [name for name in updates.layers if name in gradients.layers and name in held]
+    resting = {name for group in view.optimizers if group.lr == 0.0 for name in group.parameters}
+    if not resting >= set(kept):
+        kept = [name for name in kept if name not in resting]
+    steps = np.intersect1d(updates.steps, gradients.steps)
+    moved, pushed = updates.pick(kept).at(steps), gradients.pick(kept).at(steps)
+    if len(steps) < thresholds["frames"] or not kept:
+        raise NotJudged(f"{len(steps)} frames of update_norm, needs {least}")
+    gradient = np.where(pushed.measured, pushed.values, np.nan)
+    found = criterion(np.where(moved.measured, moved.values, np.nan), gradient, **thresholds)
+    if not found.any():
+        return []
+    layers = tuple(name for name, bad in zip(kept, found, strict=True) if bad)
+    rate = view.learning_rate(view.last_step)
+    usual = float(np.nanmedian(gradient[:, found]))
+    rates = f"look at the learning rate: it is {short(rate)}" if rate is not None else "look at the learning rate"
+    return [
+        RULE.finding(
+            "critical" if found.all() else "warning",
+            f"{names(layers)} ({len(layers)} of {len(kept)} parameters) did not change in any of "
+            f"{len(steps)} frames, although their gradient is not zero (median {short(usual)}).",
+            (int(steps[0]), view.last_step),
+            view,
+            layers=layers,
+            evidence=(
+                Evidence(
+                    "update_norm",
+                    0.0,
+                    layer=layers[0],
+                    relation="=",
+                    note="norm of the update in every frame",
+                ),
+                Evidence("grad_norm", usual, 0.0, ">", layer=layers[0], note="median norm of the gradient"),
+            ),
+            suggestions=(
+                rates,
+                "check that the optimizer holds the model's own tensors: build it after the model",
+                "keep the weights in float32 when training in half precision: small updates are rounded away",
+            ),
+        )
+    ]
+
+
+RULE = Rule(
+    slug="parameters-not-updated",
+    family="updates",
+    severity="critical",
+    title="Parameters are not updated",
+    needs="the optimizer's parameters, and 3 frames of update and gradient norms",
+    criterion=criterion,
+    judge=judge,
+    doc=__doc__,
+)
