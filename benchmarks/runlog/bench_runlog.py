@@ -2,8 +2,8 @@
 
     python benchmarks/runlog/bench_runlog.py [--steps 1000000] [--frames 10000] [--keep DIR]
 
-1,000,000 steps of 20 series and 10,000 frames of 15 statistics and one kind of histogram (193 bins) over 50 layers,
-flushed once a second. Reading is timed in fresh processes, so that nothing is warm but the disk's cache.
+1,000,000 steps of 20 series and 10,000 frames of 15 statistics and one kind of histogram (193 bins) over 50
+layers, flushed once a second. Reading is timed in fresh processes: nothing is warm but the disk's cache.
 """
 
 from __future__ import annotations
@@ -169,9 +169,7 @@ def main() -> None:
         run_dir = (options.keep or Path(directory)) / "run"
         scalars_dir = (options.keep or Path(directory)) / "scalars-only"
         alone = write(scalars_dir, options.steps, 0)
-        print(
-            f"scalars() call              {1e6 * alone['call'] / options.steps:8.2f} us/step (training's side)"
-        )
+        print(f"scalars() call              {1e6 * alone['call'] / options.steps:8.2f} us/step in the loop")
         print(f"whole loop, scalars only    {1e6 * alone['total'] / options.steps:8.2f} us/step")
         both = write(run_dir, options.steps, options.frames)
         peak = peak_megabytes()
@@ -181,9 +179,7 @@ def main() -> None:
             stream: sum(path.stat().st_size for path in run_dir.glob(f"{stream}-*"))
             for stream in ("scalars", "layers", "histograms")
         }
-        print(
-            f"scalars on disk             {sizes['scalars'] / options.steps:8.1f} bytes/step of {SERIES} series"
-        )
+        print(f"scalars on disk             {sizes['scalars'] / options.steps:8.1f} bytes/step")
         print(f"layers on disk              {sizes['layers'] / options.frames:8.0f} bytes/frame")
         print(f"histograms on disk          {sizes['histograms'] / options.frames:8.0f} bytes/frame")
         for what in ("series", "last step", "all", "layers", "histograms"):

@@ -1,7 +1,7 @@
 """Between NumPy and Arrow by way of buffers.
 
-Arrow's own conversions import pandas where it is installed: half a second in somebody's training, and an error when
-it happens while the interpreter is shutting down.
+Arrow's own conversions import pandas where it is installed: half a second in somebody's training, and an
+error when it happens while the interpreter is shutting down.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def primitive(values: npt.NDArray[Any], valid: Mask | None = None) -> pa.Array:
 def fixed_lists(
     values: npt.NDArray[Any], valid: Mask | None = None, present: Mask | None = None
 ) -> pa.FixedSizeListArray:
-    """``values`` [n, k] as n lists; elements null where not ``valid`` [n, k], lists where not ``present`` [n]."""
+    """``values`` [n, k] as n lists; null where not ``valid`` [n, k], lists where not ``present`` [n]."""
     inner = primitive(values.reshape(-1), None if valid is None else valid.reshape(-1))
     kind = pa.list_(inner.type, values.shape[1])
     return pa.Array.from_buffers(kind, len(values), [_bitmap(present)], children=[inner])

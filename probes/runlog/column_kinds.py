@@ -130,11 +130,7 @@ class ListColumn:
 
     def _chunk(self, info: SegmentInfo, length: int) -> _Stretch:
         last = self._chunks[-1] if self._chunks else None
-        if (
-            last is None
-            or (last[0] is not info and last[0].about != info.about)
-            or last[2].array.shape[1] != length
-        ):
+        if last is None or (last[0] is not info and last[0].about != info.about) or last[2].array.shape[1] != length:
             valid = Growable(bool, (length,)) if self._dtype.kind == "f" else None  # counts are never null
             last = (info, Growable(np.int64), Growable(self._dtype, (length,)), valid)
             self._chunks.append(last)

@@ -40,10 +40,6 @@ def _walk(directory: Path, depth: int) -> list[Path]:
 
 def _leads_on(entry: os.DirEntry[str]) -> bool:
     try:
-        return (
-            not entry.name.startswith(".")
-            and entry.name not in _PASSED_OVER
-            and entry.is_dir(follow_symlinks=False)
-        )
+        return not entry.name.startswith(".") and entry.name not in _PASSED_OVER and entry.is_dir(follow_symlinks=False)
     except OSError:
         return False

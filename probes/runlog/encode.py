@@ -118,16 +118,14 @@ class ScalarsEncoder:
             table = np.array(cells, np.float64)  # None becomes NaN, which `known` tells from a logged one
         except (TypeError, ValueError, OverflowError):
             return [
-                self._odd_column(name, column)
-                for name, column in zip(names, zip(*cells, strict=True), strict=True)
+                self._odd_column(name, column) for name, column in zip(names, zip(*cells, strict=True), strict=True)
             ]
         known = None
         if incomplete:
             known = np.ones(table.shape, bool)
             known[incomplete] = [[cell is not None for cell in cells[row]] for row in incomplete]
         return [
-            primitive(table[:, column], None if known is None else known[:, column])
-            for column in range(len(names))
+            primitive(table[:, column], None if known is None else known[:, column]) for column in range(len(names))
         ]
 
     def _odd_column(self, name: str, values: Sequence[object]) -> pa.Array:
@@ -200,9 +198,7 @@ class HistogramsEncoder:
         for frame in frames:
             edges = [float(edge) for edge in frame.edges]
             kinds = {kind: list(table.layers) for kind, table in frame.tables.items()}
-            if edges != self.edges or any(
-                self.kinds.get(kind, names) != names for kind, names in kinds.items()
-            ):
+            if edges != self.edges or any(self.kinds.get(kind, names) != names for kind, names in kinds.items()):
                 tables += self._table(stretch)
                 stretch = []
                 self.edges, self.kinds = edges, {**self.kinds, **kinds} if edges == self.edges else kinds

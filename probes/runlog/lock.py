@@ -41,9 +41,7 @@ class WriterLock:
 
     def forget(self) -> None:
         """In a forked child: let go of the inherited descriptor without unlocking the parent's lock."""
-        fd = (
-            self._lock._context.lock_file_fd
-        )  # closing it is what must happen, and no public call does only that
+        fd = self._lock._context.lock_file_fd  # closing it is what must happen, and no public call does only that
         self._lock._context.lock_file_fd = None
         if fd is not None:
             os.close(fd)

@@ -65,9 +65,7 @@ class Pump:
             for stream in self._encoders
         }
         self._pending_scalars: list[ScalarEntry] = []
-        self._pending: dict[str, list[Record]] = {
-            stream: [] for stream in self._encoders if stream != SCALARS
-        }
+        self._pending: dict[str, list[Record]] = {stream: [] for stream in self._encoders if stream != SCALARS}
         self._step = int(header["start_step"])
         self._said: set[str] = set()
         self._reported_errors: set[str] = set()
@@ -104,15 +102,11 @@ class Pump:
         """Say in the log what the queues had to drop, when that has changed."""
         for what, kind in (("frames", "frames-thinned"), ("scalars", "scalars-thinned")):
             count = dropped[what] + sum(
-                stream.dropped
-                for name, stream in self._streams.items()
-                if (name == SCALARS) == (what == "scalars")
+                stream.dropped for name, stream in self._streams.items() if (name == SCALARS) == (what == "scalars")
             )
             if count > self._noted[what]:
                 self._noted[what] = count
-                message = (
-                    f"{count} {what} so far were not recorded: they came faster than they could be written"
-                )
+                message = f"{count} {what} so far were not recorded: they came faster than they could be written"
                 self._event(kind, message, {what: count})
 
     def _event(self, kind: str, message: str, data: dict[str, object]) -> None:
@@ -185,9 +179,7 @@ class Pump:
         self._streams[SCALARS].add(scalars.encode(rows))
         if scalars.rejected:
             names = sorted(scalars.rejected)
-            self.probe_error(
-                ValueError(f"series not recorded: {names[0]!r}: {scalars.rejected.pop(names[0])}")
-            )
+            self.probe_error(ValueError(f"series not recorded: {names[0]!r}: {scalars.rejected.pop(names[0])}"))
             scalars.rejected.clear()
         for stream, pending in self._pending.items():
             if not pending:

@@ -117,9 +117,7 @@ class Run:
             now = self._clock()
             session = times[times >= began]
             lock = self.path / lock_name(0)
-            return statuses.judge(
-                statuses.look(self._manifest, lock, self._heartbeat_age(now), now - latest, session)
-            )
+            return statuses.judge(statuses.look(self._manifest, lock, self._heartbeat_age(now), now - latest, session))
 
     @property
     def ranks(self) -> list[int]:

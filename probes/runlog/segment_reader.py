@@ -123,7 +123,7 @@ class SegmentReader:
             yield from self._scan(_Window(file, stat.st_size), last)
 
     def _is_the_same(self, file: BinaryIO) -> bool:
-        """Whether the last message taken is still where it was. (Inode numbers are used again too soon to tell.)"""
+        """Whether the last message taken is still where it was. (Inode numbers are used again at once.)"""
         if not self.batches:
             return True
         ref = self.batches[-1]

@@ -113,6 +113,17 @@ class SegmentFile:
             os.close(fd)
 
 
+def end_segment(path: Path, size: int) -> None:
+    """Mark the end of a closed segment of ``size`` bytes of whole messages. Raises OSError."""
+    fd = os.open(path, os.O_WRONLY | getattr(os, "O_CLOEXEC", 0))
+    try:
+        os.ftruncate(fd, size)
+        os.lseek(fd, size, os.SEEK_SET)
+        _write_all(fd, END_OF_STREAM)
+    finally:
+        os.close(fd)
+
+
 def _write_all(fd: int, content: bytes) -> None:
     view = memoryview(content)
     while view:

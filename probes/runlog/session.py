@@ -51,9 +51,7 @@ def clean_up(run_dir: Path, rank: int) -> None:
 
 def past_of(run_dir: Path, rank: int) -> Past:
     """What rank ``rank`` recorded in ``run_dir``. Raises OSError when the directory cannot be read."""
-    names = (
-        [name for name in segments_in(os.listdir(run_dir)) if name.rank == rank] if run_dir.is_dir() else []
-    )
+    names = [name for name in segments_in(os.listdir(run_dir)) if name.rank == rank] if run_dir.is_dir() else []
     looks = {name: _look(run_dir, name) for name in _latest(names)}
     found = [look for look in looks.values() if look is not None]
     limits = session_limits(look.info for look in found)

@@ -128,8 +128,8 @@ class StreamReader:
         """Take in what is new.
 
         Args:
-            files: the segments of this stream and rank, in order, each with something that changes whenever the
-                file does; unchanged ones are not opened.
+            files: the segments of this stream and rank, in order, each with something that changes whenever
+                the file does; unchanged ones are not opened.
             ended: the writer is gone: nothing will be appended any more.
 
         Returns:
@@ -269,9 +269,7 @@ class StreamReader:
                 break
             held -= self._columns.pop(key).nbytes
 
-    def row(
-        self, row: int, fields: Callable[[SegmentInfo], list[int]]
-    ) -> tuple[SegmentInfo, pa.RecordBatch] | None:
+    def row(self, row: int, fields: Callable[[SegmentInfo], list[int]]) -> tuple[SegmentInfo, pa.RecordBatch] | None:
         """Row number ``row`` as a batch of one; None when its segment has none of the ``fields``."""
         for _ in range(_ATTEMPTS):
             try:

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from probes.runlog.encode import Table
 from probes.runlog.layout import FORMAT_VERSION, SegmentName, parse_segment_name
-from probes.runlog.segment_writer import MessageEncoder, SegmentFile
+from probes.runlog.segment_writer import MessageEncoder, SegmentFile, end_segment
 
 # Batches are merged when this many small ones have gathered, or that many at the end of a segment. A segment
 # made of merged batches ends at 4 MiB, so that merging (which copies the segment) costs little however long
@@ -65,6 +65,7 @@ class StreamWriter:
         self._recent: list[pa.RecordBatch] = []
         self._recent_bytes = 0
         self._recent_from = 0
+        self._endless: list[tuple[Path, int]] = []
         self.dropped = 0  # rows
 
     @property
@@ -107,6 +108,7 @@ class StreamWriter:
         file, self._file = self._file, None
         if file is not None:
             file.end()
+        self._end_what_was_left()
 
     def _tidy(self, file: SegmentFile, batch: pa.RecordBatch, start: int) -> None:
         """Merge small batches once there are many; ``batch`` was appended at ``start``."""
@@ -142,14 +144,24 @@ class StreamWriter:
     def abandon(self) -> None:
         """Close the file and forget everything queued."""
         self._leave_segment()
+        self._endless.clear()
         self._backlog.clear()
 
     def _leave_segment(self) -> None:
         file, self._file = self._file, None
         self._forget_recent()
         if file is not None:
-            with suppress(OSError):  # its whole messages are in the file; an end is only good to have
+            try:
                 file.end()
+            except OSError:
+                self._endless.append((file.path, file.size))
+
+    def _end_what_was_left(self) -> None:
+        """Cut what a failed write left behind off the segments left in trouble, and mark their ends."""
+        while self._endless:
+            with suppress(OSError):  # it stays without an end, which readers point out
+                end_segment(*self._endless[-1])
+            self._endless.pop()
 
     def _segment_for(self, table: Table) -> tuple[MessageEncoder, SegmentFile]:
         same = self._fields == table.fields and self._about == table.about
@@ -159,6 +171,7 @@ class StreamWriter:
             self.close()
         encoder = MessageEncoder(table.schema(self._header), self._compression)
         file = SegmentFile(self._run_dir / str(self._next_name()), encoder.schema_message)
+        self._end_what_was_left()
         self._forget_recent()
         self._encoder, self._file, self._fields, self._about = encoder, file, table.fields, table.about
         return encoder, file

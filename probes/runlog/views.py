@@ -158,9 +158,7 @@ def histograms_at(stream: StreamReader, visible: Mask, kind: str, step: int | No
         )
         edges = np.asarray(info.about["edges"], np.float64)
         when = int(stream.steps[row]), float(stream.times[row])
-        return LayerHistograms(
-            kind, list(layers), when[0], edges, counts, outside, population[:, 0], steps, when[1]
-        )
+        return LayerHistograms(kind, list(layers), when[0], edges, counts, outside, population[:, 0], steps, when[1])
     return None
 
 
@@ -184,9 +182,7 @@ def filters(stream: StreamReader, visible: Mask, step: int | None) -> Filters | 
         hit = np.flatnonzero(at == row)
         if len(hit):
             weights = values[hit[0]].reshape(info.about["shape"])
-            return Filters(
-                int(stream.steps[row]), info.about["layer"], weights, steps, float(stream.times[row])
-            )
+            return Filters(int(stream.steps[row]), info.about["layer"], weights, steps, float(stream.times[row]))
     return None
 
 

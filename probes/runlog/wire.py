@@ -144,10 +144,5 @@ def candidates(data: Buffer, start: int) -> npt.NDArray[np.int64]:
         return np.empty(0, np.int64)
     words = np.frombuffer(data, dtype="<u8", offset=start, count=count)
     size = words >> np.uint64(32)
-    plausible = (
-        ((words & np.uint64(0xFFFFFFFF)) == 0xFFFFFFFF)
-        & (size > 0)
-        & (size <= MAX_METADATA)
-        & (size % 8 == 0)
-    )
+    plausible = ((words & np.uint64(0xFFFFFFFF)) == 0xFFFFFFFF) & (size > 0) & (size <= MAX_METADATA) & (size % 8 == 0)
     return np.flatnonzero(plausible).astype(np.int64) * 8 + start

@@ -177,9 +177,7 @@ class RunWriter:
         try:
             reply.get(timeout=_CLOSE_PATIENCE)
         except Empty:
-            _log.warning(
-                "babysit: %s: the disk does not answer; the end of the run is not recorded", self.run_dir
-            )
+            _log.warning("babysit: %s: the disk does not answer; the end of the run is not recorded", self.run_dir)
 
     @staticmethod
     def last_step(run_dir: Path | str, rank: int = 0) -> int | None:

@@ -31,7 +31,8 @@ while True:
         values = {"grad_norm": ("parameter", np.array([step, 2.0 * step], np.float32))}
         writer.put(LayerFrame(step, now, {"parameter": ["a", "b"]}, values))
         counts = np.full((2, 4), step, np.uint32)
-        table = HistogramTable(["a", "b"], counts, np.zeros((2, 5), np.uint32), np.full(2, 4 * step, np.uint64))
+        outside, population = np.zeros((2, 5), np.uint32), np.full(2, 4 * step, np.uint64)
+        table = HistogramTable(["a", "b"], counts, outside, population)
         writer.put(HistogramFrame(step, now, np.arange(5.0), {"weight": table}))
     if step % 50 == 0:
         writer.put(FilterSnapshot(step, now, "a", np.full((2, 1, 2, 2), step, np.float32)))

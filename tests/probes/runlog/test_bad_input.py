@@ -37,7 +37,7 @@ def write(path: Path, content: bytes) -> Path:
 def test_directories_that_are_no_runs(tmp_path: Path, content: bytes | None, message: str) -> None:
     if content is not None:
         write(tmp_path, content)
-        with pytest.raises(RunDirectoryError, match="run.json"):
+        with pytest.raises(RunDirectoryError, match=r"run\.json"):
             RunWriter(tmp_path, {})
     with pytest.raises(RunDirectoryError, match=message) as caught:
         open_run(tmp_path)
@@ -76,7 +76,7 @@ def test_a_manifest_of_odd_types(tmp_path: Path) -> None:
     """Right format, wrong insides: as much as makes sense, and no traceback."""
     write(
         tmp_path,
-        b'{"format": "babysit-run", "version": 1, "sessions": 3, "environment": [], "config": null, "model": 0}',
+        b'{"format": "babysit-run", "version": 1, "sessions": 3, "environment": [], "model": 0}',
     )
     run = open_run(tmp_path)
     assert (run.config, run.model, run.status) == ({}, {}, "crashed")
@@ -152,7 +152,8 @@ import sys
 import probes.runlog
 assert not {"torch", "pyarrow", "numpy"} & set(sys.modules), "importing is not light"
 run = probes.runlog.open_run(sys.argv[1])
-run.series("train/loss"), run.layer_series("grad_norm"), run.histograms("weight", "p0"), run.filters(), run.status
+run.series("train/loss"), run.layer_series("grad_norm"), run.histograms("weight", "p0")
+run.filters(), run.status
 print(sorted({"torch", "pandas", "streamlit", "plotly", "polars"} & set(sys.modules)))
 """
     command = [sys.executable, "-c", program, str(finished_run)]

@@ -1,4 +1,4 @@
-"""Truncated, flipped, foreign: an error or a skipped part that is named; never a crash, a hang or wrong data."""
+"""Truncated, flipped, foreign: an error or a skipped part that is named; no crash, no hang, no wrong data."""
 
 from __future__ import annotations
 
@@ -79,8 +79,8 @@ def damage(path: Path, chance: random.Random) -> None:
 def test_any_damage_is_survived_and_named(sound: Path, tmp_path: Path) -> None:
     """Every value read from a damaged run is one that the sound run has; what is missing is accounted for.
 
-    A damaged event segment may hide that a session was resumed: then rows that were superseded show beside those
-    that supersede them, so the second session here repeats the values of the first.
+    A damaged event segment may hide that a session was resumed: then rows that were superseded show beside
+    those that supersede them, so the second session here repeats the values of the first.
     """
     truth = read_all(open_run(sound))
     chance = random.Random(5)

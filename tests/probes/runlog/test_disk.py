@@ -6,6 +6,7 @@ import errno
 import logging
 import os
 import shutil
+import stat
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -43,17 +44,73 @@ def test_a_file_size_limit_only_begins_new_segments(tmp_path: Path, spawn: Calla
     assert run.problems == []
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
+SIZE = 256 << 10
+
+
+class MountedDisk:
     """A file system of 256 kB."""
-    mount = tmp_path / "disk"
-    mount.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=256k", "babysit-test", str(mount)]
-    mounted = subprocess.run(command, capture_output=True, check=False).returncode == 0
-    if not mounted:  # an unprivileged tester: an image of its own user name space would be needed
-        pytest.fail("mounting a tmpfs needs root: run the tests as root or in a container")
-    yield mount
-    subprocess.run(["umount", "-l", str(mount)], check=True)
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.refusal = "Read-only file system"
+        self._mount("-t", "tmpfs", "-o", f"size={SIZE}", "babysit-test")
+
+    def _mount(self, *arguments: str) -> None:
+        subprocess.run(["mount", *arguments, str(self.path)], check=True, capture_output=True)
+
+    def make_read_only(self) -> None:
+        self._mount("-o", "remount,ro")
+
+    def make_writable(self) -> None:
+        self._mount("-o", "remount,rw")
+
+    def remove(self) -> None:
+        subprocess.run(["umount", "-l", str(self.path)], check=True)
+
+
+class PretendedDisk:
+    """For a tester who may not mount: a directory where writing fails as on a full disk."""
+
+    def __init__(self, path: Path, patch: pytest.MonkeyPatch) -> None:
+        self.path = path
+        self.refusal = "Permission denied"
+        write = os.write
+
+        def limited(fd: int, content: bytes) -> int:
+            used = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+            room = SIZE - used if stat.S_ISREG(os.fstat(fd).st_mode) else len(content)
+            if room <= 0:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            return write(fd, content[:room])
+
+        patch.setattr(os, "write", limited)
+
+    def make_read_only(self) -> None:
+        for directory in (self.path / "run", self.path):
+            directory.chmod(0o555)
+
+    def make_writable(self) -> None:
+        for directory in (self.path, self.path / "run"):
+            directory.chmod(0o755)
+
+    def remove(self) -> None:
+        """Nothing is to be undone."""
+
+
+@pytest.fixture
+def disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MountedDisk | PretendedDisk]:
+    (tmp_path / "disk").mkdir()
+    try:
+        disk: MountedDisk | PretendedDisk = MountedDisk(tmp_path / "disk")
+    except (subprocess.CalledProcessError, FileNotFoundError):
+        disk = PretendedDisk(tmp_path / "disk", monkeypatch)
+    yield disk
+    disk.remove()
+
+
+@pytest.fixture
+def small_disk(disk: MountedDisk | PretendedDisk) -> Path:
+    return disk.path
 
 
 def fill(ballast: Path) -> None:
@@ -70,7 +127,7 @@ def fill(ballast: Path) -> None:
 def test_a_full_disk_that_clears(
     small_disk: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """While the disk is full nothing raises, one line is logged, rows wait; once there is room they are written."""
+    """While the disk is full nothing raises, one line is logged, rows wait; with room they are written."""
     monkeypatch.setattr(pump, "_RETRY_SECONDS", 0.0)
     writer = RunWriter(small_disk / "run", {}, flush_interval=60)
     ballast = small_disk / "ballast"
@@ -151,27 +208,30 @@ def test_a_directory_deleted_in_mid_run(
 
 
 def test_a_disk_that_becomes_read_only(
-    small_disk: Path, record: Callable, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    disk: MountedDisk | PretendedDisk,
+    record: Callable,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    small_disk = disk.path
     monkeypatch.setattr(pump, "_RETRY_SECONDS", 0.0)
     writer = RunWriter(small_disk / "run", {}, flush_interval=60, segment_bytes=1)
     record(writer, 1, 10)
     assert writer.flush()
-    writer._pump._streams["scalars"].close()  # or the open file would keep the file system from changing
     for stream in writer._pump._streams.values():
-        stream.close()
+        stream.close()  # an open file would keep the file system from changing
     writer._lock.release()
-    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    disk.make_read_only()
     with caplog.at_level(logging.WARNING, "babysit"):
         record(writer, 11, 20)
         assert not writer.flush()
         assert not writer.flush()
     assert len(caplog.records) == 1
-    assert "Read-only file system" in caplog.text
+    assert disk.refusal in caplog.text
     with pytest.raises(RunDirectoryError, match="cannot be written here"):
         RunWriter(small_disk / "other", {})
     assert open_run(small_disk / "run").last_step == 10
-    subprocess.run(["mount", "-o", "remount,rw", str(small_disk)], check=True)
+    disk.make_writable()
     writer.close()
     assert open_run(small_disk / "run").last_step == 20
 

@@ -1,4 +1,4 @@
-"""kill -9 at any moment: everything up to the last flush stays readable, and the run is recognised as crashed."""
+"""kill -9 at any moment: all up to the last flush stays readable, and the run is recognised as crashed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ KILLS = int(os.environ.get("BABYSIT_TEST_KILLS", "20"))
 
 
 def test_killed_at_random_moments(tmp_path: Path, spawn_writer: Callable) -> None:
-    """One run, killed and resumed again and again: each session's steps stand up to where the next one began."""
+    """One run, killed and resumed again and again: each session's steps stand."""
     random_moment = random.Random(20)
     run_dir = tmp_path / "run"
     announced = 0
@@ -44,7 +44,12 @@ def test_killed_at_random_moments(tmp_path: Path, spawn_writer: Callable) -> Non
 
 
 def test_killed_before_anything_was_recorded(tmp_path: Path, spawn: Callable) -> None:
-    program = "import sys, os; from probes.runlog import RunWriter; w = RunWriter(sys.argv[1], {}); os.kill(os.getpid(), 9)"
+    program = """
+import os, sys
+from probes.runlog import RunWriter
+writer = RunWriter(sys.argv[1], {})
+os.kill(os.getpid(), 9)
+"""
     spawn(program, tmp_path / "run").communicate()
     run = open_run(tmp_path / "run")
     assert (run.status, run.series_names, run.last_step, run.problems) == ("crashed", [], None, [])

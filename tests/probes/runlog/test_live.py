@@ -115,7 +115,7 @@ def test_a_column_first_asked_for_after_its_segment_was_replaced(
 
 
 def test_a_slow_training_leaves_few_batches(tmp_path: Path) -> None:
-    """2,000 flushes of one row each end up in a handful of batches and in little more than the bare numbers."""
+    """2,000 flushes of one row each end up in a handful of batches and little more than the bare numbers."""
     writer = RunWriter(tmp_path / "run", {}, flush_interval=60)
     names = [f"train/metric-{i}" for i in range(20)]
     for step in range(2000):
@@ -143,7 +143,7 @@ def test_ten_readers_in_threads(tmp_path: Path, spawn_writer: Callable) -> None:
             for _ in range(15):
                 run.refresh()
                 last = assert_whole(run, last)
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001  handed to the main thread
             failures.append(error)
             enough.set()
 

@@ -55,7 +55,7 @@ def test_polars(run_dir: Path) -> None:
 
 
 def test_pandas(run_dir: Path) -> None:
-    """pandas knows no null in a float column, so a NaN that was logged is dropped with what was not logged."""
+    """pandas knows no null in a float column, so a NaN that was logged is dropped as well."""
     loss = run_snippet("import pandas", run_dir)["loss"]
     assert loss["step"].tolist() == list(range(1, 41))
     assert loss["train/loss"].tolist() == [step / 2 for step in range(1, 41)]

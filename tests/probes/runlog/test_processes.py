@@ -203,7 +203,7 @@ def test_the_hot_path_survives_any_storm(tmp_path: Path) -> None:
 def test_frames_that_come_faster_than_the_disk_are_thinned(
     tmp_path: Path, frames: dict, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With the thread held up (a hanging disk), memory stays bounded and the log says how many frames are missing."""
+    """With the thread held up (a hanging disk) memory stays bounded; the log counts missing frames."""
     release = threading.Event()
     writer = RunWriter(tmp_path / "run", {})
     writer.defer(lambda: release.wait(60) and [])

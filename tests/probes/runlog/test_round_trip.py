@@ -147,7 +147,7 @@ def steps_once(rows: list, step: int) -> bool:
     merge=st.sampled_from([2, 3, 256]),
 )
 def test_everything_recorded_is_read_back(operations: list, segment_bytes: int, merge: int) -> None:
-    """Whatever the order of calls, flushes and resumes, a reader following live and a fresh one see the twin's data."""
+    """In any order of calls, flushes and resumes, a following reader and a fresh one see the twin's data."""
     with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as directory:
         patch.setattr(stream_writer, "_COMPACT_AFTER", merge)
         patch.setattr(stream_writer, "_COMPACT_AT_END", merge)

@@ -128,7 +128,7 @@ def test_a_run_of_another_host_is_judged_by_its_heartbeat(tmp_path: Path) -> Non
     for age, expected in ((2, "running"), (40, "stalled"), (700, "crashed")):
         os.utime(tmp_path / "run" / "writer.lock", (now - age, now - age))
         assert open_run(tmp_path / "run", clock=lambda: now).status == expected
-    # A file server whose clock is 90 s behind: the heartbeat is seen to move, which outweighs what the clocks say.
+    # A file server whose clock is 90 s behind: the heartbeat is seen to move, which outweighs the clocks.
     run = open_run(tmp_path / "run", clock=lambda: now)
     for beat in (-95, -94):
         os.utime(tmp_path / "run" / "writer.lock", (now + beat, now + beat))
@@ -137,7 +137,7 @@ def test_a_run_of_another_host_is_judged_by_its_heartbeat(tmp_path: Path) -> Non
 
 
 def test_a_manifest_that_lies_about_running(finished_run: Path) -> None:
-    """ "running" with nobody holding the lock: the end could not be recorded (a full disk), so it is a crash."""
+    """Nobody holds the lock of a "running" run: its end could not be recorded (a full disk): a crash."""
     manifest = orjson.loads((finished_run / "run.json").read_bytes())
     (finished_run / "run.json").write_bytes(orjson.dumps({**manifest, "status": "running"}))
     assert open_run(finished_run).status == "crashed"
