@@ -1,9 +1,7 @@
-"""Records -> Arrow columns, one encoder per stream. The layout of the columns is the run directory's open
-format.
+"""Records -> Arrow columns, one encoder per stream: the run directory's open format.
 
 An encoder remembers what its stream held so far, so that a series that is missing for a while does not begin
-a new
-segment: `Table.schema` changes only when something new appears.
+a new segment: `Table.schema` changes only when something new appears.
 """
 
 from __future__ import annotations

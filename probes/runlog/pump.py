@@ -174,6 +174,11 @@ class Pump:
 
     def encode(self) -> None:
         """Turn everything pending into columns, which the streams keep until they are written."""
+        if self._gone:
+            self._pending_scalars.clear()
+            for records in self._pending.values():
+                records.clear()
+            return
         rows, self._pending_scalars = merge_rows(self._pending_scalars), []
         scalars = self._encoders[SCALARS]
         self._streams[SCALARS].add(scalars.encode(rows))

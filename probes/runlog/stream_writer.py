@@ -146,6 +146,7 @@ class StreamWriter:
         self._leave_segment()
         self._endless.clear()
         self._backlog.clear()
+        self.backlog_bytes = 0
 
     def _leave_segment(self) -> None:
         file, self._file = self._file, None

@@ -59,9 +59,7 @@ def test_paths_that_are_no_directories(tmp_path: Path) -> None:
 
 def test_a_foreign_directory_is_not_written_into(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("x")
-    with pytest.raises(
-        RunDirectoryError, match=r"not empty and not a run directory \(it holds 'thesis.tex'\)"
-    ):
+    with pytest.raises(RunDirectoryError, match=r"not empty and not a run directory \(it holds 'thesis.tex'\)"):
         RunWriter(tmp_path, {})
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 
@@ -157,9 +155,7 @@ run.filters(), run.status
 print(sorted({"torch", "pandas", "streamlit", "plotly", "polars"} & set(sys.modules)))
 """
     command = [sys.executable, "-c", program, str(finished_run)]
-    done = subprocess.run(
-        command, capture_output=True, text=True, check=True, env={"PYTHONPATH": ":".join(sys.path)}
-    )
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env={"PYTHONPATH": ":".join(sys.path)})
     assert done.stdout == "[]\n"
 
 

@@ -186,9 +186,7 @@ def foreign_stream(path: Path, schema: pa.Schema) -> None:
 
 def test_an_arrow_stream_of_somebody_else(finished_run: Path) -> None:
     truth = read_all(open_run(finished_run))
-    foreign_stream(
-        finished_run / "scalars-r0-00009.arrows", pa.schema([("step", pa.int64()), ("x", pa.float64())])
-    )
+    foreign_stream(finished_run / "scalars-r0-00009.arrows", pa.schema([("step", pa.int64()), ("x", pa.float64())]))
     (finished_run / "notes.arrows").write_bytes(b"x")
     run = open_run(finished_run)
     assert read_all(run) == truth

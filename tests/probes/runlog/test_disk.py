@@ -181,9 +181,7 @@ def test_a_disk_that_stays_full_ends_quietly(small_disk: Path, monkeypatch: pyte
     assert run.status in ("finished", "crashed")
 
 
-def test_a_directory_deleted_in_mid_run(
-    tmp_path: Path, record: Callable, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_directory_deleted_in_mid_run(tmp_path: Path, record: Callable, caplog: pytest.LogCaptureFixture) -> None:
     """Said once; recording stops, nothing is created again, closing is quiet."""
     writer = RunWriter(tmp_path / "run", {}, flush_interval=60)
     record(writer, 1, 10)
@@ -196,6 +194,7 @@ def test_a_directory_deleted_in_mid_run(
         assert not writer.flush()
         record(writer, 21, 30)
         assert not writer.flush()
+        assert writer._pump.backlog_bytes == 0  # nothing is kept for a disk that will not come back
         writer.close()
     assert len(caplog.records) == 1
     assert "gone" in caplog.text

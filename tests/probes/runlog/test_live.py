@@ -36,9 +36,7 @@ def assert_whole(run: Run, at_least: int = 0) -> int:
     return last
 
 
-def test_a_reader_follows_another_process(
-    tmp_path: Path, spawn_writer: Callable, eventually: Callable
-) -> None:
+def test_a_reader_follows_another_process(tmp_path: Path, spawn_writer: Callable, eventually: Callable) -> None:
     writer = spawn_writer(tmp_path / "run", 0.0005)
     eventually(lambda: (tmp_path / "run" / "run.json").exists())
     run = open_run(tmp_path / "run")
@@ -65,9 +63,7 @@ def test_refresh_without_news_says_so(finished_run: Path) -> None:
     assert run.version == version
 
 
-def test_reading_while_batches_are_merged(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, record: Callable
-) -> None:
+def test_reading_while_batches_are_merged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, record: Callable) -> None:
     """A reader that is behind, on time, or has columns to fetch from a replaced file sees every row once."""
     monkeypatch.setattr(stream_writer, "_COMPACT_AFTER", 5)
     monkeypatch.setattr(stream_writer, "_COMPACTED_SEGMENT", 4000)

@@ -109,9 +109,7 @@ os.kill(os.getpid(), 9)
 """
 
 
-def test_an_orphaned_worker_does_not_keep_the_run_alive(
-    tmp_path: Path, spawn: Callable, eventually: Callable
-) -> None:
+def test_an_orphaned_worker_does_not_keep_the_run_alive(tmp_path: Path, spawn: Callable, eventually: Callable) -> None:
     """The lock dies with the writer although a forked child has inherited its descriptor."""
     process = spawn(ORPHAN, tmp_path / "run")
     orphan = int(process.stdout.readline())
@@ -136,9 +134,7 @@ def test_an_orphaned_worker_does_not_keep_the_run_alive(
         ),
     ],
 )
-def test_a_run_nobody_closed(
-    tmp_path: Path, spawn: Callable, ending: str, status: str, reason: str | None
-) -> None:
+def test_a_run_nobody_closed(tmp_path: Path, spawn: Callable, ending: str, status: str, reason: str | None) -> None:
     """What was recorded is written at exit, and how the program ended is recorded."""
     program = f"""
 import sys

@@ -75,9 +75,7 @@ def record(writer: RunWriter, twin: Twin, step: int, operation: tuple) -> None:
                 mine = cells[4 * i : 4 * i + len(names)]
                 values[kind] = ("parameter", np.array([value for _, value in mine], np.float32))
                 measured[kind] = np.array([known for known, _ in mine])
-                row = {
-                    name: value if known else None for name, (known, value) in zip(names, mine, strict=True)
-                }
+                row = {name: value if known else None for name, (known, value) in zip(names, mine, strict=True)}
                 twin.layers.setdefault(kind, []).append((session, step, row))
             writer.put(LayerFrame(step, float(step), {"parameter": names}, values, measured))
         case ("histograms", _, names, kinds, seed):

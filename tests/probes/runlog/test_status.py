@@ -110,9 +110,7 @@ def test_a_reused_process_id_does_not_pass_for_the_writer(tmp_path: Path) -> Non
     mine = process_started(os.getpid())
     assert is_alive(os.getpid(), mine)
     assert not is_alive(os.getpid(), f"{mine}0")
-    gone = subprocess.run(
-        [sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True
-    )
+    gone = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True)
     assert not is_alive(int(gone.stdout), None)
 
 
