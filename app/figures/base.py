@@ -23,7 +23,8 @@ from app.theme import FONT, Theme, rgba
 Figure = dict[str, Any]
 Trace = dict[str, Any]
 
-ONE_LINE = 56  # letters of title and readout that fit side by side in a column of a small screen
+# Letters of title and readout that fit side by side in half, and in two fifths, of a small screen.
+ONE_LINE, ONE_SHORT_LINE = 56, 40
 
 
 def escape(name: str, limit: int = 60) -> str:
@@ -66,9 +67,7 @@ def step_axis(theme: Theme, last: float, log_x: bool = False, **more: Any) -> di
     span = [-0.1, math.log10(last) + 0.01] if log_x else [-0.005 * last, last * 1.01]
     ticks = {"dtick": 1} if log_x else {}
     kind = "log" if log_x else "linear"
-    return axis(
-        theme, "step", type=kind, range=span, exponentformat="none", separatethousands=True, **ticks, **more
-    )
+    return axis(theme, "step", type=kind, range=span, exponentformat="none", separatethousands=True, **ticks, **more)
 
 
 def layout(
@@ -78,15 +77,17 @@ def layout(
     *,
     summary: str,
     legend: bool | dict[str, Any] = True,
+    room: int = ONE_LINE,
     **more: Any,
 ) -> dict[str, Any]:
     """A layout: transparent, title and newest values in one line on the left, legend on the right.
 
     Args:
-        title: plain text. readout: shown muted after it (already escaped). summary: one sentence, plain text.
+        title: plain text. readout: shown muted after it (already escaped), below it when there are more than `room`
+            letters. summary: one sentence, plain text. legend: whether there is one, or its place.
     """
     text = f"<b>{escape(title, 80)}</b>"
-    second_line = len(title) + len(re.sub(r"<[^>]*>", "", readout)) > ONE_LINE
+    second_line = len(title) + len(re.sub(r"<[^>]*>", "", readout)) > room
     if readout:
         between = "<br>" if second_line else "&nbsp;&nbsp; "
         text += f'{between}<span style="color:{theme.muted};font-size:13px">{readout}</span>'
@@ -101,7 +102,7 @@ def layout(
             "x": 0,
             "xref": "container",
             "xanchor": "left",
-            "pad": {"l": 4},
+            "pad": {"l": 4, "t": 17 * second_line},
             "y": 1,
             "yref": "container",
             "yanchor": "top",
@@ -137,9 +138,7 @@ def layout(
     return base | more
 
 
-def line(
-    x: npt.NDArray[Any], y: npt.NDArray[Any], name: str, colour: str, *, width: float = 2, **more: Any
-) -> Trace:
+def line(x: npt.NDArray[Any], y: npt.NDArray[Any], name: str, colour: str, *, width: float = 2, **more: Any) -> Trace:
     """A line; its hover gives the exact value. Gaps (NaN) stay gaps."""
     dash = more.pop("dash", "solid")
     return {
@@ -165,9 +164,7 @@ def edge_axis(over: str = "y") -> dict[str, Any]:
     return {"overlaying": over, "range": [0, 1], "fixedrange": True, "visible": False, "showgrid": False}
 
 
-def edge_marks(
-    found: Marks, what: str, theme: Theme, *, yaxis: str = "y2", height: float = 0.97
-) -> list[Trace]:
+def edge_marks(found: Marks, what: str, theme: Theme, *, yaxis: str = "y2", height: float = 0.97) -> list[Trace]:
     """Crosses on the upper edge where a series is not finite, a bar where that lasts; hover tells what and how many.
 
     Args:

@@ -63,9 +63,7 @@ def labels(names: Sequence[str]) -> list[str]:
     return list(found)
 
 
-def depth_axis(
-    names: Sequence[str], theme: themes.Theme, marked: str | None = None, **more: Any
-) -> dict[str, Any]:
+def depth_axis(names: Sequence[str], theme: themes.Theme, marked: str | None = None, **more: Any) -> dict[str, Any]:
     """One category for each layer, in forward order (hover names them all); ticks as many as fit.
 
     A `marked` layer has an arrow, and a tick in any case.
@@ -106,9 +104,7 @@ def gradient_depth(runs: Sequence[Any], params: Mapping[str, Any], theme: str) -
     traces = []
     for i, step in enumerate(found.steps.tolist()):
         newest = i == len(found.steps) - 1
-        colour = (
-            colours.train if newest else base.faded(colours, colours.muted, 0.2 + 0.3 * i / len(found.steps))
-        )
+        colour = colours.train if newest else base.faded(colours, colours.muted, 0.2 + 0.3 * i / len(found.steps))
         drawn = np.where(found.values[i] > 0, found.values[i], np.nan)
         traces.append(
             base.line(
@@ -135,6 +131,7 @@ def gradient_depth(runs: Sequence[Any], params: Mapping[str, Any], theme: str) -
             colours,
             title,
             readout,
+            room=base.ONE_SHORT_LINE,
             summary=f"{title} at step {int(found.steps[-1]):,}, {plural(len(x), 'layer')}: {said}.",
             xaxis=depth_axis(found.layers, colours, range=[-0.5, len(x) - 0.5]),
             yaxis=base.log_axis(colours, list(found.values)),
@@ -190,9 +187,7 @@ def units(runs: Sequence[Any], params: Mapping[str, Any], theme: str) -> base.Fi
         if shares[kind] and max(shares[kind].values()) > 0
     ]
     if not said:
-        return base.message(
-            colours, title, f"None: no unit of {plural(len(shown), 'layer')} is dead or saturated."
-        )
+        return base.message(colours, title, f"None: no unit of {plural(len(shown), 'layer')} is dead or saturated.")
     highest = max(max(found.values()) for found in shares.values() if found)
     tones = {"dead_fraction": colours.validation, "saturated_fraction": colours.test}
     traces = [
@@ -213,6 +208,7 @@ def units(runs: Sequence[Any], params: Mapping[str, Any], theme: str) -> base.Fi
             colours,
             title,
             base.escape("; ".join(said), 90),
+            room=base.ONE_SHORT_LINE,
             summary=f"{title} in {plural(len(shown), 'layer')}: {'; '.join(said)}.",
             barmode="group",
             bargap=0.35,
@@ -246,14 +242,10 @@ def draw_overview(
     found: layers.Overview, title: str, share: bool, theme: themes.Theme, marked: str | None = None
 ) -> base.Figure:
     """The heatmap: one row a layer, one column a stretch of time, colours from low (blue) to high (yellow)."""
-    codes, ticks = quantise(
-        found.values, found.nonfinite > 0, log=not share, limits=(0.0, 1.0) if share else None
-    )
+    codes, ticks = quantise(found.values, found.nonfinite > 0, log=not share, limits=(0.0, 1.0) if share else None)
     finite = found.values[np.isfinite(found.values)]
     bad = int(found.nonfinite.sum())
-    low_high = (
-        f"{number(float(finite.min()))} to {number(float(finite.max()))}" if len(finite) else "nothing finite"
-    )
+    low_high = f"{number(float(finite.min()))} to {number(float(finite.max()))}" if len(finite) else "nothing finite"
     said = f"{low_high}, {plural(bad, 'measurement')} not finite" if bad else low_high
     note = "" if found.frames == 1 else f"<br>highest of up to {found.frames} frames"
     return base.figure(
@@ -281,9 +273,7 @@ def draw_overview(
             legend=False,
             hovermode="closest",
             xaxis=base.step_axis(theme, int(found.steps[-1]), showgrid=False),
-            yaxis=depth_axis(
-                found.layers, theme, marked, showgrid=False, range=[len(found.layers) - 0.5, -0.5]
-            ),
+            yaxis=depth_axis(found.layers, theme, marked, showgrid=False, range=[len(found.layers) - 0.5, -0.5]),
         ),
     )
 

@@ -116,19 +116,14 @@ def heatmap(runs: Sequence[Any], params: Mapping[str, Any], theme: str) -> base.
 
 def bin_labels(found: series.Density) -> list[str]:
     """Each bin's range of values, as categories of an axis."""
-    return [
-        f"{number(low, 4)} to {number(high, 4)}"
-        for low, high in zip(found.edges, found.edges[1:], strict=False)
-    ]
+    return [f"{number(low, 4)} to {number(high, 4)}" for low, high in zip(found.edges, found.edges[1:], strict=False)]
 
 
 def outside_words(found: series.Density) -> str:
     """The newest shares of what no bin holds, as words."""
     newest = found.outside[:, -1]
     parts = [
-        f"{percent(share)} {name}"
-        for share, name in zip(newest.tolist(), series.OUTSIDE, strict=True)
-        if share > 0
+        f"{percent(share)} {name}" for share, name in zip(newest.tolist(), series.OUTSIDE, strict=True) if share > 0
     ]
     ever = [
         f"{name} earlier"
@@ -214,7 +209,7 @@ def ridges(runs: Sequence[Any], params: Mapping[str, Any], theme: str) -> base.F
                             ticktext=labels, range=[-0.5, bins - 0.5]),
             yaxis=base.axis(
                 colours, tickmode="array", tickvals=[len(chosen) - 1 - i for i in range(len(chosen))],
-                ticktext=[f"{int(found.steps[c]):,}" for c in chosen], title={"text": "step"}, showgrid=False,
+                ticktext=[f"{int(found.steps[c]):,}" for c in chosen], title="step", showgrid=False,
                 range=[-0.1, len(chosen) + 1.9],
             ),
         ),

@@ -46,9 +46,7 @@ def draw(found: Sequence[Track], title: str, params: Mapping[str, Any], theme: t
                                     width=1, showlegend=False))  # fmt: skip
     for i, track in enumerate(named):
         shade = theme.train if len(named) == 1 else theme.series[i % len(theme.series)]
-        traces.append(
-            base.line(track.steps, _drawable(track.values, log_y), base.escape(track.name), shade, width=2)
-        )
+        traces.append(base.line(track.steps, _drawable(track.values, log_y), base.escape(track.name), shade, width=2))
     for track in found:
         for mark in base.edge_marks(track.marks, base.escape(track.name), theme):
             traces.append({**mark, "showlegend": False})
@@ -93,9 +91,7 @@ def _points(points: Sequence[Mapping[str, Any]], colour: str, log_y: bool) -> li
             "mode": "markers",
             "x": [point["step"] for point in use],
             "y": [point["value"] for point in use],
-            "text": [
-                f"{base.escape(point['note'] or 'evidence')}: {number(point['value'])}" for point in use
-            ],
+            "text": [f"{base.escape(point['note'] or 'evidence')}: {number(point['value'])}" for point in use],
             "hovertemplate": "%{text}<br>step %{x:,}<extra></extra>",
             "marker": {"symbol": "circle-open", "size": 13, "color": colour, "line": {"width": 2.5}},
             "name": "evidence",

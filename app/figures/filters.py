@@ -62,15 +62,11 @@ def moments(runs: Sequence[Any], params: Mapping[str, Any], theme: str) -> base.
     title = "How they came to be"
     newest = series.snapshot(runs[0]) if runs else None
     if newest is None or newest.as_matrix:
-        return base.message(
-            colours, title, NOTHING if newest is None else "The weight matrix is shown as a whole."
-        )
+        return base.message(colours, title, NOTHING if newest is None else "The weight matrix is shown as a whole.")
     steps = series.moments(newest.steps, MOMENTS)
     taken = [one for step in steps if (one := series.snapshot(runs[0], step)) is not None]
     rows = most_moved(newest, taken[0])
-    stack = np.stack(
-        [series.to_bytes(one.images[rows], params.get("normalise", "each")) for one in taken], axis=1
-    )
+    stack = np.stack([series.to_bytes(one.images[rows], params.get("normalise", "each")) for one in taken], axis=1)
     picture = series.tile(stack.reshape(-1, *stack.shape[2:]), len(taken), background(colours))
     height, width = newest.images.shape[1:3]
     return base.figure(

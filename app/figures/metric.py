@@ -31,9 +31,7 @@ def metric(runs: Sequence[Any], params: Mapping[str, Any], theme: str) -> base.F
     colours = themes.theme(theme)
     title = TITLES.get(name, name)
     if not found:
-        return base.message(
-            colours, title, f"No {name} logged yet: it appears with the first probe.log(...)."
-        )
+        return base.message(colours, title, f"No {name} logged yet: it appears with the first probe.log(...).")
     last = max(runs[0].last_step or 0, *(one.last_step for one in found))
     return draw(found, title, colours, log_x, str(params.get("y", "auto")), last, params.get("pins") or ())
 
@@ -166,9 +164,7 @@ def summary(found: Sequence[metrics.Curve], title: str) -> str:
     parts = [f"{_name(one)} {number(one.newest, 4)} at step {one.last_step:,}" for one in found]
     for one in found:
         if len(one.marks):
-            parts.append(
-                f"{_name(one)} is not finite {_times(one.marks)} from step {int(one.marks.first.min()):,}"
-            )
+            parts.append(f"{_name(one)} is not finite {_times(one.marks)} from step {int(one.marks.first.min()):,}")
     return f"{title}: {'; '.join(parts)}."
 
 

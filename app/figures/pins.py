@@ -46,9 +46,7 @@ def badges(pins: Sequence[Mapping[str, Any]], theme: Theme, yaxis: str = "y2") -
             "yaxis": yaxis,
             "text": [f"<b>{pin['number']}</b>" for pin in pins],
             "textfont": {"color": theme.background, "size": 11},
-            "hovertext": [
-                f"{pin['number']}: {base.escape(pin['title'])}, from step {pin['step']:,}" for pin in pins
-            ],
+            "hovertext": [f"{pin['number']}: {base.escape(pin['title'])}, from step {pin['step']:,}" for pin in pins],
             "hovertemplate": "%{hovertext}<extra></extra>",
             "marker": {
                 "size": 18,

@@ -17,16 +17,11 @@ def png(pixels: npt.NDArray[np.uint8]) -> bytes:
     height, width, channels = pixels.shape
     if channels != 3 or pixels.dtype != np.uint8:
         raise ValueError(f"expected uint8 [h, w, 3], got {pixels.dtype} {list(pixels.shape)}")
-    rows = np.zeros(
-        (height, 1 + width * 3), dtype=np.uint8
-    )  # each line starts with its filter type, 0 = none
+    rows = np.zeros((height, 1 + width * 3), dtype=np.uint8)  # each line starts with its filter type, 0 = none
     rows[:, 1:] = pixels.reshape(height, width * 3)
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     return (
-        _SIGNATURE
-        + _chunk(b"IHDR", header)
-        + _chunk(b"IDAT", zlib.compress(rows.tobytes(), 6))
-        + _chunk(b"IEND", b"")
+        _SIGNATURE + _chunk(b"IHDR", header) + _chunk(b"IDAT", zlib.compress(rows.tobytes(), 6)) + _chunk(b"IEND", b"")
     )
 
 

@@ -28,9 +28,7 @@ def learning_rate(runs: Sequence[Any], params: Mapping[str, Any], theme: str) ->
     drawn = [(name, *decimate(*series_values(runs[0], name), log_x=log_x)) for name in names]
     drawn = [one for one in drawn if len(one[1])]
     if not drawn:
-        return base.message(
-            colours, title, "No learning rate recorded: it needs probes.watch(model, optimizer)."
-        )
+        return base.message(colours, title, "No learning rate recorded: it needs probes.watch(model, optimizer).")
     log_y = params.get("y") == "log"
     traces = [
         base.line(

@@ -46,9 +46,7 @@ def chart(chart_id: str) -> Callable[[Builder], Builder]:
     return register
 
 
-def build(
-    chart_id: str, runs: Sequence[Run], params: Mapping[str, Any], theme: Theme
-) -> Figure | dict[str, Any]:
+def build(chart_id: str, runs: Sequence[Run], params: Mapping[str, Any], theme: Theme) -> Figure | dict[str, Any]:
     """Draws a chart of `runs` as they stand.
 
     Raises:
@@ -57,9 +55,7 @@ def build(
     load_all()
     builder = _BUILDERS.get(chart_id)
     if builder is None:
-        raise UnknownNameError(
-            f"there is no chart {chart_id!r}; there are: {', '.join(chart_ids()) or 'none'}"
-        )
+        raise UnknownNameError(f"there is no chart {chart_id!r}; there are: {', '.join(chart_ids()) or 'none'}")
     return builder(runs, params, theme)
 
 

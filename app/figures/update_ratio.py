@@ -14,13 +14,14 @@ from app.series import layers
 from app.series.numbers import number, plural
 
 TITLE = "Update / weight ratio"
-MAX_COLOURED = 6
+MAX_COLOURED = 5
 STATE_WORDS = {"high": "large", "low": "small", "still": "no change", "nonfinite": "NaN/Inf"}
 SIDE_LEGEND = {
     "orientation": "v",
     "x": 1.01,
     "xanchor": "left",
     "y": 1,
+    "tracegroupgap": 0,
     "yanchor": "top",
     "bgcolor": "rgba(0,0,0,0)",
 }
@@ -57,15 +58,11 @@ def draw(
             group = "in the band" if path.state not in STATE_WORDS else "more outside it"
             first = not any(trace.get("legendgroup") == group for trace in traces)
             colour = theme.faint if path.state not in STATE_WORDS else theme.muted
-            traces.append(
-                _line(path, colour, 1.2, "solid", showlegend=first) | {"legendgroup": group, "name": group}
-            )
+            traces.append(_line(path, colour, 1.2, "solid", showlegend=first) | {"legendgroup": group, "name": group})
     for path in outside[:MAX_COLOURED]:
         i = coloured[path.layer]
         traces.append(
-            _line(
-                path, theme.series[i % len(theme.series)], 2.2, DASHES[i // 2 % len(DASHES)], showlegend=True
-            )
+            _line(path, theme.series[i % len(theme.series)], 2.2, DASHES[i // 2 % len(DASHES)], showlegend=True)
         )
     traces.append(guide_entry(theme))
     for path in paths:
@@ -135,8 +132,7 @@ def last_step(paths: Sequence[layers.Path]) -> int:
 def spread_traces(many: layers.Spread, theme: themes.Theme) -> list[base.Trace]:
     """All layers as their range, the middle 80 % darker, the median as a line."""
     positive = [
-        np.where(level > 0, level, np.nan)
-        for level in (many.low, many.high, many.tenth, many.ninetieth, many.middle)
+        np.where(level > 0, level, np.nan) for level in (many.low, many.high, many.tenth, many.ninetieth, many.middle)
     ]
     low, high, tenth, ninetieth, middle = positive
     nothing = "rgba(0,0,0,0)"

@@ -36,9 +36,7 @@ def about(run: Run) -> list[tuple[str, str]]:
 def _optimizer(optimizer: Mapping[str, Any]) -> str:
     groups = optimizer.get("groups") or []
     rates = [group["lr"] for group in groups if isinstance(group.get("lr"), (int, float))]
-    told = (
-        f", learning rate {', '.join(dict.fromkeys(number(float(rate)) for rate in rates))}" if rates else ""
-    )
+    told = f", learning rate {', '.join(dict.fromkeys(number(float(rate)) for rate in rates))}" if rates else ""
     return f"{optimizer.get('class', 'unknown')}{told}"
 
 

@@ -89,9 +89,7 @@ def _first_in_each(hits: npt.NDArray[np.int64], starts: npt.NDArray[np.int64]) -
     return hits[np.flatnonzero(np.diff(bucket, prepend=-1))]
 
 
-def decimate(
-    steps: Steps, values: Values, limit: int = MAX_POINTS, log_x: bool = False
-) -> tuple[Steps, Values]:
+def decimate(steps: Steps, values: Values, limit: int = MAX_POINTS, log_x: bool = False) -> tuple[Steps, Values]:
     """At most `limit` points of a series, in order; what is left out lies between points that are kept.
 
     Non-finite values are kept as they are (one for each bucket that has any), so that a line drawn through the result

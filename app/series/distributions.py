@@ -115,9 +115,9 @@ def merge_tiny(
     # inner[:, k]: what lies within the k bins next to the middle, on both sides of it.
     inner = counts[:, middle:].cumsum(axis=1) + counts[:, middle::-1].cumsum(axis=1) - counts[:, middle, None]
     total = np.maximum(counts.sum(axis=1), 1)
-    small = (inner.sum(axis=0) <= TINY_SHARE * total.sum()) & (
-        inner / total[:, None] <= TINY_SHARE_OF_COLUMN
-    ).all(axis=0)
+    small = (inner.sum(axis=0) <= TINY_SHARE * total.sum()) & (inner / total[:, None] <= TINY_SHARE_OF_COLUMN).all(
+        axis=0
+    )
     width = int(small[: middle - 3].sum()) - 1
     if width < 1 or not counts.any():
         return counts, edges

@@ -86,9 +86,7 @@ def tracks(run: Run, series: str, named: Sequence[str]) -> list[Track]:
         return []
     measured = layers.recorded_mask(table)
     weights = layers.weight_names(run) or set(table.layers)
-    others = [
-        name for name in table.layers if name not in named and (name in weights or table.axis != "parameter")
-    ]
+    others = [name for name in table.layers if name not in named and (name in weights or table.axis != "parameter")]
     if len(others) > MAX_OTHERS:
         others = [others[i] for i in np.linspace(0, len(others) - 1, MAX_OTHERS).round().astype(int)]
     out = []

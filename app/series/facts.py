@@ -126,9 +126,7 @@ def explanation(found: Facts) -> str:
     """One sentence on what is going on, where the status alone does not say it; "" where it does."""
     if found.status == "crashed":
         at = f" after {plural(found.step, 'step')}" if found.step is not None else " before the first step"
-        return (
-            f"The run ended by itself{at}: {found.reason or 'its process went away without closing the run'}."
-        )
+        return f"The run ended by itself{at}: {found.reason or 'its process went away without closing the run'}."
     if found.status == "stalled":
         return (
             f"Nothing has been written for {duration(found.quiet)}, much longer than this run usually takes. "

@@ -54,9 +54,7 @@ def snapshot(run: Run, step: int | None = None) -> Snapshot | None:
     if not len(found.steps):
         return None
     images, note, as_matrix = to_images(np.asarray(found.weights), input_shape(run))
-    return Snapshot(
-        int(found.step), found.steps, images[:MAX_FILTERS], len(images), note + _of_many(images), as_matrix
-    )
+    return Snapshot(int(found.step), found.steps, images[:MAX_FILTERS], len(images), note + _of_many(images), as_matrix)
 
 
 def _of_many(images: npt.NDArray[np.float32]) -> str:

@@ -118,8 +118,8 @@ def recorded_mask(series: LayerSeries) -> npt.NDArray[np.bool_]:
     return np.ones(series.values.shape, dtype=bool) if mask is None else mask
 
 
-def recent_value(values: Values, recorded: npt.NDArray[np.bool_], share: float = 0.1) -> float:
-    """Median of the newest tenth of a layer's measurements (at least 3); NaN or Inf when most of them are not finite.
+def recent_value(values: Values, recorded: npt.NDArray[np.bool_], share: float = 1 / 3) -> float:
+    """Median of the newest third of a layer's measurements (at least 3); NaN or Inf when most of them are not finite.
 
     Returns NaN when nothing was measured.
     """
@@ -226,9 +226,7 @@ def flagged(paths: Sequence[Path]) -> list[Path]:
     order = ("nonfinite", "still", "high", "low")
 
     def distance(path: Path) -> float:
-        return (
-            abs(np.log10(path.recent / RATIO_GUIDE)) if np.isfinite(path.recent) and path.recent > 0 else 0.0
-        )
+        return abs(np.log10(path.recent / RATIO_GUIDE)) if np.isfinite(path.recent) and path.recent > 0 else 0.0
 
     found = [path for path in paths if path.state in order]
     return sorted(found, key=lambda path: (order.index(path.state), -distance(path)))
@@ -241,9 +239,7 @@ def newest(run: Run, kind: str) -> dict[str, float]:
         return {}
     measured = recorded_mask(series)
     last = len(measured) - 1 - measured[::-1].argmax(axis=0)
-    return {
-        name: float(series.values[last[i], i]) for i, name in enumerate(series.layers) if measured[:, i].any()
-    }
+    return {name: float(series.values[last[i], i]) for i, name in enumerate(series.layers) if measured[:, i].any()}
 
 
 def forward_order(run: Run, names: Iterable[str]) -> list[str]:

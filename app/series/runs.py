@@ -35,9 +35,7 @@ def line(run: Run) -> Line:
     """What the table says of a run."""
     groups = metric_groups(run.series_names)
     accuracy = [
-        run.series(f"{split}/accuracy").values
-        for split in groups.get("accuracy", [])
-        if split in VALIDATION_SPLITS
+        run.series(f"{split}/accuracy").values for split in groups.get("accuracy", []) if split in VALIDATION_SPLITS
     ]
     finite = [values[np.isfinite(values)] for values in accuracy]
     best = max((float(values.max()) for values in finite if len(values)), default=float("nan"))

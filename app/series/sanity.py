@@ -52,9 +52,7 @@ def card(report: Mapping[str, Any]) -> Card:
             for item in report["results"]
         ]
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise RunDirectoryError(
-            f"checks.json is not a sanity report ({error!r}); delete it and check anew"
-        ) from error
+        raise RunDirectoryError(f"checks.json is not a sanity report ({error!r}); delete it and check anew") from error
     results.sort(key=lambda one: ORDER.index(one.status))
     counts = {status: sum(one.status == status for one in results) for status in ORDER}
     words = [f"{counts[status]} {WORDS[status].lower()}" for status in ORDER if counts[status]]

@@ -23,9 +23,7 @@ def bucket_means(
         return steps, values, np.empty(0, dtype=np.int64)
     finite = np.isfinite(values)
     all_finite = bool(finite.all())
-    counts = (
-        np.diff(np.append(starts, len(values))) if all_finite else np.add.reduceat(finite, starts, dtype=int)
-    )
+    counts = np.diff(np.append(starts, len(values))) if all_finite else np.add.reduceat(finite, starts, dtype=int)
     sums = np.add.reduceat(values if all_finite else np.where(finite, values, 0.0), starts)
     means = np.divide(sums, counts, out=np.full(len(starts), np.nan), where=counts > 0)
     return steps[np.append(starts[1:], len(steps)) - 1], means, counts
@@ -47,9 +45,7 @@ def trend(steps: Steps, values: Values, span: float, log_x: bool = False) -> tup
     decays = np.exp(-counts / span)
     out = np.full(len(means), np.nan)
     total = weight = 0.0
-    for i, (mean, decay, count) in enumerate(
-        zip(means.tolist(), decays.tolist(), counts.tolist(), strict=True)
-    ):
+    for i, (mean, decay, count) in enumerate(zip(means.tolist(), decays.tolist(), counts.tolist(), strict=True)):
         if not count:
             continue
         total = total * decay + mean * (1 - decay)

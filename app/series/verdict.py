@@ -66,9 +66,7 @@ def verdict(report: Report) -> Verdict:
         reason = report.not_judged[0].reason if report.not_judged else ""
         return Verdict("unknown", NOT_RUN, f"For example: {reason}" if reason else "", "", coverage)
     gap = f", {missing} could not be judged" if missing else ""
-    return Verdict(
-        "good", f"No problem found by {plural(judged, 'rule')}{gap}", "", "", f"up to step {report.step:,}"
-    )
+    return Verdict("good", f"No problem found by {plural(judged, 'rule')}{gap}", "", "", f"up to step {report.step:,}")
 
 
 def judged_count(report: Report) -> int:
@@ -97,6 +95,4 @@ def short_verdict(report: Report) -> str:
     if worst is None:
         return "✓ none found" if judged_count(report) else "? not judged"
     others = len([f for f in report.findings if f is not worst and f.severity != "info"])
-    return f"{'✕' if worst.severity == 'critical' else '!'} {worst.title}" + (
-        f" (+{others})" if others else ""
-    )
+    return f"{'✕' if worst.severity == 'critical' else '!'} {worst.title}" + (f" (+{others})" if others else "")

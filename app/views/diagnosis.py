@@ -51,11 +51,7 @@ def _card(page: Page, number: int, finding: Finding, charts: list[dict]) -> None
 
 
 def _markup(number: int, finding: Finding) -> str:
-    cause = (
-        f'<p class="bs-more">explained by <b>{style.text(finding.caused_by)}</b></p>'
-        if finding.caused_by
-        else ""
-    )
+    cause = f'<p class="bs-more">explained by <b>{style.text(finding.caused_by)}</b></p>' if finding.caused_by else ""
     tries = "".join(f"<li>{style.text(one)}</li>" for one in finding.suggestions)
     layers = ", ".join(finding.layers[:6]) + (" …" if len(finding.layers) > 6 else "")
     return (

@@ -10,7 +10,9 @@ from app.series.distributions import OVERVIEW_KINDS, missing_reason
 from app.store import Page
 from app.views.header import header
 
-KIND_HELP = "Weights and updates tell what the optimizer does, gradients what it is given, activations what the layers pass on."
+KIND_HELP = (
+    "Weights and updates tell what the optimizer does, gradients what it is given, activations what the layers pass on."
+)
 
 
 def render(page: Page) -> None:

@@ -41,6 +41,4 @@ def render(page: Page) -> None:
         live_chart("filters.grid", runs, {**params, **at}, 560, label="First-layer filters")
     with right:
         live_chart("filters.moments", runs, params, 560, label="Filters over time")
-    st.caption(
-        f"{found.note} Middle grey is zero. Smooth edges, waves and colour blobs are learned; noise is not yet."
-    )
+    st.caption(f"{found.note} Middle grey is zero. Smooth edges, waves and colour blobs are learned; noise is not yet.")

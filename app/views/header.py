@@ -55,9 +55,7 @@ def _live(page: Page, banner: bool, key: str) -> None:
         try:
             markup += banner_markup(verdict(report_of(page)))
         except BabysitError as error:
-            markup += (
-                f'<div class="bs-note">{style.chip("warning", "no diagnosis")} {style.text(error)}</div>'
-            )
+            markup += f'<div class="bs-note">{style.chip("warning", "no diagnosis")} {style.text(error)}</div>'
     style.show(markup)
 
 

@@ -35,9 +35,7 @@ def render(page: Page) -> None:
     runs = [page.run_id or ""]
     left, right = st.columns([3, 2], gap="small")
     with left:
-        live_chart(
-            "layers.update_ratio", runs, {**params, "log_x": log_x}, 340, label="Update to weight ratio"
-        )
+        live_chart("layers.update_ratio", runs, {**params, "log_x": log_x}, 340, label="Update to weight ratio")
     with right:
         live_chart("layers.gradient_depth", runs, params, 340, label="Gradient norm through depth")
     left, right = st.columns([3, 2], gap="small")
@@ -74,9 +72,9 @@ def _table(page: Page) -> None:
         "shape": [row.shape for row in found],
         "‖weights‖": [number(row.weight) for row in found],
         "‖gradient‖": [number(row.gradient) for row in found],
-        "update ratio": [number(row.ratio) for row in found],
+        "update ratio (recent)": [number(row.ratio) for row in found],
     }
-    help_of = {"update ratio": st.column_config.TextColumn(help=RATIO_HELP)}
+    help_of = {"update ratio (recent)": st.column_config.TextColumn(help=RATIO_HELP)}
     st.dataframe(
         columns,
         hide_index=True,

@@ -34,9 +34,7 @@ def _table(page: Page) -> None:
     entries = page.dashboard.directory.entries
     search = st.text_input("Search", key="runs search", placeholder="part of a name or a status", width=360)
     found = [entry for entry in entries if search.lower() in f"{entry.id} {entry.status}".lower()]
-    st.caption(
-        f"{len(found):,} of {len(entries):,} runs" + (f", newest {MAX_RUNS}" if len(found) > MAX_RUNS else "")
-    )
+    st.caption(f"{len(found):,} of {len(entries):,} runs" + (f", newest {MAX_RUNS}" if len(found) > MAX_RUNS else ""))
     rows = [_row(page, entry) for entry in found[:MAX_RUNS]]
     if rows:
         columns = {
@@ -58,9 +56,7 @@ def _row(page: Page, entry: RunEntry) -> dict[str, object]:
         "run": link,
         "status": ICONS.get(found.status, found.status),
         "findings": verdict,
-        "best val accuracy": ""
-        if found.best_accuracy != found.best_accuracy
-        else percent(found.best_accuracy),
+        "best val accuracy": "" if found.best_accuracy != found.best_accuracy else percent(found.best_accuracy),
         "last loss": number(found.last_loss, 4) if found.step is not None else "",
         "steps": found.step,
         "started": started(found.created),

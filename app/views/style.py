@@ -10,9 +10,9 @@ import streamlit as st
 CSS = """
 <style>
 .block-container { padding: 1.4rem 1.6rem 1.5rem; max-width: none; }
-[data-testid="stSidebar"][aria-expanded="false"] ~ div .block-container { padding-top: 3rem; }
+body:has([data-testid="stSidebar"][data-collapsed="true"]) .block-container { padding-top: 3rem; }
 [data-testid="stHeader"] { background: transparent; height: 2.2rem; min-height: 2.2rem; }
-[data-testid="stSidebar"][aria-expanded="true"] { width: 14.5rem !important; min-width: 14.5rem; }
+[data-testid="stSidebar"][style*="width: 300px"] { width: 14.5rem !important; min-width: 14.5rem; }
 [data-testid="stSidebarHeader"] { height: 2.2rem; margin-bottom: 0.2rem; }
 [data-testid="stSidebarNav"] { padding-top: 0.2rem; }
 [data-testid="stVerticalBlock"] { gap: 0.6rem; }
@@ -30,6 +30,7 @@ CSS = """
 .bs-banner .bs-icon { font-size: 1.5rem; grid-row: span 2; width: 1.3em; text-align: center; }
 .bs-headline { font-size: 1.06rem; font-weight: 650; overflow-wrap: anywhere; }
 .bs-more { font-size: 0.9rem; opacity: 0.88; overflow-wrap: anywhere; }
+.bs-banner .bs-more { grid-column: 2 / -1; }
 .bs-coverage { font-size: 0.82rem; opacity: 0.75; text-align: right; max-width: 15rem; }
 .bs-bar { height: 3px; border-radius: 2px; background: color-mix(in srgb, currentColor 12%, transparent);
   margin-top: 0.45rem; overflow: hidden; }

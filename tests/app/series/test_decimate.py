@@ -57,9 +57,7 @@ def test_extremes_ends_order_and_limit_hold_for_any_series(
 
 @given(series(), st.integers(12, 60))
 @settings(max_examples=300, deadline=None)
-def test_every_non_finite_point_lies_in_a_mark_of_its_kind(
-    data: tuple[np.ndarray, np.ndarray], limit: int
-) -> None:
+def test_every_non_finite_point_lies_in_a_mark_of_its_kind(data: tuple[np.ndarray, np.ndarray], limit: int) -> None:
     steps, values = data
     found = marks(steps, values, limit)
     assert len(found) <= limit + len(KINDS)
