@@ -60,9 +60,7 @@ def _watched(workload: Workload, stack: ExitStack, folder: Path, cadence: int | 
     return _loop(workload, lambda m, o: stack.enter_context(probes.watch(m, o, folder, every=cadence)))
 
 
-def _loop(
-    workload: Workload, attach: Callable[[nn.Module, torch.optim.Optimizer], probes.Probe] | None
-) -> Step:
+def _loop(workload: Workload, attach: Callable[[nn.Module, torch.optim.Optimizer], probes.Probe] | None) -> Step:
     torch.manual_seed(0)
     model = workload.model()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
@@ -94,9 +92,7 @@ def measure(workload: Workload, rounds: int, names: list[str]) -> dict[str, floa
                 for _ in range(workload.steps):
                     steps[name]()
                 times[name].append((time.perf_counter() - began) / workload.steps)
-        result = {
-            name: median(t / b for t, b in zip(times[name], times["bare"], strict=True)) for name in names
-        }
+        result = {name: median(t / b for t, b in zip(times[name], times["bare"], strict=True)) for name in names}
         result["bare"] = 1000 * median(times["bare"])
         return result
 

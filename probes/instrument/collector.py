@@ -21,8 +21,7 @@ from probes.instrument.modules import Watched, find_modules, first_tensor, is_me
 
 @dataclass
 class Collected:
-    """What one frame saw: committed samples by module number in call order, input batches, shapes of outputs.
-    """
+    """What one frame saw: committed samples by module number in call order, input batches, shapes of outputs."""
 
     samples: dict[int, list[Sample]] = field(default_factory=dict)
     inputs: list[InputSample] = field(default_factory=list)
@@ -124,9 +123,7 @@ class Collector:
     def _on_root_end(self, module: nn.Module, args: object, output: object) -> None:
         self._pass = None
 
-    def _on_output(
-        self, index: int, watched: Watched, module: nn.Module, args: object, output: object
-    ) -> None:
+    def _on_output(self, index: int, watched: Watched, module: nn.Module, args: object, output: object) -> None:
         if torch.compiler.is_compiling() or not torch.is_grad_enabled() or not self._handles:
             return
         with self._guard:

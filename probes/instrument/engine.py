@@ -28,6 +28,7 @@ from probes.instrument.optimizers import OptimizerHooks, StepCounter
 from probes.instrument.outcomes import Outcome, OutcomeTotals, observe
 from probes.instrument.parameters import Copies, list_parameters
 from probes.instrument.scalars import DeviceScalars
+from probes.instrument.sharding import Meeting, merge_norms, shard_ranks
 from probes.instrument.sheet import Workspace
 from probes.instrument.transfer import Transfer
 from probes.runlog.records import Event, Record
@@ -51,7 +52,7 @@ class Engine:
         schedule: Schedule,
         start_step: int,
         loss_fn: Callable[..., Any] | None = None,
-        frames: bool = True,
+        meeting: Meeting | None = None,
         clock: Callable[[], float] = _time.perf_counter,
     ) -> None:
         self.writer = writer
@@ -60,7 +61,12 @@ class Engine:
         self._pid = os.getpid()
         self.guard = Guard(self.fail, clock)
         self._background_seconds = 0.0
-        self._frames_wanted = frames
+        self._watchlist = list_parameters(model)
+        ranks = {i: shard_ranks(t) for i, t in enumerate(self._watchlist.tensors)}
+        self._ranks_of = {i: r for i, r in ranks.items() if r is not None}
+        self._meeting = meeting
+        # Without shards every process would see the same, and rank 0 tells.
+        self._frames_wanted = meeting is None or meeting.rank == 0 or bool(self._ranks_of)
         self._began = False
         self._taken = 0  # steps since attached
         self._share = Share()
@@ -68,7 +74,6 @@ class Engine:
         self._workspace, self._copies = Workspace(), Copies()
         self._frame: Frame | None = None
         self._contributed: set[int] = set()
-        self._watchlist = list_parameters(model)
         self._collector = Collector(model, self.guard)
         self._order_known = False
         self._outcomes: list[Outcome] = []
@@ -81,20 +86,14 @@ class Engine:
         self._step_ended = clock()
         self._wait_from: float | None = None
         self._data_wait: float | None = None
-        self._follow_root = self._collector.watched != [] and not isinstance(
-            model, nn.TransformerEncoderLayer
-        )
+        self._follow_root = self._collector.watched != [] and not isinstance(model, nn.TransformerEncoderLayer)
         self._root_handle = (
-            model.register_forward_pre_hook(Hook(self._on_forward), with_kwargs=True)
-            if self._follow_root
-            else None
+            model.register_forward_pre_hook(Hook(self._on_forward), with_kwargs=True) if self._follow_root else None
         )
         self._root_seen = False
         self.optimizer_hooks = OptimizerHooks(optimizers, self.concerns, self)
-        self._due = frames and schedule.due(1)
-        if (
-            self._due and type(model).forward is nn.Module.forward
-        ):  # it is never called itself, only its parts
+        self._due = self._frames_wanted and schedule.due(1)
+        if self._due and type(model).forward is nn.Module.forward:  # it is never called itself, only its parts
             self._open_collector()
 
     # ---- isolation and accounting ----
@@ -107,9 +106,7 @@ class Engine:
         if self._frames_wanted:
             self._frames_wanted = self._due = False
             message = f"{type(error).__name__}: {error}"
-            _log.warning(
-                "babysit: a measurement failed, no more frames are taken: %s", message, exc_info=error
-            )
+            _log.warning("babysit: a measurement failed, no more frames are taken: %s", message, exc_info=error)
             self.writer.put(Event(self.counter.step, _time.time(), "probe-error", message))
 
     @property
@@ -136,8 +133,11 @@ class Engine:
                 self._collector.begin_pass(args, kwargs)
 
     def _open_collector(self) -> None:
+        if self._meeting is not None and self._meeting.rank != 0:
+            return
         if not self._collector.is_open:
-            self._refresh()
+            if not self._ranks_of:  # FSDP has put whole parameters in the place of the shards for the forward pass
+                self._refresh()
             self._collector.open(self._model if self._follow_root else None)
 
     def _on_loss(self, module: nn.Module, args: tuple[Any, ...]) -> None:
@@ -163,9 +163,7 @@ class Engine:
         if any(id(p) in numbers for group in optimizer.param_groups for p in group["params"]):
             return True
         self._watchlist = list_parameters(self._model)
-        return any(
-            id(p) in self._watchlist.numbers for group in optimizer.param_groups for p in group["params"]
-        )
+        return any(id(p) in self._watchlist.numbers for group in optimizer.param_groups for p in group["params"])
 
     def before_step(self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if not self.in_owner:
@@ -181,7 +179,7 @@ class Engine:
                 if not self._due:
                     self._collector.close()
             if self._due and self._frame is None:
-                if not self._collector.is_open:
+                if not self._collector.is_open or self._ranks_of:
                     self._refresh()
                 self._frame = Frame(self._watchlist, self._workspace, self._copies)
             if self._frame is not None:
@@ -252,9 +250,7 @@ class Engine:
             self._open_collector()
 
     def _learning_rates(self) -> dict[str, float]:
-        rates = [
-            group["lr"] for o in self.optimizer_hooks.optimizers for group in o.param_groups if "lr" in group
-        ]
+        rates = [group["lr"] for o in self.optimizer_hooks.optimizers for group in o.param_groups if "lr" in group]
         if len(rates) == 1:
             return {"optimizer/lr": float(rates[0])}
         return {f"optimizer/lr/{i}": float(rate) for i, rate in enumerate(rates)}
@@ -271,9 +267,7 @@ class Engine:
         if self._frames_wanted:
             frame = Frame(self._watchlist, self._workspace, self._copies)
             frame.take_weights()
-            self._hand_over(
-                frame.finish(self.counter.step, _time.time(), self._collector.watched, Collected())
-            )
+            self._hand_over(frame.finish(self.counter.step, _time.time(), self._collector.watched, Collected()))
             self.take_filters()
 
     def _refresh(self) -> None:
@@ -331,11 +325,24 @@ class Engine:
             if not pending.ready():
                 return None
             began = _time.thread_time()
-            folded = pending.records(self._dead)
+            folded = self._fold(pending)
             self._background_seconds += _time.thread_time() - began
             return folded
 
         self.writer.defer(records)
+
+    def _fold(self, pending: PendingFrame) -> list[Record] | None:
+        """On the writer's thread: the records of a frame, None while other processes still owe their parts."""
+        meeting = self._meeting
+        if meeting is None or not self._ranks_of:
+            return pending.records(self._dead)
+        if meeting.rank != 0:
+            meeting.leave(pending.step, pending.norms())
+            return []
+        parts = meeting.collect(pending.step, sorted({r for ranks in self._ranks_of.values() for r in ranks}))
+        if parts is None:
+            return None
+        return pending.records(self._dead, merge_norms(pending.norms(), 0, parts, self._ranks_of))
 
     def _hand_over_outcomes(self) -> None:
         outcomes, self._outcomes = self._outcomes, []
@@ -357,9 +364,9 @@ class Engine:
 
     def take_filters(self) -> None:
         """Records the first layer's weights as they are now."""
-        layer = first_layer(
-            self._collector.in_call_order() if not self._order_known else self._collector.watched
-        )
+        if self._meeting is not None and self._meeting.rank != 0:
+            return
+        layer = first_layer(self._collector.in_call_order() if not self._order_known else self._collector.watched)
         if layer is not None and self._frames_wanted:
             self.writer.defer(PendingFilters(layer, self.counter.step, _time.time()).records)
 

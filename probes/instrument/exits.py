@@ -69,9 +69,7 @@ class ExitWatch:
         for member in list(self._members):
             member.end(reason)
 
-    def _on_exception(
-        self, kind: type[BaseException], error: BaseException, trace: TracebackType | None
-    ) -> None:
+    def _on_exception(self, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         previous = self._previous_hook or sys.__excepthook__
         self._tell(describe_exception(error))
         previous(kind, error, trace)

@@ -52,8 +52,7 @@ class GroupArrays:
 
 @dataclass(frozen=True)
 class ModuleNumbers:
-    """What is measured for a module beside the statistics of its output; NaN is a measurement, None is none.
-    """
+    """What is measured for a module beside the statistics of its output; NaN is a measurement, None is none."""
 
     saturated: float | None = None
     variation: float | None = None
@@ -189,7 +188,7 @@ def _set_statistics(
     nonfinite = np.rint(found * population / length)
     if kind in frame.norms:
         exact = dict(zip(frame.norms[kind][0], frame.norms[kind][1], strict=True))
-        whole = np.array([exact[int(n)] for n in numbers], dtype=np.float64)
+        whole = np.array([exact.get(int(n), 0.0) for n in numbers], dtype=np.float64)
         # The exact norm notices what the sample missed. An infinite norm of moderate values can only come
         # from an infinite element; of huge ones (squares overflow above 1.8e19) it says nothing.
         moderate = np.maximum(np.abs(low), np.abs(high)) < 1e15
@@ -228,8 +227,6 @@ def _histograms(frame: FrameArrays, tables: Mapping[str, _Table]) -> HistogramFr
     result = {}
     for kind, table in tables.items():
         layers = frame.axes[_AXIS_OF[kind]]
-        population = np.array(
-            [frame.populations.get((kind, n), 0) for n in range(len(layers))], dtype=np.uint64
-        )
+        population = np.array([frame.populations.get((kind, n), 0) for n in range(len(layers))], dtype=np.uint64)
         result[kind] = HistogramTable(layers, table.counts, table.outside, population)
     return HistogramFrame(frame.step, frame.time, buckets.EDGES, result)

@@ -15,6 +15,7 @@ from probes.instrument.collector import Collected
 from probes.instrument.fold import DeadUnits, FrameArrays, GroupArrays, ModuleNumbers, fold_frame
 from probes.instrument.modules import Watched
 from probes.instrument.parameters import Copies, StepMeasurement, Watchlist, take_weights
+from probes.instrument.sharding import Norms
 from probes.instrument.sheet import Group, Key, Sheet, Workspace
 from probes.instrument.transfer import Transfer
 from probes.runlog.records import Record
@@ -44,9 +45,7 @@ class Frame:
         self.sheet = Sheet(self.workspace)
         self._measurement = StepMeasurement(self.copies)
 
-    def before_step(
-        self, gradients_of: Iterable[int], weights_of: Iterable[int], scale: Tensor | None
-    ) -> None:
+    def before_step(self, gradients_of: Iterable[int], weights_of: Iterable[int], scale: Tensor | None) -> None:
         """Just before an optimizer steps: its gradients, and a copy of the weights."""
         self._measurement = StepMeasurement(self.copies)
         self._measurement.take_gradients(self.watchlist, gradients_of, self.sheet, scale)
@@ -73,8 +72,7 @@ class Frame:
                 for number in numbers:
                     self.populations[(kind, number)] = self.watchlist.tensors[number].numel()
         modules = {
-            number: self._add_module(number, watched[number], samples)
-            for number, samples in collected.samples.items()
+            number: self._add_module(number, watched[number], samples) for number, samples in collected.samples.items()
         }
         inputs = [i.values for i in collected.inputs if i.values is not None]
         same = [values for values in inputs if values.shape == inputs[0].shape]
@@ -84,9 +82,7 @@ class Frame:
         if same:
             channels = same[0].shape[0]
             axes["input"] = [str(c) for c in range(channels)] if channels > 1 else ["all"]
-        return PendingFrame(
-            step, time, axes, self.sheet.groups(), self.norms, self.populations, modules, same
-        )
+        return PendingFrame(step, time, axes, self.sheet.groups(), self.norms, self.populations, modules, same)
 
     def _add_module(self, number: int, watched: Watched, samples: list[Sample]) -> _Module:
         result = _Module()
@@ -96,9 +92,7 @@ class Frame:
         gradients = [g for s in samples for g in s.gradients]
         if gradients:
             self.sheet.add(("activation_gradient", number), _join(gradients))
-            self.populations[("activation_gradient", number)] = sum(
-                s.population * len(s.gradients) for s in samples
-            )
+            self.populations[("activation_gradient", number)] = sum(s.population * len(s.gradients) for s in samples)
         if watched.kind is not None and watched.kind.bounds is not None:
             result.saturated = torch.stack([capture.saturated_share(v, watched.kind) for v in values]).mean()
         several = [v for v in values if v.shape[0] > 1]
@@ -152,17 +146,24 @@ class PendingFrame:
         """Whether the results have arrived."""
         return self._transfer.ready()
 
-    def records(self, dead: DeadUnits) -> list[Record]:
-        """The records; called once, on the writer's thread."""
+    def norms(self) -> dict[str, tuple[list[int], np.ndarray]]:
+        """The exact norms as measured here: kind -> (parameter numbers, values)."""
+        arrays = self._transfer.arrays()
+        return {
+            kind: (
+                [n for part, _ in parts for n in part],
+                np.concatenate([arrays[i] for _, i in parts if i is not None]),
+            )
+            for kind, parts in self._norms.items()
+        }
+
+    def records(self, dead: DeadUnits, norms: Norms | None = None) -> list[Record]:
+        """The records; called once, on the writer's thread. ``norms`` are put in the place of those measured here."""
         arrays = self._transfer.arrays()
 
         def scalar(index: int | None) -> float | None:
             return None if index is None else float(arrays[index])
 
-        norms = {}
-        for kind, parts in self._norms.items():
-            numbers = [n for part, _ in parts for n in part]
-            norms[kind] = (numbers, np.concatenate([arrays[i] for _, i in parts if i is not None]))
         modules = {
             number: ModuleNumbers(
                 scalar(saturated), scalar(variation), None if alive is None else arrays[alive], observations
@@ -179,7 +180,7 @@ class PendingFrame:
                 for keys, length, stats, table in self._groups
                 if stats is not None and table is not None
             ],
-            norms=norms,
+            norms=self.norms() if norms is None else norms,
             populations=self._populations,
             modules=modules,
             inputs=_merge_inputs(inputs) if inputs else None,

@@ -29,8 +29,7 @@ class Schedule(Protocol):
     """Says at which steps frames are taken."""
 
     def due(self, step: int) -> bool:
-        """Whether the coming step, the ``step``-th since the probe was attached (from 1), is to be a frame.
-        """
+        """Whether the coming step, the ``step``-th since the probe was attached (from 1), is to be a frame."""
 
     def spend(self, own_seconds: float, probe_seconds: float) -> None:
         """Takes in the time of one step: the loop's own, and the probes'."""
@@ -53,6 +52,13 @@ class Every:
 
     def frame_taken(self, step: int, seconds: float) -> None:
         """Costs change nothing here."""
+
+
+class LogSpacedThenEvery(Every):
+    """A frame at steps 1, 2, 5, 10, 20, 50, ... and at every ``n``-th."""
+
+    def due(self, step: int) -> bool:
+        return is_log_spaced(step) or step % self.n == 0
 
 
 class Governor:

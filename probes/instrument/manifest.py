@@ -57,9 +57,7 @@ def _owners(model: nn.Module) -> dict[int, str]:
     return owners
 
 
-def describe_optimizers(
-    optimizers: Iterable[torch.optim.Optimizer], watchlist: Watchlist
-) -> list[dict[str, object]]:
+def describe_optimizers(optimizers: Iterable[torch.optim.Optimizer], watchlist: Watchlist) -> list[dict[str, object]]:
     """Class and parameter groups (their settings and the names of the model's parameters in them)."""
     return [
         {"class": type(optimizer).__name__, "groups": [_group(g, watchlist) for g in optimizer.param_groups]}
@@ -68,9 +66,7 @@ def describe_optimizers(
 
 
 def _group(group: Mapping[str, object], watchlist: Watchlist) -> dict[str, object]:
-    settings = {
-        str(key): plain(value) for key, value in group.items() if key not in ("params", "param_names")
-    }
+    settings = {str(key): plain(value) for key, value in group.items() if key not in ("params", "param_names")}
     members = group["params"]
     assert isinstance(members, list)
     names = [watchlist.names[watchlist.numbers[id(p)]] for p in members if id(p) in watchlist.numbers]
@@ -92,15 +88,12 @@ def describe_loss(loss_fn: object) -> dict[str, object] | None:
 
 
 def plain(value: object) -> object:
-    """A value as JSON can hold it. What it cannot hold becomes text; NaN and infinities become text as well.
-    """
+    """A value as JSON can hold it. What it cannot hold becomes text; NaN and infinities become text as well."""
     if value is None or isinstance(value, (bool, str, int)):
         return value
     if isinstance(value, Tensor):
         return (
-            plain(value.item())
-            if value.numel() == 1 and value.device.type != "meta"
-            else f"tensor{list(value.shape)}"
+            plain(value.item()) if value.numel() == 1 and value.device.type != "meta" else f"tensor{list(value.shape)}"
         )
     if isinstance(value, numbers.Real):
         number = float(value)

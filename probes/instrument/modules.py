@@ -40,8 +40,7 @@ def clean_name(name: str) -> str:
 
 
 def is_compiled(module: nn.Module) -> bool:
-    """Whether torch.compile runs this module: hooks inside it would break its graph or force a recompilation.
-    """
+    """Whether torch.compile runs this module: hooks inside it would break its graph or force a recompilation."""
     return "_orig_mod" in module._modules or getattr(module, "_compiled_call_impl", None) is not None
 
 
@@ -55,9 +54,7 @@ def find_modules(model: nn.Module) -> tuple[list[Watched], list[str]]:
     return watched, notes
 
 
-def _walk(
-    name: str, module: nn.Module, notes: list[str], seen: set[nn.Module]
-) -> Iterator[tuple[str, nn.Module]]:
+def _walk(name: str, module: nn.Module, notes: list[str], seen: set[nn.Module]) -> Iterator[tuple[str, nn.Module]]:
     if module in seen:
         return
     seen.add(module)

@@ -37,8 +37,7 @@ class StepCounter:
         self._counts: dict[int, int] = {}
 
     def advance(self, optimizer: int) -> bool:
-        """Takes in one step of an optimizer (any key for it); returns whether it is a new step of the loop.
-        """
+        """Takes in one step of an optimizer (any key for it); returns whether it is a new step of the loop."""
         count = self._counts[optimizer] = self._counts.get(optimizer, 0) + 1
         if count <= self._leading:
             return False

@@ -94,8 +94,7 @@ def _dtype(tensor: Tensor) -> str:
 
 
 class ObservedLoss:
-    """A loss function that shows its arguments to an observer and returns exactly what the original returns.
-    """
+    """A loss function that shows its arguments to an observer and returns exactly what the original returns."""
 
     def __init__(self, function: Callable[..., Any], observer: Callable[[Any, Any], None]) -> None:
         self._function = function

@@ -105,9 +105,7 @@ class StepMeasurement:
     norms: dict[str, tuple[list[int], Tensor]] = field(default_factory=dict)
     _before: dict[int, Tensor] = field(default_factory=dict)
 
-    def take_gradients(
-        self, watchlist: Watchlist, numbers: Iterable[int], sheet: Sheet, scale: Tensor | None
-    ) -> None:
+    def take_gradients(self, watchlist: Watchlist, numbers: Iterable[int], sheet: Sheet, scale: Tensor | None) -> None:
         """Measures the gradients as the optimizer is about to use them.
 
         ``scale`` is what they are still multiplied by (a fused optimizer unscales by itself), or None.
@@ -156,9 +154,7 @@ class StepMeasurement:
         self.copies.free()
 
 
-def take_weights(
-    watchlist: Watchlist, sheet: Sheet, numbers: Sequence[int] | None = None
-) -> tuple[list[int], Tensor]:
+def take_weights(watchlist: Watchlist, sheet: Sheet, numbers: Sequence[int] | None = None) -> tuple[list[int], Tensor]:
     """Measures the weights as they are now: adds their samples, returns their numbers and exact norms [k]."""
     chosen = list(range(len(watchlist.tensors))) if numbers is None else list(numbers)
     weights = [local(watchlist.tensors[n]) for n in chosen]

@@ -68,9 +68,7 @@ class Probe:
     def loss_fn(self) -> Callable[..., Any]:
         """The loss function given to `watch`, observed: it returns exactly what the original returns."""
         if self._loss_fn is None:
-            raise InvalidArgumentError(
-                "probe.loss_fn is the loss given to watch(..., loss_fn=...), and none was given"
-            )
+            raise InvalidArgumentError("probe.loss_fn is the loss given to watch(..., loss_fn=...), and none was given")
         return self._loss_fn
 
     def log(self, split: str, **scalars: object) -> None:

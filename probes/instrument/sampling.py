@@ -39,8 +39,7 @@ def flatten(tensor: Tensor) -> Tensor:
 
 @lru_cache(maxsize=4096)
 def block_rows(rows: int, blocks: int, device: torch.device) -> Tensor:
-    """Row numbers int64 [blocks], strictly increasing, one in each of ``blocks`` equal stretches of ``rows``.
-    """
+    """Row numbers int64 [blocks], strictly increasing, one in each of ``blocks`` equal stretches of ``rows``."""
     stretch = rows / blocks
     starts = [int(i * stretch + ((i * _GOLDEN) % 1.0) * (stretch - 1)) for i in range(blocks)]
     with torch.inference_mode(False):

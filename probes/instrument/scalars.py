@@ -54,15 +54,11 @@ def as_scalar(name: str, value: object) -> float | Tensor:
         return float(value)
     if isinstance(value, Tensor):
         if value.dim() > 1 or value.numel() != 1 or value.is_complex() or value.device.type == "meta":
-            raise MetricError(
-                f"metric {name!r} must be one real number, not {_describe(value)}{_remedy(value)}"
-            )
+            raise MetricError(f"metric {name!r} must be one real number, not {_describe(value)}{_remedy(value)}")
         return float(value.detach()) if value.device.type == "cpu" else value.detach()
     if isinstance(value, np.ndarray):
         if value.ndim > 1 or value.size != 1 or value.dtype.kind not in "biuf":
-            raise MetricError(
-                f"metric {name!r} must be one real number, not {_describe(value)}{_remedy(value)}"
-            )
+            raise MetricError(f"metric {name!r} must be one real number, not {_describe(value)}{_remedy(value)}")
         return float(value.reshape(()))
     if isinstance(value, (numbers.Real, np.bool_)):
         return float(value)

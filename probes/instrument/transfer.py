@@ -19,11 +19,7 @@ class Transfer:
         self._shapes = [(t.dtype, t.shape) for t in tensors]
         self._event: torch.cuda.Event | None = None
         self._host: list[Tensor] | Tensor
-        if (
-            tensors
-            and all(t.device.type == "cuda" for t in tensors)
-            and len({t.device for t in tensors}) == 1
-        ):
+        if tensors and all(t.device.type == "cuda" for t in tensors) and len({t.device for t in tensors}) == 1:
             packed = torch.cat([t.contiguous().view(-1).view(torch.uint8) for t in tensors])
             self._host = torch.empty(packed.shape, dtype=torch.uint8, pin_memory=True)
             self._host.copy_(packed, non_blocking=True)

@@ -16,10 +16,14 @@ from probes.errors import InvalidArgumentError
 from probes.instrument import manifest
 from probes.instrument.engine import Engine
 from probes.instrument.environment import describe_environment
-from probes.instrument.governor import Every, Governor, Schedule
+from probes.instrument.governor import Every, Governor, LogSpacedThenEvery, Schedule
 from probes.instrument.parameters import Watchlist, list_parameters
 from probes.instrument.probe import Probe
+from probes.instrument.sharding import Meeting, rank_and_size, shard_ranks
 from probes.runlog.writer import RunWriter
+
+# With shards all processes must take the same frames, whatever time each of them measures.
+_SHARDED_CADENCE = 100
 
 
 def watch(
@@ -60,13 +64,14 @@ def watch(
     if loss_fn is not None and not callable(loss_fn):
         raise InvalidArgumentError(f"loss_fn must be a function or a module, not a {type(loss_fn).__name__}")
     if config is not None and not isinstance(config, Mapping):
-        raise InvalidArgumentError(
-            f"config must be a mapping such as {{'lr': 0.1}}, not a {type(config).__name__}"
-        )
+        raise InvalidArgumentError(f"config must be a mapping such as {{'lr': 0.1}}, not a {type(config).__name__}")
     if step is not None and (not isinstance(step, int) or isinstance(step, bool) or step < 0):
         raise InvalidArgumentError(f"step must be a whole number from 0, not {step!r}")
-    rank = _rank()
-    folder = Path(run_dir) if run_dir is not None else _new_run_dir(model)
+    rank, size = rank_and_size()
+    meeting = Meeting() if size > 1 else None
+    folder = Path(run_dir) if run_dir is not None else _common_run_dir(model, meeting)
+    if every == "auto" and size > 1 and any(shard_ranks(t) for t in watchlist.tensors):
+        schedule = LogSpacedThenEvery(_SHARDED_CADENCE)
     facts: dict[str, object] = {
         "name": name or folder.resolve().name,
         "config": manifest.plain(dict(config or {})),
@@ -74,9 +79,7 @@ def watch(
         "optimizers": manifest.describe_optimizers(optimizers, watchlist),
         "loss": manifest.describe_loss(loss_fn),
         "data": {},
-        "environment": describe_environment(
-            watchlist.tensors[0].device if watchlist.tensors else torch.device("cpu")
-        ),
+        "environment": describe_environment(watchlist.tensors[0].device if watchlist.tensors else torch.device("cpu")),
         "every": every,
         "budget": budget,
     }
@@ -86,7 +89,7 @@ def watch(
 
     writer = open_writer(step)
     try:
-        engine = Engine(model, optimizers, writer, schedule, writer.start_step, loss_fn, frames=rank == 0)
+        engine = Engine(model, optimizers, writer, schedule, writer.start_step, loss_fn, meeting)
     except BaseException:
         writer.close("crashed", "the probe could not be attached")
         raise
@@ -108,9 +111,7 @@ def _check_optimizers(given: object, watchlist: Watchlist) -> list[Optimizer]:
         return []
     candidates = [given] if isinstance(given, Optimizer) else given
     if not isinstance(candidates, Iterable):
-        raise InvalidArgumentError(
-            f"optimizer must be a torch optimizer or several, not a {type(given).__name__}"
-        )
+        raise InvalidArgumentError(f"optimizer must be a torch optimizer or several, not a {type(given).__name__}")
     optimizers: list[Optimizer] = []
     for number, candidate in enumerate(candidates):
         if not isinstance(candidate, Optimizer):
@@ -124,9 +125,7 @@ def _check_optimizers(given: object, watchlist: Watchlist) -> list[Optimizer]:
             )
         optimizers.append(candidate)
     if not optimizers:
-        raise InvalidArgumentError(
-            "optimizer is empty: give one or several, or None to follow any that steps"
-        )
+        raise InvalidArgumentError("optimizer is empty: give one or several, or None to follow any that steps")
     return optimizers
 
 
@@ -140,10 +139,12 @@ def _schedule(every: object, budget: object) -> Schedule:
     return Every(every)
 
 
-def _rank() -> int:
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        return torch.distributed.get_rank()
-    return 0
+def _common_run_dir(model: nn.Module, meeting: Meeting | None) -> Path:
+    """A new run directory, the same for all processes that train together."""
+    if meeting is None:
+        return _new_run_dir(model)
+    name = meeting.agree("run_dir", str(_new_run_dir(model).resolve()) if meeting.rank == 0 else None)
+    return Path(name) if name is not None else _new_run_dir(model)
 
 
 def _new_run_dir(model: nn.Module) -> Path:

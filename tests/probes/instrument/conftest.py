@@ -25,9 +25,7 @@ def no_complaints(caplog: pytest.LogCaptureFixture, request: pytest.FixtureReque
     """
     yield
     if "expects_complaints" not in request.fixturenames:
-        complaints = [
-            r.getMessage() for r in caplog.records if r.name == "babysit" and r.levelno >= logging.WARNING
-        ]
+        complaints = [r.getMessage() for r in caplog.records if r.name == "babysit" and r.levelno >= logging.WARNING]
         assert complaints == []
 
 

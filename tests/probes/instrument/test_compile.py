@@ -70,6 +70,4 @@ def test_a_compiled_part_of_a_model(tmp_path: Path):
     run = probes.open_run(tmp_path / "run")
     assert run.layer_series("activation_std").layers == ["1", "2"]
     assert run.layer_series("grad_norm").layers[:2] == ["0.first.weight", "0.first.bias"]
-    assert run.model["notes"] == [
-        "0 is run by torch.compile: its parameters are measured, its activations are not"
-    ]
+    assert run.model["notes"] == ["0 is run by torch.compile: its parameters are measured, its activations are not"]

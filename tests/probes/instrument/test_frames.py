@@ -101,9 +101,7 @@ def test_statistics_of_outputs_and_their_gradients(trained):
         assert last(run, "activation_std")[name] == pytest.approx(values.std(), rel=1e-4)
         assert last(run, "activation_max_abs")[name] == pytest.approx(np.abs(values).max(), rel=1e-6)
         assert last(run, "zero_fraction")[name] == pytest.approx((values == 0).mean(), abs=1e-6)
-        assert last(run, "activation_grad_norm")[name] == pytest.approx(
-            np.linalg.norm(gradient.ravel()), rel=1e-4
-        )
+        assert last(run, "activation_grad_norm")[name] == pytest.approx(np.linalg.norm(gradient.ravel()), rel=1e-4)
         assert last(run, "activation_grad_std")[name] == pytest.approx(gradient.std(), rel=1e-3)
         variation = np.sqrt(values.var(axis=0).mean() / values.var())
         assert last(run, "batch_variation")[name] == pytest.approx(variation, rel=1e-4)
@@ -144,9 +142,7 @@ def test_the_input_as_the_net_sees_it(trained):
     assert series.layers == ["0", "1"]
     assert series.values[-1] == pytest.approx(channels.mean(1), rel=1e-5)
     for kind, expected in (("std", channels.std(1)), ("min", channels.min(1)), ("max", channels.max(1))):
-        assert list(last(trained["run"], f"input_{kind}").values()) == pytest.approx(
-            expected.tolist(), rel=1e-5
-        )
+        assert list(last(trained["run"], f"input_{kind}").values()) == pytest.approx(expected.tolist(), rel=1e-5)
 
 
 def test_the_first_frame_holds_the_weights_before_training(trained):

@@ -35,9 +35,7 @@ def test_a_fixed_cadence_takes_the_first_step_and_every_nth():
 
 @settings(deadline=None, max_examples=60)
 @given(st.floats(0.001, 10.0), st.floats(0.0001, 3.0), st.floats(0.005, 0.5), st.floats(0.0, 0.5))
-def test_the_share_stays_within_the_budget_after_warm_up(
-    own: float, frame: float, budget: float, part: float
-):
+def test_the_share_stays_within_the_budget_after_warm_up(own: float, frame: float, budget: float, part: float):
     overhead = part * budget * own
     steps = int(min(20_000, max(2_000, 120 / own)))
     frames, share = simulate(Governor(budget), steps, own, frame, overhead)

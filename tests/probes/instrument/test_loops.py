@@ -263,9 +263,7 @@ def test_the_calls_of_a_reused_module_are_taken_together(tmp_path: Path):
     run = probes.open_run(tmp_path / "run")
     together = torch.cat(outputs).double()
     assert measured(run, "activation_mean", "cell")[1] == pytest.approx(together.mean().item(), rel=1e-5)
-    assert measured(run, "activation_std", "cell")[1] == pytest.approx(
-        together.std(correction=0).item(), rel=1e-5
-    )
+    assert measured(run, "activation_std", "cell")[1] == pytest.approx(together.std(correction=0).item(), rel=1e-5)
     assert run.histograms("activation", "cell").counts[-1].sum() == 3 * 5 * 4
 
 
@@ -304,9 +302,7 @@ def test_recurrent_attention_dict_and_packed_outputs(tmp_path: Path):
 def test_evaluation_inside_the_loop_never_mixes_in(mode: str, tmp_path: Path):
     model = small()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    context = {"no_grad": torch.no_grad, "inference": torch.inference_mode, "with_grad": torch.enable_grad}[
-        mode
-    ]
+    context = {"no_grad": torch.no_grad, "inference": torch.inference_mode, "with_grad": torch.enable_grad}[mode]
     maxima = []
     with probes.watch(model, optimizer, tmp_path / "run", every=1):
         for _ in range(3):
@@ -377,9 +373,7 @@ def test_complex_parameters(tmp_path: Path):
         model(torch.randn(3, 6)).square().sum().backward()
         expected = model.mix.grad.norm().item()
         optimizer.step()
-    assert measured(probes.open_run(tmp_path / "run"), "grad_norm", "mix")[1] == pytest.approx(
-        expected, rel=1e-5
-    )
+    assert measured(probes.open_run(tmp_path / "run"), "grad_norm", "mix")[1] == pytest.approx(expected, rel=1e-5)
 
 
 def test_channels_last_weights_keep_their_filters(tmp_path: Path):

@@ -110,9 +110,7 @@ def test_nothing_differs(model_name: str, optimizer_name: str, tmp_path: Path):
     watched = copy.deepcopy(plain)
     expected = train(plain, (o := OPTIMIZERS[optimizer_name](plain.parameters())), None)
     optimizer = OPTIMIZERS[optimizer_name](watched.parameters())
-    with probes.watch(
-        watched, optimizer, tmp_path / "run", every=1, loss_fn=nn.functional.cross_entropy
-    ) as probe:
+    with probes.watch(watched, optimizer, tmp_path / "run", every=1, loss_fn=nn.functional.cross_entropy) as probe:
         found = train(watched, optimizer, probe)
     assert same(expected, found)
     assert same(o.state_dict(), optimizer.state_dict())

@@ -127,9 +127,7 @@ def test_alive_units_are_those_that_fired_somewhere():
 def test_near_zero_everywhere_is_dead_for_smooth_activations():
     inputs = torch.randn(64, 3)
     inputs[:, 1] = -20
-    alive, observations = capture.sample_alive(
-        torch.nn.functional.gelu(inputs), 1, activation_kind(torch.nn.GELU())
-    )
+    alive, observations = capture.sample_alive(torch.nn.functional.gelu(inputs), 1, activation_kind(torch.nn.GELU()))
     assert alive.tolist() == [True, False, True]
     assert observations == 64
 

@@ -94,7 +94,8 @@ def test_a_run_directory_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         (1, 1.0), (0.5, 0.5), (True, 1.0), (np.float32(0.25), 0.25), (np.int64(3), 3.0), (np.array(2.0), 2.0),
         (np.array([7]), 7.0), (torch.tensor(1.5), 1.5), (torch.tensor([4]), 4.0), (torch.tensor(True), 1.0),
         (torch.tensor(2.5, requires_grad=True), 2.5), (torch.tensor(0.5, dtype=torch.bfloat16), 0.5),
-        (float("inf"), float("inf")), (torch.tensor(float("-inf")), float("-inf")), (float("nan"), float("nan")),
+        (float("inf"), float("inf")), (torch.tensor(float("-inf")), float("-inf")),
+        (float("nan"), float("nan")),
     ],
 )  # fmt: skip
 def test_metrics_of_every_kind_of_number(value: object, expected: float, tmp_path: Path):
@@ -107,10 +108,12 @@ def test_metrics_of_every_kind_of_number(value: object, expected: float, tmp_pat
 @pytest.mark.parametrize(
     ("value", "found"),
     [
-        ("0.5", "the string '0.5'"), (torch.zeros(2, 3), "a float32 tensor of shape [2, 3]"), (None, "not None"),
+        ("0.5", "the string '0.5'"), (None, "not None"),
+        (torch.zeros(2, 3), "a float32 tensor of shape [2, 3]"),
         (torch.zeros(1, 1), "tensor of shape [1, 1]"), (np.zeros(3), "a float64 array of shape [3]"),
         ([1.0], "a list"), (1j, "a complex"), (torch.tensor(1j), "a complex64 tensor"), ({"a": 1}, "a dict"),
-        (torch.zeros((), device="meta"), "a float32 tensor of shape []"), (np.array(["x"]), "array of shape [1]"),
+        (torch.zeros((), device="meta"), "a float32 tensor of shape []"),
+        (np.array(["x"]), "array of shape [1]"),
     ],
 )  # fmt: skip
 def test_what_is_not_one_number_is_refused_by_name(value: object, found: str, tmp_path: Path):
@@ -219,10 +222,12 @@ SCRIPT = """
         ("", "pass", 0, "finished", None),
         ("", "raise ValueError('bad data')", 1, "crashed", "ValueError: bad data"),
         ("", "os.kill(os.getpid(), signal.SIGTERM); import time; time.sleep(60)", -15, "crashed", "SIGTERM"),
-        ("", "os.kill(os.getpid(), signal.SIGINT); import time; time.sleep(60)", None, "crashed", "KeyboardInterrupt"),
+        ("", "os.kill(os.getpid(), signal.SIGINT); import time; time.sleep(60)", None, "crashed",
+         "KeyboardInterrupt"),
         ("signal.signal(signal.SIGTERM, lambda *a: sys.exit(7))",
          "os.kill(os.getpid(), signal.SIGTERM); import time; time.sleep(60)", 7, "finished", None),
-        ("sys.excepthook = lambda *a: print('theirs', flush=True)", "raise ValueError('x')", 1, "crashed", "ValueError: x"),
+        ("sys.excepthook = lambda *a: print('theirs', flush=True)", "raise ValueError('x')", 1, "crashed",
+         "ValueError: x"),
     ],
 )  # fmt: skip
 def test_a_program_that_ends_without_closing(
@@ -299,9 +304,7 @@ def test_a_forked_child_leaves_the_run_alone(tmp_path: Path):
             return torch.randn(4)
 
     with probes.watch(model, optimizer, tmp_path / "run", every=1) as probe:
-        for batch in torch.utils.data.DataLoader(
-            Data(), batch_size=4, num_workers=2, multiprocessing_context="fork"
-        ):
+        for batch in torch.utils.data.DataLoader(Data(), batch_size=4, num_workers=2, multiprocessing_context="fork"):
             optimizer.zero_grad()
             model(batch).sum().backward()
             optimizer.step()
