@@ -22,7 +22,9 @@ def test_killed_at_random_moments(tmp_path: Path, spawn_writer: Callable) -> Non
     announced = 0
     for kill in range(KILLS):
         writer = spawn_writer(run_dir, random_moment.choice([0.0, 0.0002]))
-        first = int(writer.stdout.readline())
+        line = writer.stdout.readline()
+        assert line, writer.communicate()[1]  # it ended by itself: why?
+        first = int(line)
         assert first > announced
         time.sleep(random_moment.uniform(0, 0.1))  # the random moment itself; nothing is awaited by it
         writer.kill()
