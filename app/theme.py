@@ -1,7 +1,7 @@
 """Colours: the Okabe-Ito palette (safe for every common colour vision), with a lighter set for dark pages.
 
-Okabe & Ito, "Color Universal Design" (2008). Colour never carries a meaning alone: whatever is coloured also has a
-dash, a symbol, an icon or a word.
+Okabe & Ito, "Color Universal Design" (2008). Colour never carries a meaning alone: whatever is coloured also
+has a dash, a symbol, an icon or a word.
 """
 
 from __future__ import annotations

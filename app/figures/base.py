@@ -1,7 +1,8 @@
 """What all figures share: layout, lines, marks on the edge, and the message instead of an empty chart.
 
-A figure is a plain dict in Plotly's schema whose arrays are NumPy arrays: `plotly.graph_objects.Figure(figure)` takes
-it as it is. Every figure has `layout.meta["summary"]`, one sentence for those who cannot see it.
+A figure is a plain dict in Plotly's schema whose arrays are NumPy arrays:
+`plotly.graph_objects.Figure(figure)` takes it as it is. Every figure has `layout.meta["summary"]`, one
+sentence for those who cannot see it.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from app.theme import FONT, Theme, rgba
 
 Figure = dict[str, Any]
 Trace = dict[str, Any]
+
+NOT_FINITE = "NaN or Inf"
 
 # Letters of title and readout that fit side by side in half, and in two fifths, of a small screen.
 ONE_LINE, ONE_SHORT_LINE = 56, 40
@@ -83,7 +86,8 @@ def layout(
     """A layout: transparent, title and newest values in one line on the left, legend on the right.
 
     Args:
-        title: plain text. readout: shown muted after it (already escaped), below it when there are more than `room`
+        title: plain text. readout: shown muted after it (already escaped), below it when there are more than
+            `room`
             letters. summary: one sentence, plain text. legend: whether there is one, or its place.
     """
     text = f"<b>{escape(title, 80)}</b>"
@@ -191,7 +195,7 @@ def edge_marks(found: Marks, what: str, theme: Theme, *, yaxis: str = "y2", heig
             "x": x,
             "y": y,
             "yaxis": yaxis,
-            "name": f"{what}: not finite",
+            "name": NOT_FINITE,
             "text": spread,
             "hovertemplate": "%{text}<extra></extra>",
             "marker": {"symbol": "x", "size": 9, "color": theme.critical},
@@ -204,8 +208,8 @@ def edge_marks(found: Marks, what: str, theme: Theme, *, yaxis: str = "y2", heig
 def figure(data: list[Trace], layout: dict[str, Any]) -> Figure:
     """The figure, each trace with an id of its own.
 
-    The id follows from the trace's name, not its place, so that what a person hid in the legend stays hidden when
-    another trace joins. It is a plain word because plotly.js puts it into CSS selectors.
+    The id follows from the trace's name, not its place, so that what a person hid in the legend stays hidden
+    when another trace joins. It is a plain word because plotly.js puts it into CSS selectors.
     """
     seen: dict[str, int] = {}
     for trace in data:

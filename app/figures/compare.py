@@ -18,8 +18,8 @@ from app.series.numbers import number, plural
 def compare(runs: Sequence[Any], params: Mapping[str, Any], theme: str) -> base.Figure:
     """One metric of several runs: training solid, validation dashed, one sticky colour a run.
 
-    params: `metric`, `names` (what to call the runs, in their order), `smoothing`, `log_x`, `y` ("auto", "linear",
-    "log").
+    params: `metric`, `names` (what to call the runs, in their order), `smoothing`, `log_x`, `y` ("auto",
+    "linear", "log").
     """
     colours = themes.theme(theme)
     metric = str(params.get("metric", "loss"))

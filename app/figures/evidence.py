@@ -22,8 +22,8 @@ EARLY = 0.05
 def evidence(runs: Sequence[Any], params: Mapping[str, Any], theme: str) -> base.Figure:
     """One series of a finding's evidence.
 
-    params: `series`, `layers`, `limits`, `points`, `first`, `last`, `severity` as `app.series.evidence.charts_of`
-    gives them.
+    params: `series`, `layers`, `limits`, `points`, `first`, `last`, `severity` as
+    `app.series.evidence.charts_of` gives them.
     """
     colours = themes.theme(theme)
     series = str(params.get("series", ""))

@@ -22,8 +22,8 @@ ROLE_NAMES = {"train": "training", "validation": "validation"}
 def metric(runs: Sequence[Any], params: Mapping[str, Any], theme: str) -> base.Figure:
     """One metric over steps.
 
-    params: `metric` (name), `smoothing` (share of the run, 0..1), `log_x` (bool), `y` ("auto", "linear", "log"),
-    `pins` (findings to mark, see `app.figures.pins`).
+    params: `metric` (name), `smoothing` (share of the run, 0..1), `log_x` (bool), `y` ("auto", "linear",
+    "log"), `pins` (findings to mark, see `app.figures.pins`).
     """
     name = str(params.get("metric", "loss"))
     log_x = bool(params.get("log_x", False))
@@ -65,10 +65,12 @@ def draw(
     for trace in traces:
         trace["x"] = base.step_values(trace["x"], log_x)
     for one in found:
-        traces += base.edge_marks(one.marks, base.escape(_name(one)), theme)
+        for mark in base.edge_marks(one.marks, base.escape(_name(one)), theme):
+            told = any(trace.get("legendgroup") == base.NOT_FINITE for trace in traces)
+            traces.append({**mark, "legendgroup": base.NOT_FINITE, "showlegend": not told})
         if log_y:
             traces += not_positive(one, theme)
-    traces += pins.badges(pinned, theme)
+    traces += pins.badges(pinned, theme, last)
     readout = " · ".join(base.reading(_name(one), one.newest) for one in found)
     y_axis = base.log_axis(theme, [one.values for one in found]) if log_y else base.axis(theme)
     return base.figure(

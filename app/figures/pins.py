@@ -8,6 +8,7 @@ from typing import Any
 from app.figures import base
 from app.theme import Theme
 
+HIGHEST, SPACING = 0.9, 0.085
 TONES = ("info", "warning", "critical")
 
 
@@ -33,8 +34,17 @@ def shapes(pins: Sequence[Mapping[str, Any]], theme: Theme) -> list[dict[str, An
     ]
 
 
-def badges(pins: Sequence[Mapping[str, Any]], theme: Theme, yaxis: str = "y2") -> list[base.Trace]:
-    """The numbers on top of these lines; hover gives the finding's title."""
+def heights(steps: Sequence[int], last: int) -> list[float]:
+    """Where each pin hangs, 0..1: pins that would cover each other hang one below the other."""
+    placed: list[tuple[int, float]] = []
+    for step in steps:
+        near = [height for other, height in placed if abs(step - other) < 0.04 * last]
+        placed.append((step, min([HIGHEST + SPACING, *near]) - SPACING))
+    return [height for _, height in placed]
+
+
+def badges(pins: Sequence[Mapping[str, Any]], theme: Theme, last: int, yaxis: str = "y2") -> list[base.Trace]:
+    """The numbers on these lines, on an axis that ends at `last`; hover gives the finding's title."""
     if not pins:
         return []
     return [
@@ -42,7 +52,7 @@ def badges(pins: Sequence[Mapping[str, Any]], theme: Theme, yaxis: str = "y2") -
             "type": "scatter",
             "mode": "markers+text",
             "x": [pin["step"] for pin in pins],
-            "y": [0.93] * len(pins),
+            "y": heights([pin["step"] for pin in pins], last),
             "yaxis": yaxis,
             "text": [f"<b>{pin['number']}</b>" for pin in pins],
             "textfont": {"color": theme.background, "size": 11},

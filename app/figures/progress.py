@@ -107,6 +107,7 @@ def speed(runs: Sequence[Any], params: Mapping[str, Any], theme: str) -> base.Fi
                 rangemode="tozero",
                 showgrid=False,
                 nticks=5,
+                tickmode="auto",
                 range=_share_range([values for _, values, _, _ in shares]),
             ),
         ),

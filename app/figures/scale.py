@@ -24,14 +24,15 @@ def quantise(
 ) -> tuple[npt.NDArray[np.uint8], tuple[list[float], list[str]]]:
     """Byte codes for `colour_scale`, with the colour bar's ticks (positions in code, labels in value).
 
-    0 is "not measured", 1 "NaN or Inf" (it wins over a finite value in the same cell), 2 to 255 the value. On a log
-    scale what is zero or negative gets the lowest code.
+    0 is "not measured", 1 "NaN or Inf" (it wins over a finite value in the same cell), 2 to 255 the value. On
+    a log scale what is zero or negative gets the lowest code.
 
     Args:
         values: any shape; NaN where nothing finite was measured.
         nonfinite: same shape.
         log: colours follow log10.
-        limits: values for codes 2 and 255; by default the lowest and highest (on a log scale: positive) value.
+        limits: values for codes 2 and 255; by default the lowest and highest (on a log scale: positive)
+            value.
     """
     finite = np.isfinite(values)
     usable = values[finite & (values > 0)] if log else values[finite]

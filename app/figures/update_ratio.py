@@ -58,7 +58,10 @@ def draw(
             group = "in the band" if path.state not in STATE_WORDS else "more outside it"
             first = not any(trace.get("legendgroup") == group for trace in traces)
             colour = theme.faint if path.state not in STATE_WORDS else theme.muted
-            traces.append(_line(path, colour, 1.2, "solid", showlegend=first) | {"legendgroup": group, "name": group})
+            traces.append(
+                _line(path, colour, 1.2, "solid", showlegend=first)
+                | {"legendgroup": group, "name": group, "legendrank": 2000}
+            )
     for path in outside[:MAX_COLOURED]:
         i = coloured[path.layer]
         traces.append(

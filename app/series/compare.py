@@ -9,8 +9,8 @@ from collections.abc import Sequence
 def sticky_colours(ids: Sequence[str], count: int) -> dict[str, int]:
     """Place in a palette of `count` colours for each run: from its name, so that it is the same on every page and day.
 
-    Of two runs that fall on the same colour the later in name order moves on to the next free one; more runs than
-    colours share them.
+    Of two runs that fall on the same colour the later in name order moves on to the next free one; more runs
+    than colours share them.
     """
     taken: dict[int, int] = {}
     places: dict[str, int] = {}

@@ -1,9 +1,9 @@
 """Fewer points, same picture: thins a series without losing an extreme or a non-finite value.
 
-A chart is about a thousand pixels wide. Per pixel-wide bucket only the lowest and the highest point can be seen (the
-min-max part of M4: Jugel et al., "M4: A Visualization-Oriented Time Series Data Aggregation", VLDB 2014), so these two
-are kept where they are, with the first and the last point of the series. Averaging or taking every n-th point would
-lose the spike that somebody opened the chart to see.
+A chart is about a thousand pixels wide. Per pixel-wide bucket only the lowest and the highest point can be
+seen (the min-max part of M4: Jugel et al., "M4: A Visualization-Oriented Time Series Data Aggregation", VLDB
+2014), so these two are kept where they are, with the first and the last point of the series. Averaging or
+taking every n-th point would lose the spike that somebody opened the chart to see.
 """
 
 from __future__ import annotations
@@ -44,7 +44,8 @@ KINDS = ("NaN", "+Inf", "-Inf")
 def bucket_starts(steps: Steps, buckets: int, log_x: bool = False) -> npt.NDArray[np.int64]:
     """Cuts `steps` (ascending) into at most `buckets` stretches of equal width on the axis they are drawn on.
 
-    On a log axis the width is equal in log10(step), and what lies at step 0 or below falls into the first bucket.
+    On a log axis the width is equal in log10(step), and what lies at step 0 or below falls into the first
+    bucket.
 
     Returns:
         Index of the first point of each non-empty bucket, ascending, starting with 0.
@@ -75,8 +76,8 @@ def thin(values: Values, starts: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]
     lengths = np.diff(np.append(starts, total))
     keep = [np.array([0, total - 1])]
     for extreme in (np.minimum.reduceat(lows, starts), np.maximum.reduceat(highs, starts)):
-        # A bucket without any finite value has an infinite extreme, that equals none of its values unless they are
-        # infinite themselves; those are taken below anyway.
+        # A bucket without any finite value has an infinite extreme, that equals none of its values unless
+        # they are infinite themselves; those are taken below anyway.
         hits = np.flatnonzero(values == np.repeat(extreme, lengths))
         keep.append(_first_in_each(hits, starts))
     if any_bad:
@@ -92,8 +93,8 @@ def _first_in_each(hits: npt.NDArray[np.int64], starts: npt.NDArray[np.int64]) -
 def decimate(steps: Steps, values: Values, limit: int = MAX_POINTS, log_x: bool = False) -> tuple[Steps, Values]:
     """At most `limit` points of a series, in order; what is left out lies between points that are kept.
 
-    Non-finite values are kept as they are (one for each bucket that has any), so that a line drawn through the result
-    breaks where the series does. `marks` gives every one of them.
+    Non-finite values are kept as they are (one for each bucket that has any), so that a line drawn through
+    the result breaks where the series does. `marks` gives every one of them.
 
     Args:
         steps: int64 [T], ascending.
@@ -111,8 +112,8 @@ def decimate(steps: Steps, values: Values, limit: int = MAX_POINTS, log_x: bool 
 def marks(steps: Steps, values: Values, limit: int = 400) -> Marks:
     """Where a series is not finite: stretches of neighbouring points of the same kind, at most about `limit`.
 
-    When there are more stretches than that, those that fall into the same 1/limit of the axis are put together, with
-    their counts added: no point goes uncounted, and the first and last of each kind are exact.
+    When there are more stretches than that, those that fall into the same 1/limit of the axis are put
+    together, with their counts added: no point goes uncounted, and the first and last of each kind are exact.
     """
     bad = np.flatnonzero(~np.isfinite(values))
     if not len(bad):

@@ -36,7 +36,8 @@ class Density:
     Attributes:
         steps: last step of each column, [C].
         edges: float64 [B+1], cut to the bins that hold anything (and always the one around zero).
-        share: float64 [B, C], share of all elements counted in the column; columns of `share` and `outside` add to 1.
+        share: float64 [B, C], share of all elements counted in the column; columns of `share` and `outside`
+            add to 1.
         outside: float64 [5, C], shares of `OUTSIDE`.
         seen: elements counted in each column, [C].
         population: elements that the tensors of each column had, [C].
@@ -96,7 +97,8 @@ def density(found: Histograms, columns: int = MAX_COLUMNS) -> Density:
     )
 
 
-# Bins nearest to zero are drawn as one when they hold less than this share of all, and of no column more than that.
+# Bins nearest to zero are drawn as one when they hold less than this share of all, and of no column more than
+# that.
 TINY_SHARE, TINY_SHARE_OF_COLUMN = 0.002, 0.02
 
 
@@ -106,7 +108,8 @@ def merge_tiny(
     """Adds up the almost empty bins around zero: without it most of a log axis shows magnitudes nobody has.
 
     Args:
-        counts: [C, B]. edges: [B+1], symmetric about zero with one bin around it; others are left as they are.
+        counts: [C, B]. edges: [B+1], symmetric about zero with one bin around it; others are left as they
+            are.
     """
     bins = counts.shape[1]
     middle = bins // 2

@@ -75,9 +75,10 @@ def to_images(
 ) -> tuple[npt.NDArray[np.float32], str, bool]:
     """Weights [out, in, h, w] or [out, in] as images [N, h, w, channels], how, and whether it is one matrix.
 
-    Colour filters (3 inputs) are RGB; other convolutions give one grey image for each pair of filter and input channel.
-    A dense layer becomes images of the input when `shape` says the input is one, or when the number of inputs is that of
-    a square image (then the note says that it is a guess); else its weight matrix is the image.
+    Colour filters (3 inputs) are RGB; other convolutions give one grey image for each pair of filter and
+    input channel. A dense layer becomes images of the input when `shape` says the input is one, or when the
+    number of inputs is that of a square image (then the note says that it is a guess); else its weight matrix
+    is the image.
     """
     if weights.ndim == 3:  # 1-d convolution [out, in, length]
         weights = weights[:, :, None, :]
@@ -128,8 +129,8 @@ def _image_shape(inputs: int, shape: tuple[int, ...] | None) -> tuple[int, int, 
 def to_bytes(images: npt.NDArray[np.float32], normalisation: Normalisation) -> Picture:
     """Weights as pixels, uint8 [N, h, w, 3]: middle grey is zero, white and black the largest weight either way.
 
-    "each" scales every filter by its own largest weight (its form), "joint" all by the one largest (their strength).
-    What is not finite is vermillion.
+    "each" scales every filter by its own largest weight (its form), "joint" all by the one largest (their
+    strength). What is not finite is vermillion.
     """
     finite = np.isfinite(images)
     safe = np.where(finite, images, 0.0)

@@ -15,8 +15,8 @@ from probes.errors import UnknownNameError
 if TYPE_CHECKING:
     from probes.runlog import LayerSeries, Run
 
-# Update-to-weight ratio: "somewhere around 1e-3" (CS231n, "Babysitting the learning process"), an order of magnitude
-# to either side. A guide for the eye, not a verdict: that is the diagnosis' to give.
+# Update-to-weight ratio: "somewhere around 1e-3" (CS231n, "Babysitting the learning process"), an order of
+# magnitude to either side. A guide for the eye, not a verdict: that is the diagnosis' to give.
 RATIO_GUIDE = 1e-3
 RATIO_BAND = (1e-4, 1e-2)
 

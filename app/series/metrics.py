@@ -113,7 +113,8 @@ def gap(train: Curve, validation: Curve) -> tuple[Steps, Values, Values]:
     """The training trend and the validation values at the same steps, where both are known and finite.
 
     Returns:
-        steps [K], training [K] (interpolated in step between its neighbours, never beyond its ends), validation [K].
+        steps [K], training [K] (interpolated in step between its neighbours, never beyond its ends),
+        validation [K].
     """
     finite = np.isfinite(train.trend)
     known_steps, known = train.trend_steps[finite], train.trend[finite]

@@ -13,7 +13,7 @@ from app.series.smooth import bucket_means
 if TYPE_CHECKING:
     from probes.runlog import Run
 
-COLUMNS = 80
+MAX_COLUMNS, STEPS_PER_COLUMN = 80, 10
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,8 @@ def pace(run: Run, log_x: bool = False) -> Pace | None:
     steps, seconds = series_values(run, "system/step_time")
     if not len(steps):
         return None
-    at, mean_time, _ = bucket_means(steps, seconds, COLUMNS, log_x)
+    columns = int(np.clip(len(steps) // STEPS_PER_COLUMN, 1, MAX_COLUMNS))
+    at, mean_time, _ = bucket_means(steps, seconds, columns, log_x)
     with np.errstate(divide="ignore", invalid="ignore"):
         per_second = np.where(mean_time > 0, 1 / mean_time, np.nan)
     return Pace(

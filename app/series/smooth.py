@@ -32,9 +32,10 @@ def bucket_means(
 def trend(steps: Steps, values: Values, span: float, log_x: bool = False) -> tuple[Steps, Values]:
     """Exponential moving average that forgets over `span` points (weight of a point: exp(-age / span)).
 
-    Debiased (divided by the sum of weights), so it starts at the first value and not at zero. Non-finite values are
-    left out of the average; where a whole bucket has no finite value the trend has a gap. Series longer than
-    `MAX_KNOTS` are averaged into that many buckets first: the cost is O(n), and a span below one bucket is one bucket.
+    Debiased (divided by the sum of weights), so it starts at the first value and not at zero. Non-finite
+    values are left out of the average; where a whole bucket has no finite value the trend has a gap. Series
+    longer than `MAX_KNOTS` are averaged into that many buckets first: the cost is O(n), and a span below one
+    bucket is one bucket.
 
     Args:
         span: in points; 0 or less gives the series itself (its bucket means when it is long).

@@ -22,14 +22,14 @@ def render(page: Page) -> None:
     with page.reading() as run:
         held = {kind: run.histogram_layers(kind) for kind in run.histogram_kinds}
         reasons = {kind: missing_reason(run, kind) for kind in NAMES if not held.get(kind)}
-    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
-        kind = st.segmented_control(
-            "Distribution of", list(NAMES), default="weight", format_func=NAMES.get, required=True,
-            key="distributions kind", help=KIND_HELP,
-        )  # fmt: skip
-        layers = held.get(kind) or []
-        if layers:
-            layer = st.selectbox("Layer", layers, key=f"distributions layer {kind}", width=360)
+    pick_kind, pick_layer = st.columns([5, 3], gap="small")
+    kind = pick_kind.segmented_control(
+        "Distribution of", list(NAMES), default="weight", format_func=NAMES.get, required=True,
+        key="distributions kind", help=KIND_HELP,
+    )  # fmt: skip
+    layers = held.get(kind) or []
+    if layers:
+        layer = pick_layer.selectbox("Layer", layers, key=f"distributions layer {kind}")
     if not layers:
         st.info(f"{NAMES[kind]}: {reasons.get(kind, '')}")
         return

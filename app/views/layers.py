@@ -27,7 +27,7 @@ def render(page: Page) -> None:
         kinds += sorted(kind for kind in run.layer_kinds if kind not in KINDS)
     with st.sidebar:
         weights_only = not st.toggle(
-            "Biases and scales too", key="layers all",
+            "Include biases", key="layers all",
             help="Weight matrices and filters are shown; biases and normalisation scales move by other rules.",
         )  # fmt: skip
     log_x = options.log_steps()

@@ -39,7 +39,7 @@ def _table(page: Page) -> None:
     if rows:
         columns = {
             "run": st.column_config.LinkColumn(display_text=r"#(.*)$", width="medium"),
-            "started": st.column_config.DatetimeColumn(format="YYYY-MM-DD HH:mm:ss"),
+            "started": st.column_config.DatetimeColumn(format="MMM D, HH:mm"),
         }
         st.dataframe(rows, hide_index=True, column_config=columns, height="content", key="runs")
     else:

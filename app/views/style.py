@@ -12,7 +12,7 @@ CSS = """
 .block-container { padding: 1.4rem 1.6rem 1.5rem; max-width: none; }
 body:has([data-testid="stSidebar"][data-collapsed="true"]) .block-container { padding-top: 3rem; }
 [data-testid="stHeader"] { background: transparent; height: 2.2rem; min-height: 2.2rem; }
-[data-testid="stSidebar"][style*="width: 300px"] { width: 14.5rem !important; min-width: 14.5rem; }
+[data-testid="stSidebar"][style*="width: 300px"] { width: 16rem !important; min-width: 16rem; }
 [data-testid="stSidebarHeader"] { height: 2.2rem; margin-bottom: 0.2rem; }
 [data-testid="stSidebarNav"] { padding-top: 0.2rem; }
 [data-testid="stVerticalBlock"] { gap: 0.6rem; }
@@ -36,9 +36,10 @@ body:has([data-testid="stSidebar"][data-collapsed="true"]) .block-container { pa
   margin-top: 0.45rem; overflow: hidden; }
 .bs-bar > i { display: block; height: 100%; background: var(--info); }
 .bs-note { font-size: 0.92rem; opacity: 0.85; margin-top: 0.4rem; overflow-wrap: anywhere; }
-.bs-card { padding: 0.7rem 0.95rem; border-radius: 0.5rem; border: 1px solid color-mix(in srgb, currentColor 14%,
-  transparent); border-left: 5px solid var(--tone); }
-.bs-card h4 { margin: 0; padding: 0; font-size: 1.06rem; font-weight: 650; display: flex; flex-wrap: wrap; gap: 0.6rem;
+.bs-card { padding: 0.7rem 0.95rem; border-radius: 0.5rem;
+  border: 1px solid color-mix(in srgb, currentColor 14%, transparent); border-left: 5px solid var(--tone); }
+.bs-card h4 { margin: 0; padding: 0; font-size: 1.06rem; font-weight: 650; display: flex; flex-wrap: wrap;
+  gap: 0.6rem;
   align-items: center; }
 .bs-card p { margin: 0.35rem 0 0; font-size: 0.95rem; overflow-wrap: anywhere; }
 .bs-card ol { margin: 0.3rem 0 0; padding-left: 1.3rem; font-size: 0.95rem; }

@@ -123,7 +123,7 @@ def test_nan_and_inf_are_crosses_on_the_edge_that_no_zoom_hides(make_run) -> Non
     values = [1.0] * 50
     values[9], values[20:30], values[40] = math.nan, [math.nan] * 10, math.inf
     figure = build("live.loss", make_run().scalars("train/loss", values).open())
-    cross = trace(figure, "training: not finite")
+    cross = trace(figure, "NaN or Inf")
     assert cross["marker"]["symbol"] == "x" and cross["yaxis"] == "y2"
     assert figure["layout"]["yaxis2"]["range"] == [0, 1] and figure["layout"]["yaxis2"]["fixedrange"]
     np.testing.assert_array_equal(cross["x"], [10, 10, np.nan, 21, 30, np.nan, 41, 41, np.nan])
