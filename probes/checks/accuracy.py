@@ -20,12 +20,7 @@ def accuracy(spec: LossSpec, outputs: Any, targets: Any) -> float | None:
         scores, labels = rows
         return float((scores.argmax(1) == labels).double().mean()) if labels.numel() else None
     main = main_tensor(outputs)
-    if (
-        spec.kind not in BINARY_KINDS
-        or main is None
-        or not is_hard(targets)
-        or main.numel() != targets.numel()
-    ):
+    if spec.kind not in BINARY_KINDS or main is None or not is_hard(targets) or main.numel() != targets.numel():
         return None
     cut = 0.0 if spec.kind == "bce-logits" else 0.5
     return float(((main.reshape(-1) > cut) == (targets.reshape(-1) > 0.5)).double().mean())

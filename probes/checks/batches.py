@@ -45,9 +45,7 @@ class Batch:
 
     def take(self, index: Tensor | slice) -> Batch:
         """The examples at `index`; needs a `size`."""
-        return Batch(
-            map_tensors(self.inputs, lambda t: t[index]), map_tensors(self.targets, lambda t: t[index])
-        )
+        return Batch(map_tensors(self.inputs, lambda t: t[index]), map_tensors(self.targets, lambda t: t[index]))
 
     def first(self, count: int) -> Batch:
         """The first `count` examples, or the whole batch where examples cannot be told apart."""
@@ -146,9 +144,7 @@ def read_batches(
 
 def _require_examples(batches: list[Batch], data: Any) -> None:
     if all(_first_size(batch) == 0 for batch in batches):
-        raise CheckInputError(
-            f"data ({type(data).__name__}) yields batches without examples: {batches[0].describe()}"
-        )
+        raise CheckInputError(f"data ({type(data).__name__}) yields batches without examples: {batches[0].describe()}")
 
 
 def _first_size(batch: Batch) -> int | None:
@@ -172,8 +168,7 @@ def _open(data: Any) -> Iterator[Any]:
         return iter(own)
     if isinstance(data, (Tensor, np.ndarray, Mapping, str, bytes)) or not isinstance(data, Iterable):
         raise CheckInputError(
-            f"data is a {type(data).__name__}: give a DataLoader, an iterable of (inputs, targets), or one "
-            f"such pair"
+            f"data is a {type(data).__name__}: give a DataLoader, an iterable of (inputs, targets), or one such pair"
         )
     try:
         return iter(data)
@@ -210,11 +205,7 @@ def _as_batch(item: Any, unpack: Unpack | None, where: str) -> Batch:
 def _unpack_example(length: int) -> str:
     if length == 1:
         return "unpack=lambda batch: (batch[0], batch[0]) for an autoencoder"
-    return (
-        "unpack=lambda batch: (("
-        + ", ".join(f"batch[{i}]" for i in range(length - 1))
-        + f"), batch[{length - 1}])"
-    )
+    return "unpack=lambda batch: ((" + ", ".join(f"batch[{i}]" for i in range(length - 1)) + f"), batch[{length - 1}])"
 
 
 def _to_tensors(tree: Any) -> Any:

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from probes.checks.batches import Batch, join
+from probes.checks.batches import Batch, Unpack, join
 from probes.checks.clock import Deadline
 from probes.checks.losses.evaluate import LossFn
 from probes.checks.losses.identify import LossSpec, identify_loss
@@ -29,6 +29,7 @@ class Setup:
     batches: list[Batch]
     data: Any
     forward: Forward | None
+    unpack: Unpack | None
     expected_loss: float | None
     seed: int
     snapshot: Snapshot
@@ -92,6 +93,10 @@ class Context:
     def reseed(self) -> None:
         """Make the random numbers drawn from here on the same every time."""
         seed_everything(self.seed)
+
+    def reseed_differently(self) -> None:
+        """Other random numbers than after `reseed`: what still repeats does not depend on them."""
+        seed_everything((self.seed + 1) % 2**32)
 
     def spec(self) -> LossSpec:
         """Which loss it is (recognised once, on the first batch)."""

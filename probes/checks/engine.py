@@ -92,7 +92,7 @@ def check(
         with torch.inference_mode(False), torch.enable_grad():
             seed_everything(seed)
             batches = read_batches(data, unpack=unpack, max_batches=max_batches, deadline=deadline.part(0.2))
-            setup = Setup(model, loss_fn, optimizers, batches, data, forward, expected_loss, seed, snapshot)
+            setup = Setup(model, loss_fn, optimizers, batches, data, forward, unpack, expected_loss, seed, snapshot)
             setup.batches = [_on_device(batch, setup.device) for batch in batches]
             results = _run_all(selected, setup, deadline, progress)
     finally:
@@ -173,38 +173,27 @@ def _select(names: Sequence[str] | None) -> Sequence[Check]:
     return [chosen for chosen in all_checks() if chosen.slug in wanted]
 
 
-def _validate(
-    model: nn.Module, loss_fn: object, optimizer: object, budget: float, max_batches: int
-) -> list[Optimizer]:
+def _validate(model: nn.Module, loss_fn: object, optimizer: object, budget: float, max_batches: int) -> list[Optimizer]:
     if not isinstance(model, nn.Module):
         raise CheckInputError(f"model is a {type(model).__name__}, expected a torch.nn.Module")
     if not callable(loss_fn):
-        raise CheckInputError(
-            f"loss_fn is a {type(loss_fn).__name__}, expected a callable of (outputs, targets)"
-        )
+        raise CheckInputError(f"loss_fn is a {type(loss_fn).__name__}, expected a callable of (outputs, targets)")
     if isinstance(loss_fn, type):
-        raise CheckInputError(
-            f"loss_fn is the class {loss_fn.__name__}, expected an instance: {loss_fn.__name__}()"
-        )
+        raise CheckInputError(f"loss_fn is the class {loss_fn.__name__}, expected an instance: {loss_fn.__name__}()")
     if not budget > 0:
         raise CheckInputError(f"budget is {budget!r}, expected a number of seconds above 0")
     if max_batches < 1:
         raise CheckInputError(f"max_batches is {max_batches!r}, expected at least 1")
     parameters = dict(model.named_parameters())
     if not parameters:
-        raise CheckInputError(
-            f"model ({type(model).__name__}) has no parameters: there is nothing to train or check"
-        )
+        raise CheckInputError(f"model ({type(model).__name__}) has no parameters: there is nothing to train or check")
     for name, parameter in parameters.items():
         if is_lazy(parameter):
             raise CheckInputError(
-                f"parameter {name} is lazy and has no shape yet: run one batch through the model before "
-                f"checking it"
+                f"parameter {name} is lazy and has no shape yet: run one batch through the model before checking it"
             )
         if parameter.device.type == "meta":
-            raise CheckInputError(
-                f"parameter {name} is on the meta device and has no values: materialise the model"
-            )
+            raise CheckInputError(f"parameter {name} is on the meta device and has no values: materialise the model")
     if optimizer is None:
         return []
     optimizers: list[Optimizer] = []

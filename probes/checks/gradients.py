@@ -7,21 +7,17 @@ round-off error of about eps |f| / h.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
 from torch import Tensor
 
-Verdict = Literal["agrees", "kink", "noise", "differs"]
+Verdict = Literal["agrees", "kink", "at a kink", "noise", "differs"]
 
 EPS = torch.finfo(torch.float64).eps
-ROUND_OFF = (
-    32.0  # units of eps |f| that a forward pass may be wrong by; summation errors grow slowly with depth
-)
-FIRST_STEP = (
-    1e-5  # times the entry's scale: between the optimum eps^(1/3) = 6e-6 and the width of a typical kink
-)
+ROUND_OFF = 32.0  # units of eps |f| that a forward pass may be wrong by; summation errors grow slowly with depth
+FIRST_STEP = 1e-5  # times the entry's scale: between the optimum eps^(1/3) = 6e-6 and the width of a typical kink
 RETRY_STEPS = (1e-6, 1e-4, 1e-7, 1e-3)
 GOOD = 1e-7  # CS231n: "1e-7 and less you should be happy"
 KINKY = 1e-4  # CS231n: "usually okay for objectives with kinks"
@@ -31,6 +27,9 @@ WRONG = 1e-2  # CS231n: "usually means the gradient is probably wrong"
 @dataclass(frozen=True)
 class EntryCheck:
     """One entry of one parameter: both derivatives, and what is to be made of them.
+
+    Verdicts: "agrees"; "kink" (the loss has one right here, and the analytic value is a subgradient); "at a
+    kink" (and it is not one of this entry's alone); "noise" (below float64's round-off); "differs".
 
     `error` is CS231n's relative error |a - n| / max(|a|, |n|).
     """
@@ -91,28 +90,29 @@ def check_entry(
         if best is None or error < best.error:
             best = EntryCheck(index, analytic, numeric, error, step, "differs")
     assert best is not None
-    if _between_one_sided(at, base, scale, analytic):
-        return EntryCheck(index, analytic, best.numeric, best.error, best.step, "kink")
-    return best
+    return replace(best, verdict=_at_kink(at, base, scale, analytic))
 
 
-def _between_one_sided(at: Callable[[float], float], base: float, scale: float, analytic: float) -> bool:
-    """Whether the function has a kink right here and the analytic value is one of its subgradients.
+def _at_kink(at: Callable[[float], float], base: float, scale: float, analytic: float) -> Verdict:
+    """Whether the function has a kink right here: right and left derivative stay apart however small the step.
 
-    At a kink the right and the left derivative stay apart however small the step; autograd's answer (ReLU'(0)
-    = 0, the first of two equal maxima) lies between them.
+    "kink" when the analytic value lies between the two: a valid subgradient (ReLU'(0) = 0, the first of two
+    equal maxima). "at a kink" when it does not, which happens when many values sit on kinks at once: only
+    another point can tell. "differs" when there is no kink.
     """
     centre = at(base)
-    gaps = []
+    gaps, inside = [], []
     for relative in (1e-5, 1e-6):
         up, down = base + relative * scale, base - relative * scale
         high, low = at(up), at(down)
         right, left = (high - centre) / (up - base), (centre - low) / (base - down)
         noise = ROUND_OFF * EPS * max(abs(high), abs(low), abs(centre)) / (relative * scale)
-        gap = abs(right - left)
         slack = noise + 1e-4 * max(abs(right), abs(left))
-        if gap <= 4 * slack or not min(right, left) - slack <= analytic <= max(right, left) + slack:
-            return False
-        gaps.append(gap)
+        if abs(right - left) <= 4 * slack:
+            return "differs"
+        gaps.append(abs(right - left))
+        inside.append(min(right, left) - slack <= analytic <= max(right, left) + slack)
     # A merely curved function's gap shrinks with the step (h f''), a kink's does not.
-    return gaps[1] > 0.5 * gaps[0]
+    if gaps[1] <= 0.5 * gaps[0]:
+        return "differs"
+    return "kink" if all(inside) else "at a kink"

@@ -26,9 +26,7 @@ class Culprit:
     type: str
 
 
-def wrong_backward_module(
-    rig: Rig, batch: Batch, reseed: Callable[[], None], deadline: Deadline
-) -> Culprit | None:
+def wrong_backward_module(rig: Rig, batch: Batch, reseed: Callable[[], None], deadline: Deadline) -> Culprit | None:
     """The innermost module whose vector-Jacobian product disagrees with finite differences, or None.
 
     Leaves are checked first; a module with children is only blamed when none of its descendants is.
@@ -36,9 +34,7 @@ def wrong_backward_module(
     calls = _record_calls(rig, batch, reseed)
     names = {module: name for name, module in rig.model.named_modules()}
     blamed: list[str] = []
-    for module, args, kwargs in sorted(
-        calls, key=lambda call: -names[call[0]].count(".") - bool(names[call[0]])
-    ):
+    for module, args, kwargs in sorted(calls, key=lambda call: -names[call[0]].count(".") - bool(names[call[0]])):
         name = names[module]
         if deadline.expired:
             break
@@ -88,9 +84,7 @@ def _backward_is_wrong(
         reseed()
         outputs = [t for t in tensors(module(*args, **kwargs)) if t.is_floating_point()]
         while len(weights) < len(outputs):
-            weights.append(
-                torch.randn(outputs[len(weights)].shape, generator=generator).to(outputs[len(weights)])
-            )
+            weights.append(torch.randn(outputs[len(weights)].shape, generator=generator).to(outputs[len(weights)]))
         return torch.stack([(w * o).sum() for w, o in zip(weights, outputs, strict=True)]).sum()
 
     weights: list[Tensor] = []
@@ -114,13 +108,9 @@ def _backward_is_wrong(
     )
 
 
-def _disagrees(
-    function: Callable[[], float], leaf: Tensor, gradient: Tensor, generator: torch.Generator
-) -> bool:
+def _disagrees(function: Callable[[], float], leaf: Tensor, gradient: Tensor, generator: torch.Generator) -> bool:
     direction = torch.randn(leaf.shape, generator=generator).to(leaf)
-    analytic = float(
-        (gradient.to_dense() if gradient.layout != torch.strided else gradient).mul(direction).sum()
-    )
+    analytic = float((gradient.to_dense() if gradient.layout != torch.strided else gradient).mul(direction).sum())
     data, base = leaf.detach(), leaf.detach().clone()
     scale = max(float(base.square().mean().sqrt()), 0.1)
     errors = []

@@ -16,8 +16,22 @@ Family = Literal["basics", "data", "loss", "model", "gradients", "optimizer", "l
 
 # Order: what explains other results comes first; what takes longest comes last.
 SLUGS = (
+    "finite-forward-backward",
+    "input-normalization",
+    "label-sanity",
+    "loss-output-pairing",
     "initial-loss",
+    "regularization-raises-loss",
+    "initialization",
+    "gradients-reach-every-parameter",
+    "optimizer-covers-parameters",
+    "parameters-change",
+    "batch-independence",
+    "input-dependence",
+    "train-eval-consistency",
+    "determinism",
     "gradient-check",
+    "learning-rate-range",
     "overfit-small-batch",
 )
 

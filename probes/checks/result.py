@@ -145,8 +145,7 @@ def load_report(run_dir: str | os.PathLike[str]) -> SanityReport | None:
             raise ValueError(f"format is {data['format']!r}")
         if data["version"] > VERSION:
             raise RunDirectoryError(
-                f"{path} has format version {data['version']}, this babysit reads up to {VERSION}: update "
-                f"babysit"
+                f"{path} has format version {data['version']}, this babysit reads up to {VERSION}: update babysit"
             )
         results = [
             CheckResult(
@@ -161,9 +160,7 @@ def load_report(run_dir: str | os.PathLike[str]) -> SanityReport | None:
         ]
         return SanityReport(results, dict(data["subject"]), float(data["seconds"]), float(data["created"]))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise RunDirectoryError(
-            f"{path} is not a sanity report ({error}); delete it to check anew"
-        ) from error
+        raise RunDirectoryError(f"{path} is not a sanity report ({error}); delete it to check anew") from error
 
 
 def plain(value: Any) -> Any:

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim import Optimizer
+from torch.optim import LBFGS, Optimizer
 
 from probes.checks.batches import Batch
 from probes.checks.errors import UserCodeError
@@ -65,8 +65,7 @@ class Rig:
             text = str(error).strip().splitlines()
             raise UserCodeError(
                 f"the model's forward{self._innermost(error)}",
-                f"{type(error).__name__}: {text[0] if text else 'no message'} (inputs "
-                f"{shapes(batch.inputs)})",
+                f"{type(error).__name__}: {text[0] if text else 'no message'} (inputs {shapes(batch.inputs)})",
                 _forward_remedy(str(error)),
             ) from error
 
@@ -101,11 +100,7 @@ class Rig:
             name = names.get(id(owner)) if isinstance(owner, nn.Module) else None
             if name is not None:
                 code = frame.f_code
-                place = (
-                    ""
-                    if type(owner).__module__.startswith("torch.")
-                    else f", line {line} of {code.co_name}()"
-                )
+                place = "" if type(owner).__module__.startswith("torch.") else f", line {line} of {code.co_name}()"
                 found = f", in {name or 'the model itself'} ({type(owner).__name__}{place})"
         return found
 
@@ -143,6 +138,10 @@ def build_rig(
         new_model, new_loss, new_optimizers = copy.deepcopy((source, loss_fn, optimizers))
     except Exception:  # noqa: BLE001 - anything a user's __deepcopy__ may raise; the report says that no copy was made
         return Rig(model, loss_fn, optimizers, forward, copied=False)
+    for optimizer in new_optimizers:
+        if isinstance(optimizer, LBFGS):  # its copy lacks what its constructor derived
+            optimizer._params = optimizer.param_groups[0]["params"]
+            optimizer._numel_cache = None
     return Rig(new_model, new_loss, new_optimizers, forward, copied=True)
 
 
@@ -154,7 +153,5 @@ def main_output(outputs: Any) -> Tensor:
     """
     main = main_tensor(outputs)
     if main is None:
-        raise UserCodeError(
-            "the model's forward", f"returned no tensor ({shapes(outputs)})", "return a tensor"
-        )
+        raise UserCodeError("the model's forward", f"returned no tensor ({shapes(outputs)})", "return a tensor")
     return main

@@ -27,11 +27,7 @@ def small_batch(spec: LossSpec, model: nn.Module, pooled: Batch, outputs: object
     count = min(EXAMPLES, len(index), _fits(model, outputs))
     labels = _example_labels(spec, pooled)
     if labels is None:
-        if (
-            isinstance(pooled.targets, Tensor)
-            and not pooled.targets.is_floating_point()
-            and pooled.targets.dim() > 1
-        ):
+        if isinstance(pooled.targets, Tensor) and not pooled.targets.is_floating_point() and pooled.targets.dim() > 1:
             per_example = pooled.targets[0].numel()
             count = min(count, max(2, TOKENS // max(per_example, 1)))
         return pooled.take(torch.tensor(index[:count]))
@@ -86,9 +82,7 @@ def _distinct(batch: Batch) -> list[int]:
     seen: set[bytes] = set()
     kept = []
     for position in range(batch.size or 0):
-        key = b"".join(
-            leaf[position].contiguous().reshape(-1).view(torch.uint8).numpy().tobytes() for leaf in leaves
-        )
+        key = b"".join(leaf[position].contiguous().reshape(-1).view(torch.uint8).numpy().tobytes() for leaf in leaves)
         if key not in seen:
             seen.add(key)
             kept.append(position)

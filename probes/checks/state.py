@@ -47,9 +47,7 @@ def _generators(data: Any) -> list[torch.Generator]:
     if not isinstance(data, DataLoader):
         return []
     owners = [data, data.sampler, data.batch_sampler, getattr(data.batch_sampler, "sampler", None)]
-    found = {
-        id(g): g for owner in owners if isinstance(g := getattr(owner, "generator", None), torch.Generator)
-    }
+    found = {id(g): g for owner in owners if isinstance(g := getattr(owner, "generator", None), torch.Generator)}
     return list(found.values())
 
 
@@ -150,9 +148,7 @@ class _ModuleState:
         self.attributes: _Saved = dict(module.__dict__)
         # Containers are put back in place: handles of hooks and the user's own code hold references to them.
         self.containers = [
-            (value, copy.copy(value))
-            for value in self.attributes.values()
-            if isinstance(value, (list, dict, set))
+            (value, copy.copy(value)) for value in self.attributes.values() if isinstance(value, (list, dict, set))
         ]
 
     def restore(self) -> None:
@@ -218,10 +214,7 @@ class Snapshot:
     def __init__(self, modules: list[nn.Module], optimizers: list[Optimizer], data: Any = None) -> None:
         unique = {id(m): m for root in modules for m in root.modules()}
         tensors = {
-            id(t): t
-            for m in unique.values()
-            for t in (*m._parameters.values(), *m._buffers.values())
-            if t is not None
+            id(t): t for m in unique.values() for t in (*m._parameters.values(), *m._buffers.values()) if t is not None
         }
         for optimizer in optimizers:  # parameters of the optimizer that are not (or no longer) the model's
             for group in optimizer.param_groups:

@@ -111,9 +111,7 @@ def run(context: Context) -> Outcome:
             f"its outputs have standard deviation {evidence['output_std']:.3g}"
         )
         advice = _advice(spec, context)
-        return (
-            failed(text, *advice, **evidence) if measured > fail_above else warned(text, *advice, **evidence)
-        )
+        return failed(text, *advice, **evidence) if measured > fail_above else warned(text, *advice, **evidence)
     if floor is not None and measured < floor and target > 0:
         return warned(
             f"the untrained model's loss is {measured:.4g}, less than half of what any constant output "

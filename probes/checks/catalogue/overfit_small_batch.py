@@ -153,9 +153,7 @@ def _learned(attempt: Fit, scale: _Scale) -> bool:
     return attempt.reached or (right and scale.share(attempt.best) < scale.limit)
 
 
-def _judge(
-    best: Fit, fits: list[Fit], scale: _Scale, start: float, evidence: dict[str, Any], batch: Batch
-) -> Outcome:
+def _judge(best: Fit, fits: list[Fit], scale: _Scale, start: float, evidence: dict[str, Any], batch: Batch) -> Outcome:
     examples = f"{batch.size} examples" if batch.size else "the batch"
     share = scale.share(best.best)
     accurate = f", accuracy {best.best_accuracy:.0%}" if best.best_accuracy is not None else ""

@@ -40,9 +40,7 @@ def neutral_loss(loss_fn: LossFn, spec: LossSpec, outputs: Any, targets: Any) ->
     return _value(evaluate_loss(loss_fn, replace_main(outputs, neutral), targets))
 
 
-def loss_at_scale(
-    loss_fn: LossFn, spec: LossSpec, outputs: Any, targets: Any, scale: float, draws: int = 16
-) -> float:
+def loss_at_scale(loss_fn: LossFn, spec: LossSpec, outputs: Any, targets: Any, scale: float, draws: int = 16) -> float:
     """Mean loss over `draws` Gaussian random outputs of standard deviation `scale` that do not depend on the
     inputs.
     """
@@ -51,9 +49,7 @@ def loss_at_scale(
     total = 0.0
     for _ in range(draws):
         scores = (scale * torch.randn(main.shape, generator=generator)).to(main)
-        total += float(
-            evaluate_loss(loss_fn, replace_main(outputs, outputs_like(spec, main, scores)), targets)
-        )
+        total += float(evaluate_loss(loss_fn, replace_main(outputs, outputs_like(spec, main, scores)), targets))
     return total / draws
 
 

@@ -57,8 +57,7 @@ def reduce_loss(value: Any, where: str = "loss_fn") -> tuple[Tensor, Form]:
         if key is None:
             raise UserCodeError(
                 where,
-                f"returned a dict with the keys {sorted(map(str, value))}, none of them is the loss to "
-                f"minimise",
+                f"returned a dict with the keys {sorted(map(str, value))}, none of them is the loss to minimise",
                 'name the total "loss", or pass loss_fn=lambda outputs, targets: my_loss(...)["..."]',
             )
         value = value[key]
@@ -91,10 +90,7 @@ def _first_line(error: Exception) -> str:
 def _remedy(text: str) -> str:
     lowered = text.lower()
     if "out of bounds" in lowered or "cur_target" in lowered or "index out of" in lowered:
-        return (
-            "labels must lie in 0 .. classes - 1: widen the last layer or shift the labels (1-based ones by "
-            "-1)"
-        )
+        return "labels must lie in 0 .. classes - 1: widen the last layer or shift the labels (1-based ones by -1)"
     if (
         "scalar type long" in lowered
         or "to be long" in lowered
@@ -102,12 +98,7 @@ def _remedy(text: str) -> str:
         or "floating" in lowered
     ):
         return "class labels must be int64: targets.long(), without a one-hot encoding"
-    if (
-        "not implemented for 'int'" in lowered
-        or "dtype" in lowered
-        or "found long" in lowered
-        or "'long'" in lowered
-    ):
+    if "not implemented for 'int'" in lowered or "dtype" in lowered or "found long" in lowered or "'long'" in lowered:
         return "this loss takes floating-point targets (targets.float()), class-index losses take int64"
     if "size" in lowered or "shape" in lowered or "dimension" in lowered or "multi-target" in lowered:
         return (

@@ -167,9 +167,7 @@ def _candidates(
 ) -> list[tuple[LossSpec, Callable[[Tensor, Tensor], Tensor]]]:
     found: list[tuple[LossSpec, Callable[[Tensor, Tensor], Tensor]]] = []
 
-    def add(
-        kind: Kind, function: Callable[..., Tensor], flatten: Callable[[Tensor], Tensor], **settings: Any
-    ) -> None:
+    def add(kind: Kind, function: Callable[..., Tensor], flatten: Callable[[Tensor], Tensor], **settings: Any) -> None:
         for reduction in ("mean", "sum"):
             spec = LossSpec(kind, name, reduction=reduction, how="behaviour", **settings)
             keywords = {"reduction": reduction}

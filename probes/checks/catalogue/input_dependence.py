@@ -1,0 +1,146 @@
+"""Does the net look at its input?
+
+**What it does.** Trains two copies of the model for the same number of steps on a few examples: one on the
+real inputs, one on inputs that are the same for every example (the first example repeated). The first must
+end lower. For models with several inputs, each one is then exchanged between examples, to see whether the
+outputs notice.
+
+**Why it matters.** A net that learns the labels' mean looks as if it learned. If it does as well without its
+input, the input is lost on the way: overwritten, multiplied by zero, wrongly sliced, or destroyed by the data
+pipeline.
+
+**Criterion.** *Fail* when the outputs for different inputs are equal after the training (their spread is
+below 1e-5 of their size). *Warn* when the real inputs do not end at least 10% lower than the constant ones,
+or when one of several inputs has no influence.
+
+**When it misleads.** Data whose inputs say nothing about the targets, on a model too small to learn them by
+heart. An input that only matters later (a mask that masks nothing yet) is only judged when it varies.
+
+**References.** A. Karpathy, "A recipe for training neural networks" (input-independent baseline).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from probes.checks.batches import Batch
+from probes.checks.context import Context
+from probes.checks.errors import NotApplicable, UserCodeError
+from probes.checks.fitting import Fit, fit
+from probes.checks.modes import train_without_dropout
+from probes.checks.names import listed
+from probes.checks.outcome import Outcome, failed, passed, warned
+from probes.checks.rig import Rig, main_output, trainable
+from probes.checks.small_batch import small_batch
+from probes.checks.trees import map_tensors, named_tensors
+
+TITLE = "Does the net look at its input?"
+FAMILY = "model"
+SHARE = 2.0
+
+RATES = (3e-3, 3e-2, 3e-4)
+STEPS = 80
+BETTER = 0.9
+SPREAD = 1e-5
+
+
+def run(context: Context) -> Outcome:
+    if not trainable(context.model):
+        raise NotApplicable("no parameter is trainable")
+    spec = context.spec()
+    batch = small_batch(spec, context.model, context.pooled(), context.trial_outputs())
+    if batch.size is None or batch.size < 2:
+        raise NotApplicable("the batch cannot be taken apart into examples (or holds one only)")
+    blind = Batch(map_tensors(batch.inputs, lambda t: t[:1].expand_as(t).contiguous()), batch.targets)
+    sighted: tuple[Rig, Fit] | None = None
+    blinded: Fit | None = None
+    for rate in RATES:
+        seeing = _train(context, batch, rate)
+        if sighted is None or seeing[1].best < sighted[1].best:
+            sighted = seeing
+        baseline = _train(context, blind, rate)[1]
+        blinded = baseline if blinded is None or baseline.best < blinded.best else blinded
+        if sighted[1].best < BETTER * blinded.best or context.deadline.expired:
+            break
+    assert sighted is not None and blinded is not None
+    rig, real = sighted
+    spread = _spread(rig, batch)
+    evidence = {
+        "loss_real": real.best,
+        "loss_constant": blinded.best,
+        "learning_rate": real.learning_rate,
+        "output_spread": spread,
+        "curves": {"real": real.losses, "constant": blinded.losses},
+    }
+    text = f"loss {real.best:.3g} with the real inputs, {blinded.best:.3g} with one input for all"
+    if not math.isfinite(real.best):
+        raise NotApplicable("the loss is not finite: see finite-forward-backward")
+    if spread < SPREAD:
+        return failed(
+            f"the outputs are the same for every input ({text})",
+            "follow the input through forward: is it used, overwritten, multiplied by zero, reduced away?",
+            "dead rectifiers and saturated or constant layers hide it too (initialization)",
+            **evidence,
+        )
+    if real.best > blinded.best - (1 - BETTER) * abs(blinded.best):
+        return warned(
+            f"the inputs do not help: {text} after {STEPS} steps",
+            "look at the inputs next to their labels: do they belong together, do they hold the information?",
+            **evidence,
+        )
+    ignored = _ignored_inputs(rig, batch)
+    evidence["ignored_inputs"] = ignored
+    if ignored:
+        return warned(
+            f"{text}; but exchanging inputs{listed(ignored)} between examples changes nothing",
+            "use this input in forward, or do not pass it",
+            **evidence,
+        )
+    return passed(text, **evidence)
+
+
+def _train(context: Context, batch: Batch, rate: float) -> tuple[Rig, Fit]:
+    rig = context.rig()
+    train_without_dropout(rig.model)
+    context.reseed()
+    limit = context.deadline.part(0.5)
+    return rig, fit(rig, context.spec(), batch, rate, STEPS, limit, lambda *_: False)
+
+
+def _spread(rig: Rig, batch: Batch) -> float:
+    """Standard deviation of the outputs over the examples, relative to the outputs' RMS."""
+    with torch.no_grad():
+        outputs = main_output(rig.outputs(batch)).detach().double()
+    if outputs.numel() % (batch.size or 1):
+        return 1.0
+    rows = outputs.reshape(batch.size or 1, -1)
+    size = float(rows.square().mean().sqrt())
+    return float(rows.std(0, correction=0).square().mean().sqrt()) / size if size > 0 else 0.0
+
+
+def _ignored_inputs(rig: Rig, batch: Batch) -> list[str]:
+    leaves = list(named_tensors(batch.inputs))
+    if len(leaves) < 2:
+        return []
+    ignored = []
+    with torch.no_grad():
+        before = main_output(rig.outputs(batch))
+        for path, leaf in leaves:
+            other = leaf.roll(1, 0)
+            if torch.equal(other, leaf):
+                continue
+            if torch.equal(before, _after(rig, batch, leaf, other, before)):
+                ignored.append(path)
+    return ignored
+
+
+def _after(rig: Rig, batch: Batch, leaf: Tensor, other: Tensor, before: Tensor) -> Tensor:
+    changed: Any = map_tensors(batch.inputs, lambda t: other if t is leaf else t)
+    try:
+        return main_output(rig.outputs(Batch(changed, batch.targets)))
+    except UserCodeError:
+        return torch.full_like(before, math.nan)  # it cannot do without: that is an influence

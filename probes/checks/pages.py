@@ -1,0 +1,52 @@
+"""The documentation pages of the checks, made from their docstrings.
+
+python -m probes.checks.pages docs/checks        writes them
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from probes.checks.registry import Check, all_checks
+
+HEAD = """# Sanity checks
+
+What `babysit check TARGET` and `probes.check(model, loss_fn, data, optimizer=...)` run, in this order. Each check
+passes, warns (it trains, but probably not well), fails (it will not train, or trains something else than is meant),
+or is skipped with the reason. Nothing of yours is changed: parameters, gradients, optimizer and random state are the
+same to the bit afterwards.
+
+How often they are right is measured in [results.md](results.md).
+
+| check | question |
+|---|---|
+"""
+
+
+def page(chosen: Check) -> str:
+    """One check's page, in Markdown."""
+    _, _, body = chosen.doc.strip().partition("\n")
+    return f"# {chosen.slug}\n\n*{chosen.title}*\n\n{body.strip()}\n"
+
+
+def index() -> str:
+    """The list of all checks, in Markdown."""
+    return HEAD + "".join(f"| [{c.slug}]({c.slug}.md) | {c.title} |\n" for c in all_checks())
+
+
+def pages() -> dict[str, str]:
+    """File name -> content of every generated page."""
+    return {"index.md": index(), **{f"{chosen.slug}.md": page(chosen) for chosen in all_checks()}}
+
+
+def main() -> None:
+    """Write the pages into the directory given on the command line."""
+    directory = Path(sys.argv[1] if len(sys.argv) > 1 else "docs/checks")
+    directory.mkdir(parents=True, exist_ok=True)
+    for name, content in pages().items():
+        (directory / name).write_text(content, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
