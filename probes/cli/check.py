@@ -33,17 +33,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "data) or a "
         "dict of probes.check's arguments",
     )
-    parser.add_argument(
-        "--json", action="store_true", help="print one JSON document on stdout and nothing else there"
-    )
+    parser.add_argument("--json", action="store_true", help="print one JSON document on stdout and nothing else there")
     parser.add_argument("--checks", metavar="A,B", help="only these checks, by slug (default: all)")
-    parser.add_argument(
-        "--budget", type=float, metavar="S", help="seconds for all checks together (default: 60)"
-    )
+    parser.add_argument("--budget", type=float, metavar="S", help="seconds for all checks together (default: 60)")
     parser.add_argument("--seed", type=int, metavar="N", help="makes the report repeatable (default: 0)")
-    parser.add_argument(
-        "--run-dir", metavar="DIR", help="save the report as checks.json in this run directory"
-    )
+    parser.add_argument("--run-dir", metavar="DIR", help="save the report as checks.json in this run directory")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -56,11 +50,7 @@ def run(args: argparse.Namespace) -> int:
         from probes.checks.engine import check
         from probes.checks.registry import check_named
 
-        names = (
-            [name.strip() for name in args.checks.split(",") if name.strip()]
-            if args.checks is not None
-            else None
-        )
+        names = [name.strip() for name in args.checks.split(",") if name.strip()] if args.checks is not None else None
         if names is not None and not names:
             raise BabysitError("--checks names no check: give slugs separated by commas")
         for name in names or ():

@@ -38,13 +38,9 @@ def load_target(target: str) -> dict[str, Any]:
             raise TargetError(f"{target} is a file: say which function of it, as {target}:FUNCTION")
         return _recipe(target)
     if not source or not function_name.isidentifier():
-        raise TargetError(
-            f"{target!r} is not a target: expected RECIPE, package.module:function or file.py:function"
-        )
+        raise TargetError(f"{target!r} is not a target: expected RECIPE, package.module:function or file.py:function")
     module = _load_file(source) if source.endswith(".py") else _load_module(source)
-    return _arguments(
-        _call(_function(module, source, function_name), source, function_name), source, function_name
-    )
+    return _arguments(_call(_function(module, source, function_name), source, function_name), source, function_name)
 
 
 def _recipe(name: str) -> dict[str, Any]:
@@ -76,13 +72,9 @@ def _load_module(name: str) -> ModuleType:
     try:
         found = importlib.util.find_spec(name)
     except (ImportError, ValueError, AttributeError) as error:
-        raise TargetError(
-            f"there is no module {name} ({error}); run from the directory that holds it"
-        ) from error
+        raise TargetError(f"there is no module {name} ({error}); run from the directory that holds it") from error
     if found is None:
-        raise TargetError(
-            f"there is no module {name}; run from the directory that holds it, or give file.py:function"
-        )
+        raise TargetError(f"there is no module {name}; run from the directory that holds it, or give file.py:function")
     module: ModuleType = _guard(lambda: importlib.import_module(name), f"importing {name}")
     return module
 
@@ -90,11 +82,7 @@ def _load_module(name: str) -> ModuleType:
 def _function(module: ModuleType, source: str, name: str) -> Callable[..., Any]:
     function = getattr(module, name, None)
     if function is None:
-        there = [
-            key
-            for key, value in vars(module).items()
-            if inspect.isfunction(value) and not key.startswith("_")
-        ]
+        there = [key for key, value in vars(module).items() if inspect.isfunction(value) and not key.startswith("_")]
         known = f"it has {', '.join(there[:8])}" if there else "it has no functions"
         raise TargetError(f"{source} has no function {name!r}: {known}")
     if not callable(function):
@@ -124,9 +112,7 @@ def _arguments(value: Any, source: str, name: str) -> dict[str, Any]:
         if missing:
             raise TargetError(f"{where} returned a dict without {', '.join(missing)}; {EXPECTED}")
         if unknown:
-            raise TargetError(
-                f"{where} returned unknown arguments {', '.join(unknown)}; allowed: {', '.join(allowed)}"
-            )
+            raise TargetError(f"{where} returned unknown arguments {', '.join(unknown)}; allowed: {', '.join(allowed)}")
         return arguments
     if isinstance(value, (tuple, list)) and len(value) == 3:
         return dict(zip(("model", "loss_fn", "data"), value, strict=True))

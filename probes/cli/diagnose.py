@@ -17,9 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("run_dir", metavar="RUN_DIR", help="a run directory, live or ended")
     parser.add_argument("--json", action="store_true", help="print one JSON document and nothing else")
-    parser.add_argument(
-        "--at-step", type=int, metavar="N", help="judge as if the run had only come to step N"
-    )
+    parser.add_argument("--at-step", type=int, metavar="N", help="judge as if the run had only come to step N")
     parser.add_argument(
         "--set",
         action="append",
@@ -33,9 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the report; 0: nothing at warning or above, 1: something."""
-    rules = (
-        [slug.strip() for slug in args.rules.split(",") if slug.strip()] if args.rules is not None else None
-    )
+    rules = [slug.strip() for slug in args.rules.split(",") if slug.strip()] if args.rules is not None else None
     thresholds = dict(parse_setting(text) for text in args.settings)
     report = diagnose(args.run_dir, rules, at_step=args.at_step, thresholds=thresholds)
     print(json.dumps(report.to_dict(), indent=2) if args.json else render(report))
