@@ -51,8 +51,6 @@ def augment(inputs: Tensor, names: Sequence[str], generator: torch.Generator) ->
         if name not in AUGMENTATIONS:
             raise unknown_name("augmentation", name, AUGMENTATIONS)
         if name in _IMAGES_ONLY and inputs.ndim != 4:
-            raise RecipeError(
-                f"training.augment: '{name}' is for images [N, C, H, W], found {list(inputs.shape)}"
-            )
+            raise RecipeError(f"training.augment: '{name}' is for images [N, C, H, W], found {list(inputs.shape)}")
         inputs = AUGMENTATIONS[name](inputs, generator)
     return inputs

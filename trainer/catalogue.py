@@ -1,4 +1,5 @@
-"""The parts that recipes can name, as the Markdown tables of docs/trainer.md: `python -m trainer.catalogue [FILE]`.
+"""The parts that recipes can name, as the Markdown tables of docs/trainer.md: `python -m trainer.catalogue
+[FILE]`.
 
 Without a file the tables are printed; with one, they replace what stands between its two catalogue markers.
 """
@@ -40,7 +41,9 @@ def with_catalogue(text: str) -> str:
 
 
 def _table(section: str, registry: Registry) -> str:
-    rows = [f"| `{entry.name}` | {entry.summary} | {_options(entry)} |" for entry in registry.values()]
+    rows = [
+        f"| `{entry.name}` | {entry.summary.replace('``', '`')} | {_options(entry)} |" for entry in registry.values()
+    ]
     return "\n".join([f"### `[{section}]`\n", "| name | | options |", "|---|---|---|", *rows, ""])
 
 

@@ -91,7 +91,6 @@ def _read(path: Path) -> dict[str, Any]:
         raise CheckpointError(f"{path}: not a checkpoint of this trainer; start a new run")
     if state["format"] != FORMAT:
         raise CheckpointError(
-            f"{path}: checkpoint format {state['format']}, this babysit reads {FORMAT}; "
-            "install a newer babysit"
+            f"{path}: checkpoint format {state['format']}, this babysit reads {FORMAT}; install a newer babysit"
         )
     return state

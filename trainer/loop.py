@@ -106,9 +106,7 @@ def train(
         validation_loss, validation_score = validate(parts)
         if interrupt.signum is not None:
             probe.close("finished", f"interrupted by {signal.Signals(interrupt.signum).name}")
-        return Outcome(
-            validation_loss, validation_score, metric, progress.epoch, progress.step, interrupt.signum
-        )
+        return Outcome(validation_loss, validation_score, metric, progress.epoch, progress.step, interrupt.signum)
 
 
 @torch.no_grad()

@@ -22,15 +22,11 @@ class NoProbe:
     def __enter__(self) -> NoProbe:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         pass
 
 
-def watch(
-    parts: Parts, run_dir: Path, config: dict[str, Any], every: int | str, start: int | None
-) -> probes.Probe:
+def watch(parts: Parts, run_dir: Path, config: dict[str, Any], every: int | str, start: int | None) -> probes.Probe:
     """A probe on the model and its optimizer, writing into ``run_dir``.
 
     ``start`` is the step a resumed training goes on from; None in a new run.

@@ -131,9 +131,7 @@ def find_recipe(recipe: str) -> Path:
     if recipe.endswith(".toml"):
         path = Path(recipe)
         if not path.is_file():
-            raise RecipeError(
-                f"recipe file {recipe} does not exist; 'babysit train --list' shows the recipes by name"
-            )
+            raise RecipeError(f"recipe file {recipe} does not exist; 'babysit train --list' shows the recipes by name")
         return path
     if recipe not in recipe_names():
         raise unknown_name("recipe", recipe, recipe_names())
@@ -149,9 +147,7 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise RecipeError(f"{path}: not valid TOML: {error}") from None
 
 
-def parse_recipe(
-    document: Mapping[str, Any], origin: str, name: str, overrides: Sequence[str] = ()
-) -> Recipe:
+def parse_recipe(document: Mapping[str, Any], origin: str, name: str, overrides: Sequence[str] = ()) -> Recipe:
     """A recipe out of a parsed TOML document; ``origin`` is what errors call it."""
     _known_keys(document, ("title", *_CHOICES, *_TABLES), origin)
     tables = {section: _table(document, section, origin) for section in (*_CHOICES, *_TABLES)}

@@ -22,7 +22,7 @@ class Entry:
         make: the function that makes it.
         types: option -> annotation.
         defaults: option -> value, for those that have one.
-        summary: first line of the docstring.
+        summary: first paragraph of the docstring, on one line.
     """
 
     name: str
@@ -40,9 +40,7 @@ class Entry:
         result = dict(self.defaults)
         for key, value in given.items():
             if key not in self.types:
-                raise ValueError(
-                    f"{where(key)}: unknown key for '{self.name}'; {did_you_mean(key, self.types)}"
-                )
+                raise ValueError(f"{where(key)}: unknown key for '{self.name}'; {did_you_mean(key, self.types)}")
             try:
                 result[key] = coerce(value, self.types[key])
             except ValueError as error:
@@ -66,18 +64,14 @@ class Registry(Mapping[str, Entry]):
                 raise ValueError(f"{self.what} '{name}' is registered twice")
             hints = typing.get_type_hints(make, include_extras=True)
             keyword_only = [
-                p
-                for p in inspect.signature(make).parameters.values()
-                if p.kind is inspect.Parameter.KEYWORD_ONLY
+                p for p in inspect.signature(make).parameters.values() if p.kind is inspect.Parameter.KEYWORD_ONLY
             ]
             self._entries[name] = Entry(
                 name=name,
                 make=make,
                 types={p.name: hints[p.name] for p in keyword_only},
-                defaults={
-                    p.name: p.default for p in keyword_only if p.default is not inspect.Parameter.empty
-                },
-                summary=(inspect.getdoc(make) or "").split("\n", 1)[0],
+                defaults={p.name: p.default for p in keyword_only if p.default is not inspect.Parameter.empty},
+                summary=" ".join((inspect.getdoc(make) or "").split("\n\n", 1)[0].split()),
             )
             return make
 

@@ -68,9 +68,7 @@ def exponential(
 
 
 @SCHEDULES.register("cosine")
-def cosine(
-    epochs: float, *, final: Fraction = 0.0, stepped: Stepped = "step", warmup: NonNegative = 0.0
-) -> Schedule:
+def cosine(epochs: float, *, final: Fraction = 0.0, stepped: Stepped = "step", warmup: NonNegative = 0.0) -> Schedule:
     """Half a cosine from 1 down to ``final`` (Loshchilov and Hutter 2017)."""
 
     def factor(done: float) -> float:

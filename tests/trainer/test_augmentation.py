@@ -41,9 +41,7 @@ def test_shift_moves_by_up_to_two_pixels_and_brings_in_zeros(images):
         ]
         assert len(places) == 1
         moves.add((int(rows.nonzero()[0]) - places[0][0], int(columns.nonzero()[0]) - places[0][1]))
-    assert moves == {
-        (r, c) for r in range(-MAX_SHIFT, MAX_SHIFT + 1) for c in range(-MAX_SHIFT, MAX_SHIFT + 1)
-    }
+    assert moves == {(r, c) for r in range(-MAX_SHIFT, MAX_SHIFT + 1) for c in range(-MAX_SHIFT, MAX_SHIFT + 1)}
 
 
 def test_noise_has_the_stated_size(images):

@@ -34,9 +34,7 @@ def assert_same_to_the_bit(left, right):
 
 
 @pytest.mark.parametrize("optimizer", ["nesterov", "adam", "rmsprop", "adagrad"])
-@pytest.mark.parametrize(
-    "stop_at", [30, 44, 66]
-)  # within the second, at its end, at the end of the third epoch
+@pytest.mark.parametrize("stop_at", [30, 44, 66])  # within the second, at its end, at the end of the third epoch
 def test_resuming_equals_never_stopping_to_the_bit(optimizer, stop_at, small_recipe, tmp_path, monkeypatch):
     recipe = load_recipe(small_recipe(optimizer))
     whole = train(recipe, tmp_path / "whole", watched=False)
@@ -78,9 +76,7 @@ def test_the_same_seed_gives_the_same_training_and_another_another(small_recipe,
 
 def test_the_loop_agrees_with_one_written_by_hand(small_recipe, tmp_path):
     """Twelve lines of plain PyTorch give the same weights to the bit."""
-    recipe = load_recipe(
-        small_recipe(), ["model.dropout=0.0", "training.augment=[]", "schedule.name=constant"]
-    )
+    recipe = load_recipe(small_recipe(), ["model.dropout=0.0", "training.augment=[]", "schedule.name=constant"])
     train(recipe, tmp_path / "run", watched=False)
 
     from trainer.assembly import assemble
@@ -129,9 +125,7 @@ def test_checkpoints_that_cannot_be_used_say_why(small_recipe, tmp_path):
         train(recipe, tmp_path / "none", watched=False, resume=True)
     train(recipe, tmp_path / "run", watched=False)
     with pytest.raises(CheckpointError, match="does not fit"):
-        train(
-            load_recipe(small_recipe(), ["model.widths=[17]"]), tmp_path / "run", watched=False, resume=True
-        )
+        train(load_recipe(small_recipe(), ["model.widths=[17]"]), tmp_path / "run", watched=False, resume=True)
     saved = tmp_path / "run" / checkpoint.FILE
     whole = saved.read_bytes()
     for damaged in (b"", b"not a checkpoint", whole[: len(whole) // 2]):

@@ -21,9 +21,7 @@ def test_probes_change_nothing_and_record_everything(small_recipe, tmp_path):
     bare = train(recipe, tmp_path / "bare", watched=False)
     watched = train(recipe, tmp_path / "watched", every=5)
     assert (watched.loss, watched.score) == (bare.loss, bare.score)
-    ours, theirs = (
-        torch.load(tmp_path / name / checkpoint.FILE, weights_only=True) for name in ("watched", "bare")
-    )
+    ours, theirs = (torch.load(tmp_path / name / checkpoint.FILE, weights_only=True) for name in ("watched", "bare"))
     assert all(ours["model"][key].equal(theirs["model"][key]) for key in theirs["model"])
     assert ours["rng"].equal(theirs["rng"])
 
@@ -35,9 +33,7 @@ def test_probes_change_nothing_and_record_everything(small_recipe, tmp_path):
     assert run.series("val/accuracy").steps.tolist() == [0, 22, 44, 66]
     assert run.series("val/accuracy").values[-1] == pytest.approx(watched.score)
     rates = run.series("optimizer/lr").values
-    assert (
-        rates.argmax() in (10, 11) and rates[-1] < 0.02 * rates.max()
-    )  # half an epoch of warm-up, then a cosine
+    assert rates.argmax() in (10, 11) and rates[-1] < 0.02 * rates.max()  # half an epoch of warm-up, then a cosine
     assert "fc1.weight" in run.layer_series("update_ratio").layers
 
 

@@ -16,9 +16,7 @@ HELP = "train a recipe of the reference trainer"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "recipe", nargs="?", metavar="RECIPE", help="a recipe's name, or a file ending in .toml"
-    )
+    parser.add_argument("recipe", nargs="?", metavar="RECIPE", help="a recipe's name, or a file ending in .toml")
     parser.add_argument("--list", action="store_true", help="list the recipes and stop")
     place = parser.add_mutually_exclusive_group()
     place.add_argument("--run-dir", type=Path, metavar="DIR", help="write the run here")
@@ -40,9 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--epochs", type=int, metavar="N", help="short for --set training.epochs=N")
     parser.add_argument("--seed", type=int, metavar="N", help="short for --set training.seed=N")
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in --run-dir")
-    parser.add_argument(
-        "--no-probes", action="store_true", help="train unwatched (checkpoints are still written)"
-    )
+    parser.add_argument("--no-probes", action="store_true", help="train unwatched (checkpoints are still written)")
     parser.add_argument(
         "--every",
         type=_cadence,
@@ -59,9 +55,7 @@ def run(args: argparse.Namespace) -> int:
     recipe = _recipe(args)
     run_dir = args.run_dir or new_run_dir(args.runs, recipe.name)
     if not args.resume and (run_dir / KEPT).exists():
-        raise InvalidArgumentError(
-            f"{run_dir} holds a run already; add --resume to continue it, or name another"
-        )
+        raise InvalidArgumentError(f"{run_dir} holds a run already; add --resume to continue it, or name another")
     if run_dir.exists() and not run_dir.is_dir():
         raise InvalidArgumentError(f"--run-dir {run_dir} is a file; name a directory")
     outcome = train(recipe, run_dir, watched=not args.no_probes, every=args.every, resume=args.resume)

@@ -36,8 +36,8 @@ def image_shape(spec: Spec, model: str) -> tuple[int, int, int]:
     """(channels, height, width) of the inputs; raises `RecipeError` when they are not images."""
     if len(spec.shape) != 3:
         raise RecipeError(
-            f"model '{model}' needs images [channels, height, width], this task's inputs are "
-            f"{list(spec.shape)}; choose another model (mlp takes any numbers)"
+            f"{model} needs images [channels, height, width], this task's inputs are "
+            f"{list(spec.shape)}; choose another model.name (mlp takes any numbers)"
         )
     return spec.shape[0], spec.shape[1], spec.shape[2]
 
@@ -45,6 +45,5 @@ def image_shape(spec: Spec, model: str) -> tuple[int, int, int]:
 def need_numbers(spec: Spec, model: str) -> None:
     if spec.vocabulary is not None:
         raise RecipeError(
-            f"model '{model}' needs numbers, this task's inputs are symbols; "
-            "choose rnn, gru, lstm or transformer"
+            f"{model} needs numbers, this task's inputs are symbols; choose rnn, gru, lstm or transformer as model.name"
         )

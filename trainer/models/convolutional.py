@@ -31,11 +31,9 @@ def cnn(
     head_init: Initialization = "small-normal",
 ) -> nn.Module:
     """Convolution, norm, activation, 2x2 max pooling, once per entry of channels; then dense layers."""
-    depth, height, width = image_shape(spec, "cnn")
+    depth, height, width = image_shape(spec, "a convolutional network")
     if len(kernels) != len(channels):
-        raise RecipeError(
-            f"model cnn: {len(channels)} channels but {len(kernels)} kernels; give one kernel size each"
-        )
+        raise RecipeError(f"model cnn: {len(channels)} channels but {len(kernels)} kernels; give one kernel size each")
     if min(height, width) < 2 ** len(channels):
         raise RecipeError(
             f"model cnn: {len(channels)} poolings need images of at least {2 ** len(channels)} pixels a "

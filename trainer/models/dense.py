@@ -38,7 +38,7 @@ def mlp(
 ) -> nn.Module:
     """Multi-layer perceptron: dense layers of the given widths, each followed by norm, activation and
     dropout."""
-    need_numbers(spec, "mlp")
+    need_numbers(spec, "a dense network")
     layers = Layers()
     layers.add("flatten", nn.Flatten() if len(spec.shape) > 1 else None)
     features = math.prod(spec.shape)

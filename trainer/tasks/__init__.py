@@ -1,6 +1,17 @@
 """Data sets by name. One module each; importing this package registers them all."""
 
-from trainer.tasks import digits, photo_patches
+from trainer.tasks import digits, photo_patches, planar, reconstruction, tables, text
 from trainer.tasks.base import TASKS, Examples, Spec, Task
 
-__all__ = ["TASKS", "Examples", "Spec", "Task", "digits", "photo_patches"]
+__all__ = [
+    "TASKS",
+    "Examples",
+    "Spec",
+    "Task",
+    "digits",
+    "photo_patches",
+    "planar",
+    "reconstruction",
+    "tables",
+    "text",
+]

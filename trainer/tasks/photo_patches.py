@@ -22,9 +22,7 @@ from trainer.typed import Count, NaturalNumber
 TILE = 48  # pixels
 MARGIN = 4  # pixels
 VALIDATION_PERIOD = 5  # one tile in five
-FLATNESS = (
-    3.0  # grey levels; a patch that varies less (black sky, blurred ground) tells nothing of its origin
-)
+FLATNESS = 3.0  # grey levels; a patch that varies less (black sky, blurred ground) tells nothing of its origin
 GREY = np.array([0.299, 0.587, 0.114], np.float32)  # luma of ITU-R BT.601
 
 
@@ -108,9 +106,7 @@ def cut(image: np.ndarray, corners: Corners, size: int) -> np.ndarray:
     return windows[corners.rows, corners.columns]
 
 
-def _choose(
-    image: np.ndarray, corners: Corners, size: int, wanted: int, generator: np.random.Generator
-) -> Corners:
+def _choose(image: np.ndarray, corners: Corners, size: int, wanted: int, generator: np.random.Generator) -> Corners:
     """``wanted`` different corners at random (fewer when there are no more) whose patches are not flat."""
     order = generator.permutation(len(corners))
     kept: list[np.ndarray] = []

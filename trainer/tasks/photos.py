@@ -32,9 +32,7 @@ PHOTOS: tuple[Photo, ...] = (
     Photo("china", "sklearn", "datasets/images/china.jpg", "danielbuechele; CC BY 2.0"),
     Photo("coffee", "skimage", "data/coffee.png", "Rachel Michetti, Pikolo Espresso Bar; CC0"),
     Photo("flower", "sklearn", "datasets/images/flower.jpg", "vultilion; CC BY 2.0"),
-    Photo(
-        "galaxies", "skimage", "data/hubble_deep_field.jpg", "Hubble eXtreme Deep Field, NASA; public domain"
-    ),
+    Photo("galaxies", "skimage", "data/hubble_deep_field.jpg", "Hubble eXtreme Deep Field, NASA; public domain"),
     Photo(
         "motorcycle",
         "skimage",

@@ -9,6 +9,7 @@ import struct
 import subprocess
 import sys
 import termios
+import threading
 import time
 from pathlib import Path
 
@@ -55,44 +56,60 @@ def test_an_error_is_one_line_on_stderr_of_the_process(tmp_path):
     assert done.stderr.startswith("error: unknown recipe 'digits-cn'") and done.stderr.count("\n") == 1
 
 
-def test_a_training_ends_with_one_line_and_a_run(small_recipe, tmp_path):
-    done = babysit_train(small_recipe(), *FAST, "--epochs", "1", "--seed", "3", cwd=tmp_path)
-    assert (done.returncode, done.stderr) == (0, "")
-    (line,) = done.stdout.splitlines()
+def test_a_training_ends_with_one_line_and_a_run(small_recipe, here, tmp_path):
+    code, out, err = here(small_recipe(), *FAST, "--epochs", "1", "--seed", "3")
+    assert (code, err) == (0, "")  # no progress bar without a terminal
+    (line,) = out.splitlines()
     run_dir = tmp_path / line.rpartition("run: ")[2]
     assert "validation accuracy" in line and run_dir.parent == tmp_path / "runs"
     assert "epochs = 1" in (run_dir / "recipe.toml").read_text()
     assert "seed = 3" in (run_dir / "recipe.toml").read_text()
 
 
-def test_ctrl_c_saves_a_checkpoint_from_which_the_same_end_is_reached(small_recipe, tmp_path):
-    long = [small_recipe(), *FAST, "--epochs", "2000"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "trainer", *long, "--run-dir", "run"],
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    deadline = time.monotonic() + 60
+def read_all(descriptor: int) -> bytes:
+    """What was written to our end of a terminal until the other end was closed."""
+    shown = b""
+    while True:
+        try:
+            piece = os.read(descriptor, 65536)
+        except OSError:
+            piece = b""
+        if not piece:
+            return shown
+        shown += piece
+
+
+def test_ctrl_c_saves_a_checkpoint_from_which_training_goes_on(small_recipe, here, tmp_path):
+    """A real process on a real terminal, with its progress bar."""
+    terminal, theirs = os.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 25, 100, 0, 0))
+    command = [sys.executable, "-m", "trainer", small_recipe(), *FAST, "--epochs", "2000", "--run-dir", "run"]
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=theirs, text=True)
+    os.close(theirs)
+    shown: list[bytes] = []
+    reader = threading.Thread(target=lambda: shown.append(read_all(terminal)))
+    reader.start()
+    deadline = time.monotonic() + 120
     while not (tmp_path / "run" / "checkpoint.pt").exists():
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.01)
     process.send_signal(signal.SIGINT)
-    output, _ = process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=120)
+    reader.join(timeout=60)
+    os.close(terminal)
     assert process.returncode == 130
     assert "interrupted, continue with: babysit train --resume --run-dir run" in output
+    assert b"/44000 [" in shown[0] and b"val loss" in shown[0] and b"Traceback" not in shown[0]
 
-    def progress() -> dict[str, object]:
+    def progress() -> dict[str, int]:
         return torch.load(tmp_path / "run" / "checkpoint.pt", weights_only=True)["progress"]
 
     stopped = progress()
     assert 0 < stopped["step"] < 2000 * 22
     more = stopped["epoch"] + 2
-    resumed = babysit_train(
-        "--resume", "--run-dir", "run", "--no-probes", "--epochs", str(more), cwd=tmp_path
-    )
-    assert resumed.returncode == 0, resumed.stderr
-    assert progress()["epoch"] == more
+    code, _, err = here("--resume", "--run-dir", "run", "--no-probes", "--epochs", str(more))
+    assert (code, err) == (0, "")
+    assert progress()["epoch"] == more and progress()["step"] == more * 22
 
 
 @pytest.mark.parametrize(
@@ -128,22 +145,3 @@ def test_what_cannot_be_meant_is_one_line_and_exit_code_2(arguments, words, here
 def test_a_cadence_that_cannot_be_meant(every, here):
     code, _, err = here("digits-mlp", "--every", every)
     assert code == 2 and "allowed: auto, or a whole number" in err
-
-
-def test_on_a_terminal_there_is_one(small_recipe, tmp_path):
-    ours, theirs = os.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 25, 100, 0, 0))
-    command = [sys.executable, "-m", "trainer", small_recipe(), *FAST, "--epochs", "1"]
-    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=theirs):
-        os.close(theirs)
-        shown = b""
-        while True:
-            try:
-                piece = os.read(ours, 4096)
-            except OSError:  # the other end is closed
-                break
-            if not piece:
-                break
-            shown += piece
-    os.close(ours)
-    assert b"22/22" in shown and b"val loss" in shown

@@ -63,9 +63,7 @@ def test_patches_are_pieces_of_their_own_photograph(task):
         patches = task.validation.inputs[task.validation.targets == label].numpy().astype(np.uint8)
         patch = patches[generator.integers(len(patches))].transpose(1, 2, 0)
         windows = np.lib.stride_tricks.sliding_window_view(image[:, :, 0], (SIZE, SIZE))
-        rows, columns = np.nonzero(
-            (windows[:, :, 0, 0] == patch[0, 0, 0]) & (windows[:, :, 9, 7] == patch[9, 7, 0])
-        )
+        rows, columns = np.nonzero((windows[:, :, 0, 0] == patch[0, 0, 0]) & (windows[:, :, 9, 7] == patch[9, 7, 0]))
         found = [
             (r, c)
             for r, c in zip(rows, columns, strict=True)

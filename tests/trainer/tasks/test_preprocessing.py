@@ -31,9 +31,7 @@ def oracle(name: str, x: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("name", STEPS)
 def test_step_agrees_with_numpy(name, images):
     (step,) = fit_steps([name], images)
-    np.testing.assert_allclose(
-        step(images).numpy(), oracle(name, images.double().numpy()), atol=2e-4, rtol=1e-4
-    )
+    np.testing.assert_allclose(step(images).numpy(), oracle(name, images.double().numpy()), atol=2e-4, rtol=1e-4)
 
 
 def test_steps_are_fitted_one_after_the_other(images):
