@@ -23,6 +23,7 @@ CAUSES: Mapping[str, tuple[str, ...]] = {
         "unnormalized-inputs",
     ),
     "dead-units": (
+        "symmetric-initialization",
         "learning-rate-too-high",
         "exploding-gradients",
         "poor-initialization",
@@ -39,6 +40,7 @@ CAUSES: Mapping[str, tuple[str, ...]] = {
     "unexpected-initial-loss": ("poor-initialization", "unnormalized-inputs", "loss-output-mismatch"),
     "loss-not-decreasing": (
         "nonfinite-values",
+        "loss-diverging",
         "learning-rate-too-high",
         "vanishing-gradients",
         "dead-units",

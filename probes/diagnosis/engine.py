@@ -16,7 +16,7 @@ from probes.diagnosis.registry import RULES
 from probes.diagnosis.report import NotJudgedRule, Report
 from probes.diagnosis.rule import Rule
 from probes.diagnosis.view import NotJudged, RunView, Steps
-from probes.errors import InvalidArgumentError
+from probes.errors import BabysitError, InvalidArgumentError
 
 if TYPE_CHECKING:
     from probes.runlog import Run
@@ -88,6 +88,8 @@ def _ask(rule: Rule, view: RunView, thresholds: Mapping[str, float]) -> list[Fin
             return list(rule.judge(view, **rule.thresholds | dict(thresholds)))
     except NotJudged as reason:
         return str(reason)
+    except BabysitError:
+        raise  # the run itself cannot be read: that concerns all rules, and the caller
     except Exception as error:  # noqa: BLE001 - one broken rule must not cost the verdict of the others; it is reported
         return f"the rule failed on this run: {type(error).__name__}: {error}"
 

@@ -9,6 +9,7 @@ from probes.diagnosis.rule import FAMILIES, Rule
 from probes.diagnosis.rules import (
     dead_units,
     exploding_gradients,
+    input_bottleneck,
     learning_rate_too_high,
     loss_diverging,
     loss_not_decreasing,
@@ -17,6 +18,9 @@ from probes.diagnosis.rules import (
     overfitting,
     parameters_not_updated,
     saturated_activations,
+    stalled_run,
+    symmetric_initialization,
+    unexpected_initial_loss,
     vanishing_gradients,
 )
 
@@ -29,9 +33,13 @@ _MODULES = (
     parameters_not_updated,
     dead_units,
     saturated_activations,
+    symmetric_initialization,
+    unexpected_initial_loss,
     loss_not_decreasing,
     loss_diverging,
     overfitting,
+    input_bottleneck,
+    stalled_run,
 )
 
 _ALL = sorted((module.RULE for module in _MODULES), key=lambda rule: FAMILIES.index(rule.family))

@@ -12,8 +12,9 @@ its weights never change again. When a whole layer dies, nothing below it is tra
 
 Criterion
 ---------
-A layer counts when the fraction of dead units (silent on every example of a window of recent frames) is
-above `dead` (0.7) in each of its last `frames` (2) frames. It is reported when it does harm: the training
+A layer counts when the fraction of dead units is above `dead` (0.7) in each of its last `frames` (2) frames:
+units that were silent on every example of a window of recent frames, or, when at least 99.5% of all outputs
+of a frame are zero, that share. It is reported when it does harm: the training
 loss has fallen by less than half, or the output of the last module no longer depends on the example (it
 varies by less than 0.1% over the batch). It is critical when the layer is dead altogether (above 0.97) and
 the loss has fallen by less than a tenth, or the output is constant. A layer that was dead in its first frame
@@ -74,9 +75,11 @@ from probes.diagnosis.finding import Evidence, Finding, Severity
 from probes.diagnosis.numbers import names, percent, round_rate, short
 from probes.diagnosis.progress import progress
 from probes.diagnosis.rule import Rule
-from probes.diagnosis.view import Floats, Mask, NotJudged, RunView
+from probes.diagnosis.view import Floats, LayerTable, Mask, NotJudged, RunView
 
 WHOLLY = 0.97
+SILENT = 0.995
+RECTIFIERS = ("relu", "relu6", "hardswish", "hardshrink", "softshrink")
 
 
 def criterion(fraction: Floats, measured: Mask, *, dead: float = 0.7, frames: float = 2) -> Mask:
@@ -97,7 +100,7 @@ def criterion(fraction: Floats, measured: Mask, *, dead: float = 0.7, frames: fl
 
 def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     """Judge every layer with a rectifier, and the harm by the training loss."""
-    table = view.layers("dead_fraction")
+    table = _silence(view)
     if table is None or not table.measured.any():
         raise NotJudged("no fraction of dead units was recorded (no rectifier module, or too few examples seen)")
     if table.measured.sum(axis=0).max() < thresholds["frames"]:
@@ -150,6 +153,29 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
             ),
         )
     ]
+
+
+def _silence(view: RunView) -> LayerTable | None:
+    """`dead_fraction`, with a layer that is zero throughout a frame taken for dead in that frame.
+
+    The window over which a unit must be silent may reach back to frames in which a layer was still alive.
+    """
+    dead, zero = view.layers("dead_fraction"), view.layers("zero_fraction")
+    rectifiers = [module.name for module in view.modules if module.activation in RECTIFIERS]
+    if zero is None or not rectifiers:
+        return dead
+    zero = zero.pick(rectifiers)
+    wholly = zero.measured & (zero.values >= SILENT)
+    values, measured = np.where(wholly, zero.values, np.nan), wholly.copy()
+    if dead is not None:
+        kept = [name for name in zero.layers if name in dead.layers]
+        rows = np.isin(zero.steps, dead.steps)
+        columns = [zero.layers.index(name) for name in kept]
+        window = dead.pick(kept).at(zero.steps)
+        at = np.ix_(np.flatnonzero(rows), np.asarray(columns, dtype=np.int64))
+        values[at] = np.where(wholly[at], values[at], window.values)
+        measured[at] |= window.measured
+    return LayerTable(zero.layers, zero.steps, values, measured)
 
 
 def _constant_output(view: RunView) -> bool:

@@ -295,10 +295,13 @@ def _stuck_scaler(view: RunView, patience: float) -> Finding | None:
     curve = view.series("optimizer/skipped")
     if curve is None:
         return None
-    streak = trailing_run(curve.values > 0)
+    # The series may hold the skipped steps only: they are in a row when their numbers are, up to the last
+    # step.
+    steps = curve.steps[curve.values > 0]
+    streak = trailing_run(np.diff(steps) == 1) + 1 if len(steps) and steps[-1] >= view.last_step - 1 else 0
     if streak < patience:
         return None
-    first = int(curve.steps[len(curve) - streak])
+    first = int(steps[-streak])
     return RULE.finding(
         "critical",
         f"The gradient scaler has skipped the last {streak} steps, since step {first}: their gradients are "

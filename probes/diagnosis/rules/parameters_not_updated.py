@@ -16,9 +16,9 @@ Criterion
 - *Outside*: trainable parameters that no optimizer of the run holds. A warning; only information when these
   are the first layers and the training loss has fallen by more than half, which is how a pretrained body is
   often kept fixed.
-- *Unchanged*: the update is exactly zero in every one of at least `frames` (3) frames that have a gradient
-  above zero; parameter groups whose learning rate is zero are left out unless that is so of all. A warning;
-  critical when nothing at all is updated.
+- *Unchanged* (weight matrices and kernels): the update is exactly zero in every one of at least `frames` (3)
+  frames that have a gradient above zero; parameter groups whose learning rate is zero are left out unless
+  that is so of all. A warning; critical when nothing at all is updated.
 
 Evidence
 --------
@@ -131,6 +131,11 @@ def _unchanged(view: RunView, held: set[str], thresholds: dict[str, float]) -> l
         raise NotJudged(f"{len(steps)} frames of update_norm, needs {least}")
     gradient = np.where(pushed.measured, pushed.values, np.nan)
     found = criterion(np.where(moved.measured, moved.values, np.nan), gradient, **thresholds)
+    # A bias before a normalisation has a gradient that is nothing but rounding: only weights count by
+    # themselves.
+    matrices = {p.name for p in view.parameters if p.is_weight}
+    if not found.all():
+        found &= np.asarray([name in matrices for name in kept])
     if not found.any():
         return []
     layers = tuple(name for name, bad in zip(kept, found, strict=True) if bad)

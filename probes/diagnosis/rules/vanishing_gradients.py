@@ -28,9 +28,12 @@ first layers stand still and the loss has fallen by less than 10%: with small we
 the way up as the gradient does on the way back, and the gradient of the weights, their product, is small
 everywhere.
 
+Not reported when the gradient of the first layers has grown threefold meanwhile: then a plateau is being
+left.
+
 Reported when at least 60% of the latter half of the frames (and at least 3 frames) show it, and the training
 loss has fallen by less than half. It is critical when the loss has fallen by less than 10%; for Adam and its
-kin it counts only then, and after 100 steps. AutoTrainer takes a ratio below 1e-3 together with a first
+kin it counts only then, and after 200 steps. AutoTrainer takes a ratio below 1e-3 together with a first
 gradient below 1e-4; Debugger a mean absolute gradient below 1e-7: absolute sizes that a healthy net reaches
 when it has converged.
 
@@ -99,7 +102,8 @@ from probes.diagnosis.view import Floats, Mask, NotJudged, RunView
 
 MINIMUM_FRAMES = 3
 PERSISTENT_SHARE = 0.6
-ADAPTIVE_STEPS = 100
+ADAPTIVE_STEPS = 200
+ESCAPING = 3.0
 
 
 @dataclass(frozen=True)
@@ -210,12 +214,15 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
         return []
     severity: Severity = "critical" if share is not None and share < 0.1 else "warning"
 
-    first = int(steps[_onset(pattern.shows)])
+    onset = _onset(pattern.shows)
     source = signal if signal is not None and pattern.backward[end] else gradient
     kind, what = ("grad_norm", "RMS of the elements")
     if source is signal:
         kind, what = ("activation_grad_std", "standard deviation of the elements")
     third = max(1, len(depth.layers) // 3)
+    if np.median(source[end, :third]) > ESCAPING * np.median(source[onset, :third]):
+        return []  # the gradient of the first layers is growing: a plateau that is being left
+    first = int(steps[onset])
     low, high = float(np.median(source[end, :third])), float(np.median(source[end, -third:]))
     trend, still = float(pattern.trend[end]), float(pattern.lower_update[end])
     slow = depth.layers[: max(third, int((source[end] < 0.01 * high).sum()))]

@@ -29,7 +29,7 @@ from probes.diagnosis.finding import rank
 from probes.diagnosis.view import RunView
 
 KINDS = (
-    "weight_norm", "grad_norm", "update_norm", "update_ratio", "weight_std", "weight_nonfinite", "grad_zero_fraction",
+    "weight_norm", "grad_norm", "update_norm", "update_ratio", "weight_std", "weight_nonfinite", "weight_min", "weight_max", "grad_zero_fraction",
     "activation_mean", "activation_std", "zero_fraction", "dead_fraction", "saturated_fraction",
     "activation_nonfinite", "batch_variation", "activation_grad_std",
 )  # fmt: skip
@@ -62,6 +62,7 @@ def main() -> None:
     parser.add_argument("names", nargs="*")
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--probes", action="store_true", help="recorded by the real probes, at their own cadence")
+    parser.add_argument("--at", type=float, default=1.0, help="judge at this share of each run")
     parser.add_argument("--sparse", action="store_true", help="frames at steps 1, 2, 5, 10, 20, 50, ... only")
     parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "babysit-zoo")
     args = parser.parse_args()
@@ -81,6 +82,7 @@ def main() -> None:
                 expected, maker = (frozenset(), entry) if kind == "healthy" else entry
                 view = recorded(args.folder, name, seed, maker)
                 view = thinned(view) if args.sparse else view
+                view.last_step = int(view.last_step * args.at)
                 started = time.perf_counter()
                 report = judge(view, RULES.values())
                 took += time.perf_counter() - started

@@ -32,10 +32,24 @@ class NaiveRecorder:
         self.frames = defaultdict(lambda: ([], []))
         self.order, self.outputs, self.output_grads, self.shapes = [], {}, {}, {}
         self.ever = {}
+        for kind, row in self._weights().items():
+            self.frames[kind][0].append(0)
+            self.frames[kind][1].append(row)
         names = {module: name for name, module in model.named_modules()}
         for module in model.modules():
             if not list(module.children()) or isinstance(module, nn.MultiheadAttention):
                 module.register_forward_hook(lambda m, _, out: self._saw(names[m], out))
+
+    def _weights(self):
+        """The kinds that describe the weights, without update or gradient."""
+        tensors = [p.detach().double() for p in self.parameters.values()]
+        return {
+            "weight_norm": [w.norm().item() for w in tensors],
+            "weight_std": [w.std(unbiased=False).item() for w in tensors],
+            "weight_min": [w.min().item() for w in tensors],
+            "weight_max": [w.max().item() for w in tensors],
+            "weight_nonfinite": [(~w.isfinite()).sum().item() for w in tensors],
+        }
 
     def _saw(self, name, out):
         while isinstance(out, (tuple, list)):
@@ -68,16 +82,13 @@ class NaiveRecorder:
         rows = defaultdict(list)
         for name, parameter in self.parameters.items():
             old, new, grad = self.before[name].double(), parameter.detach().double(), self.grads[name]
-            rows["weight_norm"].append(new.norm().item())
             rows["update_norm"].append((new - old).norm().item())
             size = old.norm().item()
             rows["update_ratio"].append((new - old).norm().item() / size if size else float("nan"))
-            rows["weight_std"].append(new.std(unbiased=False).item())
-            rows["weight_nonfinite"].append((~new.isfinite()).sum().item())
             rows["grad_norm"].append(float("nan") if grad is None else grad.double().norm().item())
             rows["grad_zero_fraction"].append(float("nan") if grad is None else (grad == 0).double().mean().item())
             rows["measured"].append(grad is not None)
-        for kind, row in rows.items():
+        for kind, row in (rows | self._weights()).items():
             self.frames[kind][0].append(self.step)
             self.frames[kind][1].append(row)
         acts = {m: ACTIVATIONS.get(type(mod)) for m, mod in self.model.named_modules()}
@@ -131,11 +142,14 @@ class NaiveRecorder:
             steps.append(self.step)
             values.append(float(value))
 
+    loss_fn = None
+
     def manifest(self):
         homes = {id(p): (m, mod) for m, mod in self.model.named_modules() for p in mod.parameters(recurse=False)}
         ids = {id(p): n for n, p in self.parameters.items()}
         modules = dict(self.model.named_modules())
         return {
+            "loss": {"class": type(self.loss_fn).__name__},
             "model": {
                 "class": type(self.model).__name__,
                 "parameters": [

@@ -18,7 +18,7 @@ from probes.diagnosis.text import example
 FIRES, QUIET = "Example that fires", "Example that stays quiet"
 
 ALSO: dict[str, set[str]] = {
-    "nonfinite-values": {"learning-rate-too-high"},
+    "nonfinite-values": {"learning-rate-too-high", "exploding-gradients"},
     "vanishing-gradients": {"loss-not-decreasing"},
     "exploding-gradients": {"nonfinite-values", "learning-rate-too-high", "dead-units"},
     "learning-rate-too-high": {"dead-units"},

@@ -57,9 +57,15 @@ class TestNonfiniteValues:
 
     def test_a_scaler_that_skips_for_ever_is_a_disaster(self):
         skipped = STEPS > 370
-        series = {"train/loss": (STEPS, LOSS), "optimizer/skipped": (STEPS, skipped.astype(float))}
-        (finding,) = findings(self.slug, series)
-        assert (finding.severity, finding.first_step) == ("critical", 371)
+        for kept in (STEPS > 0, skipped):  # with a value for every step, or for the skipped ones only
+            series = {"train/loss": (STEPS, LOSS), "optimizer/skipped": (STEPS[kept], skipped[kept].astype(float))}
+            (finding,) = findings(self.slug, series)
+            assert (finding.severity, finding.first_step) == ("critical", 371)
+
+    def test_skips_that_are_far_apart_are_no_row(self):
+        far = STEPS[STEPS % 10 == 0]
+        series = {"train/loss": (STEPS, LOSS), "optimizer/skipped": (far, np.ones(len(far)))}
+        assert findings(self.slug, series) == []
 
     def test_a_loss_that_recovers_is_no_disaster(self):
         loss = np.where(STEPS == 50, np.nan, LOSS)

@@ -43,7 +43,9 @@ class ProbeRecorder:
 
     def view(self):
         self.probe.close()
-        return RunView.of_run(probes.open_run(self.probe.run_dir))
+        view = RunView.of_run(probes.open_run(self.probe.run_dir))
+        view.folder = self.folder  # the directory lives as long as the view
+        return view
 
 
 @functools.cache
@@ -59,6 +61,7 @@ def digits():
 def train(
     model, optimizer, *, loss_fn=None, data=None, validation=None, steps=120, batch=64, log_val=10, every=1,
     label_noise=0.0, accumulate=False, schedule=None, seed=0, transform=None, clip=None,
+    status="finished", times=None,
 ):  # fmt: skip
     """Train for ``steps`` and return the run as a `RunView`."""
     inputs, targets = digits() if data is None else data
@@ -73,6 +76,7 @@ def train(
         targets = torch.where(wrong, torch.randint(0, 10, targets.shape, generator=generator), targets)
     loss_fn = loss_fn or torch.nn.CrossEntropyLoss()
     recorder = RECORDER(model, optimizer, every)
+    recorder.loss_fn = loss_fn
     order = torch.randperm(len(inputs), generator=generator)
     place = 0
     for _ in range(steps):
@@ -97,6 +101,9 @@ def train(
         if schedule is not None:
             schedule.step()
         recorder.log("train/loss", loss.item())
+        if times is not None:
+            recorder.log("system/step_time", times[0])
+            recorder.log("system/data_wait", times[1])
         if log_val and recorder.step % log_val == 0:
             model.eval()
             with torch.no_grad():
@@ -104,4 +111,6 @@ def train(
                 recorder.log("val/loss", loss_fn(scores, validation[1]).item())
                 if scores.dim() == 2 and scores.shape[1] > 1 and validation[1].dim() == 1:
                     recorder.log("val/accuracy", (scores.argmax(1) == validation[1]).float().mean().item())
-    return recorder.view()
+    view = recorder.view()
+    view.status = status
+    return view

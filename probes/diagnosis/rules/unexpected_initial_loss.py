@@ -1,0 +1,148 @@
+"""The first loss is far above that of guessing: the net begins sure of wrong answers, or the loss is summed.
+
+What it detects
+---------------
+A cross-entropy that begins several times above what a net without any knowledge should have.
+
+Why it matters
+--------------
+A freshly initialised classifier should be unsure: its cross-entropy is about the logarithm of the number of
+classes. A much larger one means that scores are far too large (initialisation, inputs that are not
+normalised), or that the loss is summed over the batch, which multiplies the gradient by the batch size.
+
+Criterion
+---------
+The loss function is a mean cross-entropy over C classes (as recorded by the probe, when it was given the
+loss), and the first value of the training loss, logged at the first step, is above `factor` (3) times ln C;
+for binary cross-entropy above `factor` times ln 2, plus one. A loss below is no finding: a pretrained net
+begins there. A warning; only information when the loss has since fallen below ln C, for then the bad
+beginning is overcome.
+
+Evidence
+--------
+The first loss, ln C, and their ratio.
+
+What to try
+-----------
+1. When the ratio is about the batch size: average the loss (`reduction="mean"`).
+2. Normalise the inputs to mean 0 and standard deviation 1.
+3. Initialise smaller, the last layer above all.
+
+When it misleads
+----------------
+A net that was trained on other labels begins sure of wrong answers. A loss with further terms (a penalty on
+the weights) begins higher by those.
+
+Example that fires
+------------------
+```python
+model = nn.Sequential(nn.Flatten(), nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10))
+loss_fn = nn.CrossEntropyLoss(reduction="sum")
+train(model, torch.optim.SGD(model.parameters(), lr=1e-3), loss_fn=loss_fn)
+```
+
+Example that stays quiet
+------------------------
+```python
+model = nn.Sequential(nn.Flatten(), nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10))
+train(model, torch.optim.SGD(model.parameters(), lr=0.1), loss_fn=nn.CrossEntropyLoss())
+```
+
+References
+----------
+- Karpathy, CS231n, Neural Networks part 3: look for correct loss at chance performance.
+- Karpathy, A recipe for training neural networks, 2019 (verify loss at init).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from probes.diagnosis.finding import Evidence, Finding, Severity
+from probes.diagnosis.numbers import short
+from probes.diagnosis.progress import progress
+from probes.diagnosis.rule import Rule
+from probes.diagnosis.tracks import training_loss
+from probes.diagnosis.view import NotJudged, RunView
+
+
+def criterion(first: float, classes: int, *, factor: float = 3.0) -> bool:
+    """Whether the ``first`` cross-entropy is far above that of guessing among ``classes``.
+
+    Args:
+        factor: ratio to ln(classes); the default initialisations stay below 1.5, also with a few large
+            scores.
+    """
+    guessing = math.log(classes)
+    return first > factor * guessing + (1.0 if classes == 2 else 0.0)
+
+
+def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
+    """Judge the value of the training loss at the first step."""
+    name, loss = training_loss(view)
+    classes = _classes(view)
+    step, first = int(loss.steps[0]), float(loss.values[0])
+    if step > 1:
+        raise NotJudged(f"the first {name} was logged at step {step}, after {step - 1} updates")
+    if not math.isfinite(first):
+        raise NotJudged(f"the first {name} is not finite")
+    if not criterion(first, classes, **thresholds):
+        return []
+    guessing = math.log(classes)
+    learned = progress(view)
+    severity: Severity = "info" if learned is not None and learned.end < guessing else "warning"
+    ratio = first / guessing
+    return [
+        RULE.finding(
+            severity,
+            f"The first {name} is {short(first)}, {short(ratio)} times that of guessing among {classes} classes "
+            f"(ln {classes} = {short(guessing)}).",
+            (step, step),
+            view,
+            active=severity == "warning",
+            evidence=(
+                Evidence(name, first, thresholds["factor"] * guessing, ">", step, note="first value"),
+                Evidence(name, guessing, note=f"ln {classes}: the loss of guessing"),
+            ),
+            suggestions=(
+                f"if the batch size is about {ratio:.0f}: average the loss over the batch (reduction='mean')",
+                "normalise the inputs to mean 0 and standard deviation 1",
+                "initialise smaller, the last layer above all",
+            ),
+        )
+    ]
+
+
+def _classes(view: RunView) -> int:
+    """Number of classes of the cross-entropy in use; raises `NotJudged` when the loss is another or
+    unknown.
+    """
+    loss = view.manifest.get("loss")
+    kind = str(loss.get("class", "")) if isinstance(loss, dict) else ""
+    if not kind:
+        raise NotJudged("the loss function is not known (give loss_fn to watch)")
+    if kind in ("BCEWithLogitsLoss", "BCELoss"):
+        return 2
+    if kind not in ("CrossEntropyLoss", "NLLLoss"):
+        raise NotJudged(f"the expected first value of {kind} is not known")
+    data = view.manifest.get("data")
+    classes = data.get("classes") if isinstance(data, dict) else None
+    if isinstance(classes, int) and classes >= 2:
+        return classes
+    weights = [parameter for parameter in view.parameters if parameter.is_weight]
+    if weights and weights[-1].shape[0] >= 2:
+        return weights[-1].shape[0]
+    raise NotJudged("the number of classes is not known")
+
+
+RULE = Rule(
+    slug="unexpected-initial-loss",
+    family="initialisation",
+    severity="warning",
+    title="The first loss is far above that of guessing",
+    needs="the loss function, and the training loss of the first step",
+    criterion=criterion,
+    judge=judge,
+    doc=__doc__,
+)
