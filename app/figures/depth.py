@@ -166,8 +166,8 @@ def _edge_cases(x: Sequence[str], values: Any, known: Any, theme: themes.Theme) 
 
 
 UNIT_PARTS = (
-    ("dead_fraction", "dead", "dead (never active)", ""),
-    ("saturated_fraction", "saturated", "saturated (at the end of its range)", "/"),
+    ("dead_fraction", "dead", "dead", ""),
+    ("saturated_fraction", "saturated", "saturated", "/"),
 )
 
 
@@ -181,11 +181,8 @@ def units(runs: Sequence[Any], params: Mapping[str, Any], theme: str) -> base.Fi
     if not measured:
         return base.message(colours, title, layers.no_units_reason(runs[0]) if runs else "No run.")
     shown = layers.forward_order(runs[0], measured)
-    said = [
-        f"most {word}: {percent(max(shares[kind].values()))} in {max(shares[kind], key=shares[kind].__getitem__)}"
-        for kind, word, *_ in UNIT_PARTS
-        if shares[kind] and max(shares[kind].values()) > 0
-    ]
+    tops = {word: max(shares[kind].items(), key=lambda item: item[1]) for kind, word, *_ in UNIT_PARTS if shares[kind]}
+    said = [f"up to {percent(share)} {word} ({name})" for word, (name, share) in tops.items() if share > 0]
     if not said:
         return base.message(colours, title, f"None: no unit of {plural(len(shown), 'layer')} is dead or saturated.")
     highest = max(max(found.values()) for found in shares.values() if found)
@@ -197,7 +194,7 @@ def units(runs: Sequence[Any], params: Mapping[str, Any], theme: str) -> base.Fi
             "y": np.array([shares[kind].get(name, np.nan) for name in shown]),
             "name": label,
             "marker": {"color": tones[kind], "pattern": {"shape": pattern, "size": 5, "solidity": 0.35}},
-            "hovertemplate": "%{y:.1%}<extra>" + label + "</extra>",
+            "hovertemplate": "%{y:.1%} of the units<extra>" + label + "</extra>",
         }
         for kind, _, label, pattern in UNIT_PARTS
         if shares[kind]
@@ -207,9 +204,9 @@ def units(runs: Sequence[Any], params: Mapping[str, Any], theme: str) -> base.Fi
         base.layout(
             colours,
             title,
-            base.escape("; ".join(said), 90),
+            base.escape(", ".join(said), 48),
             room=base.ONE_SHORT_LINE,
-            summary=f"{title} in {plural(len(shown), 'layer')}: {'; '.join(said)}.",
+            summary=f"{title} in {plural(len(shown), 'layer')}: {', '.join(said)}.",
             barmode="group",
             bargap=0.35,
             xaxis=depth_axis(shown, colours),

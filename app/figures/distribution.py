@@ -19,7 +19,7 @@ NAMES = {
     "gradient": "Gradients",
     "update": "Updates",
     "activation": "Activations",
-    "activation_gradient": "Gradients at the output",
+    "activation_gradient": "Output gradients",
 }
 RIDGES = 12
 # Shares of elements that the colours span: one in a hundred thousand is still seen.

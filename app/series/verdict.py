@@ -50,7 +50,7 @@ def verdict(report: Report) -> Verdict:
         chain = " → ".join(
             [
                 worst.title,
-                *(f.title[:1].lower() + f.title[1:] for f in report.symptoms(worst) if f.severity != "info"),
+                *(_inside_sentence(f.title) for f in report.symptoms(worst) if f.severity != "info"),
             ]
         )
         others = len([f for f in report.root_causes if f is not worst and f.severity != "info"])
@@ -67,6 +67,12 @@ def verdict(report: Report) -> Verdict:
         return Verdict("unknown", NOT_RUN, f"For example: {reason}" if reason else "", "", coverage)
     gap = f", {missing} could not be judged" if missing else ""
     return Verdict("good", f"No problem found by {plural(judged, 'rule')}{gap}", "", "", f"up to step {report.step:,}")
+
+
+def _inside_sentence(title: str) -> str:
+    """A title without its capital, unless its first word is one like NaN."""
+    first = title.partition(" ")[0]
+    return title[:1].lower() + title[1:] if first[1:].islower() else title
 
 
 def judged_count(report: Report) -> int:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app.component import live_chart, live_version
+from app.component import live_chart
 from app.series.evidence import charts_of
 from app.series.verdict import when
 from app.store import Page
 from app.views import style
-from app.views.header import header
+from app.views.header import framed
 from app.views.reports import report_of
 from probes.diagnosis import RULES, Finding, Report
 
@@ -19,14 +19,10 @@ WORDS = {"critical": "critical", "warning": "warning", "info": "note"}
 
 def render(page: Page) -> None:
     """Findings, each cause before its symptoms, with the evidence drawn; then what could not be judged."""
-    if not header(page):
-        return
-    _cards(page)
+    framed(page, lambda: _cards(page))
 
 
-@st.fragment
 def _cards(page: Page) -> None:
-    live_version([page.run_id], key="diagnosis")
     report = report_of(page)
     room = MAX_CHARTS
     for number, finding in enumerate(report.findings, 1):

@@ -8,31 +8,38 @@ from app.component import live_chart
 from app.figures.distribution import NAMES
 from app.series.distributions import OVERVIEW_KINDS, missing_reason
 from app.store import Page
-from app.views.header import header
+from app.views.header import framed
 
 KIND_HELP = (
-    "Weights and updates tell what the optimizer does, gradients what it is given, activations what the layers pass on."
+    "Weights and updates tell what the optimizer does, gradients what it is given, activations what the layers "
+    "pass on, output gradients what comes back to each layer."
 )
 
 
 def render(page: Page) -> None:
     """One kind over depth and time, then one layer of it as heatmap and ridges."""
-    if not header(page, banner=False):
-        return
+    framed(page, lambda: _body(page), banner=False)
+
+
+def _body(page: Page) -> None:
     with page.reading() as run:
         held = {kind: run.histogram_layers(kind) for kind in run.histogram_kinds}
         reasons = {kind: missing_reason(run, kind) for kind in NAMES if not held.get(kind)}
     pick_kind, pick_layer = st.columns([5, 3], gap="small")
     kind = pick_kind.segmented_control(
-        "Distribution of", list(NAMES), default="weight", format_func=NAMES.get, required=True,
-        key="distributions kind", help=KIND_HELP,
-    )  # fmt: skip
+        "Distribution of",
+        list(NAMES),
+        default="weight",
+        format_func=NAMES.get,
+        required=True,
+        key="distributions kind",
+        help=KIND_HELP,
+    )
     layers = held.get(kind) or []
-    if layers:
-        layer = pick_layer.selectbox("Layer", layers, key=f"distributions layer {kind}")
     if not layers:
         st.info(f"{NAMES[kind]}: {reasons.get(kind, '')}")
         return
+    layer = pick_layer.selectbox("Layer", layers, key=f"distributions layer {kind}")
     runs, params = [page.run_id or ""], {"kind": kind, "layer": layer}
     left, right = st.columns(2, gap="small")
     with left:

@@ -1,8 +1,13 @@
-"""What stands on top of every view of a run: name, status, progress and the verdict."""
+"""The frame of every view of a run: name, status, progress and verdict on top, kept fresh together with what is below.
+
+One fragment holds it all, so that a page has one clock: when the run has something new, header and body are drawn
+again in one go, at most once a second. Charts do not depend on it; they follow the run by themselves.
+"""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 import streamlit as st
 
@@ -19,55 +24,51 @@ STATUS_ICONS = {"running": "▶", "finished": "■", "crashed": "✕", "stalled"
 STATUS_TONES = {"running": "info", "finished": "unknown", "crashed": "critical", "stalled": "warning"}
 
 
-def header(page: Page, *, banner: bool = True) -> bool:
-    """Style, name, status and verdict; follows the run. The page is drawn anew when new kinds of data appear.
+@st.fragment
+def framed(page: Page, body: Callable[[], None], *, banner: bool = True, needs_steps: bool = True) -> None:
+    """Draws the header and then `body`; both again whenever the run has something new.
 
-    Returns:
-        Whether there is anything to draw below; when not, what is known of the run has been shown instead.
+    Until the first step there is nothing to draw (unless not `needs_steps`): what is known of the run stands there
+    instead. The sidebar is out of a fragment's reach: widgets in it belong before this call.
     """
     style.apply()
-    key = f"kinds {page.run_id}"
-    st.session_state[key] = _kinds(page)
-    _live(page, banner, key)
+    live_version([page.run_id or ""], key="header")
     with page.reading() as run:
-        started, known = run.last_step is not None, about(run)
-    if not started:
+        found, name, known = facts(run, time.time()), run.name, about(run)
+    markup = _first_line(name, found) + _notes(found)
+    if banner and found.step is not None:
+        markup += _verdict(page)
+    style.show(markup)
+    if found.step is not None or not needs_steps:
+        body()
+    else:
         rows = "".join(f"<dt>{style.text(label)}</dt><dd>{style.text(value)}</dd>" for label, value in known)
         style.show(f'<dl class="bs-about">{rows}</dl>')
-    return started
-
-
-@st.fragment
-def _live(page: Page, banner: bool, key: str) -> None:
-    live_version([page.run_id], key="header")
-    if st.session_state.get(key) != (kinds := _kinds(page)):
-        st.session_state[key] = kinds
-        st.rerun()
-    with page.reading() as run:
-        found, name = facts(run, time.time()), run.name
-    markup = _first_line(name, found)
-    note = explanation(found)
-    if note:
-        markup += f'<div class="bs-note">{style.text(note)}</div>'
-    for problem in found.problems[:3]:
-        markup += f'<div class="bs-note">{style.chip("warning", "damaged file")} {style.text(problem)}</div>'
-    if banner and found.step is not None:
-        try:
-            markup += banner_markup(verdict(report_of(page)))
-        except BabysitError as error:
-            markup += f'<div class="bs-note">{style.chip("warning", "no diagnosis")} {style.text(error)}</div>'
-    style.show(markup)
 
 
 def _first_line(name: str, found: Facts) -> str:
-    parts = [f'<span class="bs-name">{style.text(name)}</span>']
-    icon = STATUS_ICONS.get(found.status)
-    parts.append(style.chip(STATUS_TONES.get(found.status, "unknown"), found.status, icon=icon))
+    tone, icon = STATUS_TONES.get(found.status, "unknown"), STATUS_ICONS.get(found.status)
+    parts = [f'<span class="bs-name">{style.text(name)}</span>', style.chip(tone, found.status, icon=icon)]
     parts += [f'<span class="bs-fact">{style.text(phrase)}</span>' for phrase in words(found)]
     line = f'<div class="bs-head">{"".join(parts)}</div>'
     if found.share is not None and found.status == "running":
         line += f'<div class="bs-bar" aria-hidden="true"><i style="width:{found.share:.2%}"></i></div>'
     return line
+
+
+def _notes(found: Facts) -> str:
+    note = explanation(found)
+    markup = f'<div class="bs-note">{style.text(note)}</div>' if note else ""
+    for problem in found.problems[:3]:
+        markup += f'<div class="bs-note">{style.chip("warning", "damaged file")} {style.text(problem)}</div>'
+    return markup
+
+
+def _verdict(page: Page) -> str:
+    try:
+        return banner_markup(verdict(report_of(page)))
+    except BabysitError as error:
+        return f'<div class="bs-note">{style.chip("warning", "no diagnosis")} {style.text(error)}</div>'
 
 
 def banner_markup(found: Verdict) -> str:
@@ -83,11 +84,3 @@ def banner_markup(found: Verdict) -> str:
         f'<span class="bs-coverage">{style.text(found.coverage)}</span>'
         f'<span class="bs-more">{more}</span></div>'
     )
-
-
-def _kinds(page: Page) -> tuple[tuple[str, ...], ...]:
-    """What a page's layout depends on: kinds of data, and the findings pinned on its charts."""
-    with page.reading() as run:
-        started = (str(run.last_step is not None),)
-        kinds = started, tuple(run.series_names), tuple(run.layer_kinds), tuple(run.histogram_kinds)
-    return *kinds, tuple(f"{finding.rule} {finding.first_step}" for finding in report_of(page).findings)

@@ -11,32 +11,36 @@ from app.series.evidence import pins_of
 from app.series.metrics import metric_groups
 from app.store import Page
 from app.views import options
-from app.views.header import header
+from app.views.header import framed
 from app.views.reports import report_of
+
+TALL, LOW, SELECTOR = 390, 240, 46
 
 
 def render(page: Page) -> None:
     """Verdict, loss, accuracy, learning rate and speed."""
-    if not header(page):
-        return
+    params = options.curves()
+    framed(page, lambda: _charts(page, params))
+
+
+def _charts(page: Page, params: dict[str, Any]) -> None:
     with page.reading() as run:
-        metrics = list(metric_groups(run.series_names))
-    params = {**options.curves(), "pins": pins_of(report_of(page).findings)}
-    shown = [metric for metric in metrics if metric != "loss"] or ["accuracy"]
+        metrics = [metric for metric in metric_groups(run.series_names) if metric != "loss"] or ["accuracy"]
     left, right = st.columns(2, gap="small")
     with left:
-        _chart(page, "live.loss", "Loss over steps", params, 390)
+        pins = pins_of(report_of(page).findings)
+        _chart(page, "live.loss", "Loss over steps", {**params, "pins": pins}, TALL)
     with right:
-        chosen = shown[0]
-        if len(shown) > 1:
-            chosen = st.selectbox("Metric", shown, label_visibility="collapsed", key="live metric")
-        height = 390 if len(shown) == 1 else 344
-        _chart(page, "live.metric", f"{chosen} over steps", {**params, "metric": chosen, "pins": []}, height)
+        chosen, height = metrics[0], TALL
+        if len(metrics) > 1:
+            chosen = st.selectbox("Metric", metrics, label_visibility="collapsed", key="live metric")
+            height -= SELECTOR
+        _chart(page, "live.metric", f"{chosen} over steps", {**params, "metric": chosen}, height)
     left, right = st.columns(2, gap="small")
     with left:
-        _chart(page, "live.lr", "Learning rate over steps", {"log_x": params["log_x"], "y": params["y"]}, 240)
+        _chart(page, "live.lr", "Learning rate over steps", {"log_x": params["log_x"], "y": params["y"]}, LOW)
     with right:
-        _chart(page, "live.speed", "Speed over steps", {"log_x": params["log_x"]}, 240)
+        _chart(page, "live.speed", "Speed over steps", {"log_x": params["log_x"]}, LOW)
 
 
 def _chart(page: Page, chart: str, label: str, params: dict[str, Any], height: int) -> None:

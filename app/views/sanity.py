@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app.component import live_version
 from app.series.sanity import TONES, WORDS, Result, card
 from app.store import Page
 from app.views import style
-from app.views.header import header
+from app.views.header import framed
 
 NOTHING = (
     "No sanity report is saved with this run, so nothing is known about it. "
@@ -19,13 +18,10 @@ HOW = "report = probes.check(model, loss_fn, loader)\nreport.save(run_dir)      
 
 def render(page: Page) -> None:
     """The report card saved with the run."""
-    header(page, banner=False)
-    _card(page)
+    framed(page, lambda: _card(page), banner=False, needs_steps=False)
 
 
-@st.fragment
 def _card(page: Page) -> None:
-    live_version([page.run_id], key="sanity")
     with page.reading() as run:
         report = run.checks()
     if report is None:

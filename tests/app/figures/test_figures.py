@@ -217,11 +217,11 @@ def test_the_gradient_profile_marks_zero_and_nan_on_the_edges(make_run) -> None:
 
 def test_modules_with_numbers_for_names_keep_their_place(full) -> None:
     figure = build("layers.units", full)
-    bars = trace(figure, "dead (never active)")
+    bars = trace(figure, "dead")
     assert bars["x"] == ["1", "10", "2"] and bars["y"].tolist() == [0.0, 0.25, 0.5]
     axis = figure["layout"]["xaxis"]
     assert axis["type"] == "category" and axis["categoryarray"] == axis["tickvals"] == ["1", "10", "2"]
-    assert "most dead: 50% in 2" in figure["layout"]["meta"]["summary"]
+    assert "up to 50% dead (2)" in figure["layout"]["meta"]["summary"]
 
 
 def test_overview_cells_low_high_missing_and_not_finite_have_codes_of_their_own(make_run) -> None:
