@@ -94,12 +94,7 @@ def saturated_share(values: Tensor, kind: ActivationKind) -> Tensor:
     return ((values - (low + high) / 2).abs_() > limit).to(torch.float32).mean()
 
 
-def batch_variation(values: Tensor) -> Tensor:
-    """Root-mean-square deviation from the mean over examples / over everything: [n, ...] -> 0-d float32.
-
-    0 means every example gives the same output, 1 that all variation is between examples. An output that does
-    not vary at all has 0.
-    """
+def across_examples(values: Tensor) -> Tensor:
+    """How far the examples are from their mean: the norm of the deviations along axis 0, [n, ...] -> 0-d float32."""
     across: Tensor = torch.linalg.vector_norm(values - values.mean(0))
-    overall: Tensor = torch.linalg.vector_norm(values - values.mean())
-    return across / overall.clamp_min(1e-30)
+    return across

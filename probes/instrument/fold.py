@@ -23,6 +23,8 @@ DEAD_EVIDENCE = 256
 
 ZERO, NAN, INF = (buckets.OUTSIDE.index(name) for name in ("zero", "nan", "inf"))
 
+STD = 1  # column of the statistics
+
 _AXIS_OF = {
     "weight": "parameter",
     "gradient": "parameter",
@@ -52,10 +54,17 @@ class GroupArrays:
 
 @dataclass(frozen=True)
 class ModuleNumbers:
-    """What is measured for a module beside the statistics of its output; NaN is a measurement, None is none."""
+    """What is measured for a module beside the statistics of its output. None: not measured.
+
+    Attributes:
+        saturated: share of the outputs near the ends of the activation's range.
+        across: norm of the sampled outputs' deviations from their mean over the examples.
+        alive: bool [units], whether any example made the unit fire.
+        observations: how many examples that was.
+    """
 
     saturated: float | None = None
-    variation: float | None = None
+    across: float | None = None
     alive: npt.NDArray[np.bool_] | None = None
     observations: int = 0
 
@@ -140,6 +149,8 @@ def fold_frame(frame: FrameArrays, dead: DeadUnits) -> list[Record]:
             table = tables.setdefault(kind, _Table(len(frame.axes[_AXIS_OF[kind]])))
             table.counts[where] = counts[rows]
             table.outside[where] = outside[rows]
+            if kind == "activation":
+                _set_variation(columns, frame, where, group.stats[rows], group.length)
     _set_update_ratio(columns, frame)
     _set_modules(columns, frame, dead)
     if frame.inputs is not None:
@@ -197,6 +208,18 @@ def _set_statistics(
     columns.set(f"{prefix}_nonfinite", axis, numbers, nonfinite)
 
 
+def _set_variation(columns: _Columns, frame: FrameArrays, numbers: Array, stats: Array, length: int) -> None:
+    """Deviation across the batch / overall deviation: 0 when every example gives the same output, at most 1.
+
+    An output that does not vary at all has 0.
+    """
+    for number, std in zip(numbers.tolist(), stats[:, STD], strict=True):
+        across = frame.modules[number].across if number in frame.modules else None
+        if across is not None:
+            overall = float(std) * length**0.5
+            columns.set("batch_variation", "module", number, 0.0 if overall == 0 else across / overall)
+
+
 def _set_update_ratio(columns: _Columns, frame: FrameArrays) -> None:
     """‖Δw‖ / ‖w‖ with w after the step (Karpathy's CS231n notes); 0 / 0, a zero tensor left alone, is 0."""
     if "update" not in frame.norms or "weight" not in frame.norms:
@@ -215,8 +238,6 @@ def _set_modules(columns: _Columns, frame: FrameArrays, dead: DeadUnits) -> None
     for number, module in frame.modules.items():
         if module.saturated is not None:
             columns.set("saturated_fraction", "module", number, module.saturated)
-        if module.variation is not None:
-            columns.set("batch_variation", "module", number, module.variation)
         if module.alive is not None:
             fraction = dead.update(frame.axes["module"][number], module.alive, module.observations)
             if fraction is not None:

@@ -16,7 +16,7 @@ from probes.instrument.fold import DeadUnits, FrameArrays, GroupArrays, ModuleNu
 from probes.instrument.modules import Watched
 from probes.instrument.parameters import Copies, StepMeasurement, Watchlist, take_weights
 from probes.instrument.sharding import Norms
-from probes.instrument.sheet import Group, Key, Sheet, Workspace
+from probes.instrument.sheet import Group, Key, Sheet, Workspace, unsigned_order
 from probes.instrument.transfer import Transfer
 from probes.runlog.records import Record
 
@@ -26,7 +26,7 @@ class _Module:
     """Results of one module on the device."""
 
     saturated: Tensor | None = None
-    variation: Tensor | None = None
+    across: Tensor | None = None
     alive: Tensor | None = None
     observations: int = 0
 
@@ -95,9 +95,9 @@ class Frame:
             self.populations[("activation_gradient", number)] = sum(s.population * len(s.gradients) for s in samples)
         if watched.kind is not None and watched.kind.bounds is not None:
             result.saturated = torch.stack([capture.saturated_share(v, watched.kind) for v in values]).mean()
-        several = [v for v in values if v.shape[0] > 1]
-        if several:
-            result.variation = torch.stack([capture.batch_variation(v) for v in several]).mean()
+        if all(v.shape[0] > 1 for v in values):
+            parts = [capture.across_examples(v) for v in values]
+            result.across = parts[0] if len(parts) == 1 else torch.linalg.vector_norm(torch.stack(parts))
         masks = [s.alive for s in samples if s.alive is not None]
         if masks and all(mask.shape == masks[0].shape for mask in masks):
             result.alive = torch.stack(masks).any(0)
@@ -129,7 +129,7 @@ class PendingFrame:
         self._groups = [(g.keys, g.length, self._send(g.stats), self._send(g.table)) for g in groups]
         self._norms = {kind: [(n, self._send(t)) for n, t in parts] for kind, parts in norms.items()}
         self._modules = {
-            number: (self._send(m.saturated), self._send(m.variation), self._send(m.alive), m.observations)
+            number: (self._send(m.saturated), self._send(m.across), self._send(m.alive), m.observations)
             for number, m in modules.items()
         }
         self._inputs = [self._send(values) for values in inputs]
@@ -166,9 +166,9 @@ class PendingFrame:
 
         modules = {
             number: ModuleNumbers(
-                scalar(saturated), scalar(variation), None if alive is None else arrays[alive], observations
+                scalar(saturated), scalar(across), None if alive is None else arrays[alive], observations
             )
-            for number, (saturated, variation, alive, observations) in self._modules.items()
+            for number, (saturated, across, alive, observations) in self._modules.items()
         }
         inputs = [arrays[i] for i in self._inputs if i is not None]
         frame = FrameArrays(
@@ -176,7 +176,7 @@ class PendingFrame:
             time=self.time,
             axes=self._axes,
             groups=[
-                GroupArrays(keys, length, arrays[stats], arrays[table])
+                GroupArrays(keys, length, arrays[stats], unsigned_order(arrays[table]))
                 for keys, length, stats, table in self._groups
                 if stats is not None and table is not None
             ],

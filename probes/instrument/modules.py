@@ -91,10 +91,13 @@ def first_tensor(value: object) -> Tensor | None:
     return None
 
 
+_REAL = frozenset((torch.float32, torch.bfloat16, torch.float16, torch.float64))
+
+
 def is_measurable(tensor: Tensor) -> bool:
     """Whether a tensor holds plain real numbers that can be looked at here and now."""
     return (
-        tensor.dtype in (torch.float32, torch.bfloat16, torch.float16, torch.float64)
+        tensor.dtype in _REAL
         and tensor.layout == torch.strided
         and tensor.device.type != "meta"
         and tensor.numel() > 0

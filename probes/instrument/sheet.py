@@ -10,7 +10,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -96,17 +100,30 @@ def count_codes(values: Tensor, codes: Tensor) -> Tensor:
         codes: int32 [k, n], overwritten.
 
     Returns:
-        Integers [k, CODES].
+        Integers [k, CODES], negative values first (`unsigned_order` turns that round).
     """
-    rows, half = values.shape[0], CODES // 2
+    rows = values.shape[0]
     torch.bitwise_right_shift(values.view(torch.int32), 22, out=codes)
     # The shift keeps the sign: negative values have codes -512..-1. Moved up by 512, they come before the
     # positive.
-    codes += torch.arange(half, rows * CODES, CODES, dtype=torch.int32, device=values.device).unsqueeze(1)
+    codes += _offsets(rows, values.device)
     flat = codes.view(-1)
     if values.device.type == "cpu":
         counts = torch.bincount(flat, minlength=rows * CODES)
     else:  # bincount would wait for the device to learn the size of its result
         counts = torch.zeros(rows * CODES, dtype=torch.int32, device=values.device)
         counts.index_add_(0, flat, torch.ones_like(flat))
-    return counts.view(rows, 2, half).flip(1).reshape(rows, CODES)
+    return counts.view(rows, CODES)
+
+
+@lru_cache(maxsize=256)
+def _offsets(rows: int, device: torch.device) -> Tensor:
+    with torch.inference_mode(False):
+        first = torch.arange(CODES // 2, rows * CODES, CODES, dtype=torch.int32, device=device)
+        return first.unsqueeze(1)
+
+
+def unsigned_order(table: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Counts in the order of `probes.buckets`: positive values first, [k, CODES]."""
+    half = CODES // 2
+    return np.concatenate([table[:, half:], table[:, :half]], axis=1)
