@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from probes.runlog.discovery import list_runs
+    from probes.runlog.overview import Glance, glance
     from probes.runlog.records import (
         Event,
         FilterSnapshot,
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
         LayerFrame,
         Record,
     )
-    from probes.runlog.overview import Glance, glance
     from probes.runlog.run import Run, open_run
     from probes.runlog.types import Filters, Histograms, LayerHistograms, LayerSeries, RunEvent, Series
     from probes.runlog.writer import RunWriter
