@@ -136,8 +136,6 @@ def fold_frame(frame: FrameArrays, dead: DeadUnits) -> list[Record]:
     """The layer frame and the histogram frame of what was measured."""
     columns = _Columns(frame.axes)
     tables: dict[str, _Table] = {}
-    for kind, (numbers, lengths) in frame.norms.items():
-        columns.set(f"{_PREFIX_OF.get(kind, kind)}_norm", "parameter", list(numbers), lengths)
     for group in frame.groups:
         counts, outside = buckets.fold(group.table)
         kinds = np.array([kind for kind, _ in group.keys])
@@ -145,12 +143,15 @@ def fold_frame(frame: FrameArrays, dead: DeadUnits) -> list[Record]:
         for kind in dict.fromkeys(kinds.tolist()):
             rows = kinds == kind
             where = places[rows]
+            _mend_norms(frame, kind, where, group.table[rows], outside[rows])
             _set_statistics(columns, frame, kind, where, group.stats[rows], outside[rows], group.length)
             table = tables.setdefault(kind, _Table(len(frame.axes[_AXIS_OF[kind]])))
             table.counts[where] = counts[rows]
             table.outside[where] = outside[rows]
             if kind == "activation":
                 _set_variation(columns, frame, where, group.stats[rows], group.length)
+    for kind, (numbers, lengths) in frame.norms.items():
+        columns.set(f"{_PREFIX_OF.get(kind, kind)}_norm", "parameter", list(numbers), lengths)
     _set_update_ratio(columns, frame)
     _set_modules(columns, frame, dead)
     if frame.inputs is not None:
@@ -166,6 +167,23 @@ class _Table:
     def __init__(self, layers: int) -> None:
         self.counts = np.zeros((layers, buckets.BINS), dtype=np.uint32)
         self.outside = np.zeros((layers, len(buckets.OUTSIDE)), dtype=np.uint32)
+
+
+def _mend_norms(frame: FrameArrays, kind: str, numbers: Array, table: Array, outside: Array) -> None:
+    """Replaces norms that float32 could not hold, of values below 1e-19 or above 1e19, by estimates."""
+    if kind not in frame.norms:
+        return
+    known, lengths = frame.norms[kind]
+    places = {number: place for place, number in enumerate(known)}
+    broken = outside[:, NAN] + outside[:, INF] > 0
+    for row in np.flatnonzero(~broken):
+        place = places.get(int(numbers[row]))
+        if place is None or 0 < lengths[place] < np.inf or np.isnan(lengths[place]):
+            continue
+        size = float(buckets.rms(table[row])) * frame.populations[(kind, int(numbers[row]))] ** 0.5
+        # A zero tensor has norm zero. An infinite norm of moderate values comes from an element outside the sample.
+        if lengths[place] == 0 or size > 1e15:
+            lengths[place] = size
 
 
 def _set_statistics(

@@ -117,3 +117,12 @@ def test_tables_of_many_layers_fold_row_by_row():
 def test_a_table_of_another_width_is_refused():
     with pytest.raises(ValueError, match="1024 columns, this one has 7"):
         buckets.fold(np.zeros((2, 7), dtype=np.int64))
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e-5, 1.0, 1e25])
+def test_the_root_mean_square_is_close_over_the_whole_range(scale: float):
+    values = (np.random.default_rng(5).standard_normal(2000) * scale).astype(np.float32)
+    expected = np.sqrt(np.mean(values.astype(np.float64) ** 2))
+    table = buckets.count(np.append(values, [np.nan, np.inf]).astype(np.float32))
+    assert buckets.rms(table) == pytest.approx(expected, rel=0.1)
+    assert buckets.rms(buckets.count(np.zeros(5))) == 0

@@ -231,3 +231,19 @@ def test_dead_units_are_told_after_enough_examples(tmp_path: Path):
     assert dead.steps.tolist() == [4, 5, 6]  # the 192 examples of the first three are too few to say
     assert dead.values[:, 1] == pytest.approx(0.4)
     assert np.isnan(dead.values[:, [0, 2]]).all()
+
+
+@pytest.mark.parametrize("size", [1e-28, 1e-22, 1e22])
+def test_norms_whose_squares_float32_cannot_hold_are_estimated(size: float, tmp_path: Path):
+    model = nn.Linear(30, 20)
+    optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
+    with probes.watch(model, optimizer, tmp_path / "run", every=1):
+        model(torch.randn(4, 30)).sum().backward()
+        for parameter in model.parameters():
+            parameter.grad = torch.randn_like(parameter) * size
+        model.bias.grad.zero_()
+        expected = np.linalg.norm(model.weight.grad.double().numpy().ravel())
+        optimizer.step()
+    norms = probes.open_run(tmp_path / "run").layer_series("grad_norm").values[-1]
+    assert norms[0] == pytest.approx(expected, rel=0.15)
+    assert norms[1] == 0
