@@ -65,9 +65,7 @@ def _choose(served: Dashboard) -> str | None:
     # A run that was chosen and then deleted stays in the list: its page says what happened.
     options = [_FOLLOW, *ids, *([chosen] if chosen not in ("", *ids) else [])]
     labels = {_FOLLOW: f"Newest: {ids[0]}" if ids else "Newest"}
-    chosen = st.sidebar.selectbox(
-        "Run", options, key=_CHOICE, format_func=lambda run_id: labels.get(run_id, run_id)
-    )
+    chosen = st.sidebar.selectbox("Run", options, key=_CHOICE, format_func=lambda run_id: labels.get(run_id, run_id))
     if chosen:
         st.query_params["run"] = chosen
     elif "run" in st.query_params:

@@ -50,8 +50,7 @@ class HostGuard:
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
-        headers = {name: value.decode("latin-1") for name, value in scope["headers"] if name in (b"host", b"origin")}
-        refusal = self.refusal(headers.get(b"host"), headers.get(b"origin"))
+        refusal = self.refusal(_header(scope, b"host"), _header(scope, b"origin"))
         if refusal is None:
             await self._app(scope, receive, send)
         elif scope["type"] == "websocket":
@@ -66,8 +65,21 @@ class HostGuard:
         name = _host_name(host)
         if name is None or name not in self._hosts:
             return f"This server does not answer to the host name {host!r}."
-        if origin is not None and urlsplit(origin).netloc.lower() != (host or "").lower():
+        if origin is not None and _netloc(origin) != (host or "").lower():
             return f"Requests from {origin!r} are not answered."
+        return None
+
+
+def _header(scope: Scope, wanted: bytes) -> str | None:
+    # Given twice, it is compared as a whole, and so refused: another reader may take the other one.
+    values = [value.decode("latin-1") for name, value in scope["headers"] if name == wanted]
+    return ", ".join(values) if values else None
+
+
+def _netloc(origin: str) -> str | None:
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:
         return None
 
 

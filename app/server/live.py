@@ -4,7 +4,7 @@ Messages are JSON objects. From the page:
 
 | message | meaning |
 |---|---|
-| `{"type": "chart", "id", "chart", "runs", "params", "theme"}` | keep the chart `id` up to date (again: with these new values) |
+| `{"type": "chart", "id", "chart", "runs", "params", "theme"}` | keep the chart `id` up to date, from now on so |
 | `{"type": "stamp", "id", "runs"}` | say when one of the runs has a new version (no runs: the list of runs) |
 | `{"type": "drop", "id"}` | no more of `id` |
 | `{"type": "drawn", "id"}` | the last figure of `id` is on the screen; the next may come |
@@ -64,7 +64,9 @@ class _Stamp:
 class PageSession:
     """One open page: what it looks at, and what of it is still to be sent."""
 
-    def __init__(self, dashboard: Dashboard, renderer: Renderer, workers: ThreadPoolExecutor, socket: WebSocket) -> None:
+    def __init__(
+        self, dashboard: Dashboard, renderer: Renderer, workers: ThreadPoolExecutor, socket: WebSocket
+    ) -> None:
         self._dashboard = dashboard
         self._renderer = renderer
         self._workers = workers
@@ -92,14 +94,15 @@ class PageSession:
 
     async def _receive(self) -> None:
         while True:
-            text = await self._socket.receive_text()
+            event = await self._socket.receive()
+            if event["type"] == "websocket.disconnect":
+                return
+            asked = None
             try:
-                message = orjson.loads(text)
-                if not isinstance(message, dict):
-                    raise InvalidArgumentError("a message must be a JSON object")
+                message = _parse(event)
+                asked = message.get("id")
                 self._handle(message)
-            except (orjson.JSONDecodeError, BabysitError) as error:
-                asked = message.get("id") if isinstance(message, dict) else None
+            except BabysitError as error:
                 await self._send({"type": "error", "id": asked, "message": str(error)})
 
     def _handle(self, message: Mapping[str, Any]) -> None:
@@ -189,6 +192,16 @@ class PageSession:
 
     async def _send(self, message: Mapping[str, Any]) -> None:
         await self._socket.send_text(orjson.dumps(message).decode())
+
+
+def _parse(event: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        message = orjson.loads(event.get("text") or event.get("bytes") or b"")
+    except orjson.JSONDecodeError as error:
+        raise InvalidArgumentError(f"a message must be JSON: {error}") from error
+    if not isinstance(message, dict):
+        raise InvalidArgumentError("a message must be a JSON object")
+    return message
 
 
 def _run_ids(message: Mapping[str, Any]) -> tuple[str, ...]:

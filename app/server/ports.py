@@ -31,7 +31,8 @@ def choose_port(host: str, port: int | None) -> int:
         raise InvalidArgumentError(f"--port {port} is not a port number; use 0 (any free one) to 65535")
     if port and not _free(host, port):
         raise PortInUseError(
-            f"port {port} on {host} is in use or not allowed; stop what uses it, or give another with --port (0: any free one)"
+            f"port {port} on {host} is in use or not allowed; stop what uses it, or give another with --port "
+            f"(0: any free one)"
         )
     return port
 
@@ -48,5 +49,7 @@ def _free(host: str, port: int) -> bool:
     except OSError as error:
         if error.errno in (errno.EADDRINUSE, errno.EACCES):
             return False
-        raise InvalidArgumentError(f"cannot serve on {host} port {port}: {error.strerror or error}; check --host") from error
+        raise InvalidArgumentError(
+            f"cannot serve on {host} port {port}: {error.strerror or error}; check --host"
+        ) from error
     return True

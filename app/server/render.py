@@ -68,7 +68,10 @@ class Renderer:
         with self._lock:
             busy = self._busy.setdefault(spec, threading.Lock())
         with busy:
-            kept = self._drawn.get(spec)
+            with self._lock:
+                kept = self._drawn.get(spec)
+                if kept is not None:
+                    self._drawn.move_to_end(spec)
             if kept is not None and kept.versions == self.versions(spec.run_ids):
                 return kept
             drawn = self._draw(spec)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 import threading
 import webbrowser
@@ -12,12 +14,15 @@ from pathlib import Path
 import streamlit as st
 from starlette.middleware import Middleware
 
+from app.figures import registry
 from app.server import assets
 from app.server.guard import HostGuard, allowed_hosts
 from app.server.live import live_route
 from app.server.ports import choose_port
 from app.server.settings import Settings, streamlit_config
+from app.server.shell import PageShell, head
 from app.store import Dashboard, close_dashboard, open_dashboard
+from app.views import VIEWS
 
 SCRIPT = Path(__file__).resolve().parent.parent / "main.py"
 
@@ -33,7 +38,11 @@ def build_app(settings: Settings, dashboard: Dashboard, on_start: Callable[[], N
     return st.App(
         SCRIPT,
         routes=[live_route(dashboard), assets.route],
-        middleware=[Middleware(HostGuard, hosts=allowed_hosts(settings.host, settings.allow_hosts))],
+        # The first is the outermost: nothing is answered, and nothing asked of Streamlit, before the guard.
+        middleware=[
+            Middleware(HostGuard, hosts=allowed_hosts(settings.host, settings.allow_hosts)),
+            Middleware(PageShell, addition=head(assets.plotly_js().url), home=VIEWS[0][1]),
+        ],
         lifespan=lifespan,
     )
 
@@ -47,7 +56,10 @@ def serve(settings: Settings) -> int:
     """
     port = choose_port(settings.host, settings.port)
     dashboard = open_dashboard(settings.runs_dir)
-    assets.compress_ahead()
+    prepare_ahead()
+    # The web server stops in order on SIGTERM, and then raises it again for whoever was there before it: without a
+    # handler that would end this process as if it had been killed.
+    signal.signal(signal.SIGTERM, _interrupt)
     try:
         app = build_app(settings, dashboard, on_start=lambda: _announce(settings))
         app.run(config=streamlit_config(settings, port))
@@ -56,6 +68,20 @@ def serve(settings: Settings) -> int:
     finally:
         close_dashboard()
     return 0
+
+
+def _interrupt(_signum: int, _frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+def prepare_ahead() -> None:
+    """Does in a thread what the first page would otherwise wait for: compressing plotly.js, importing the charts."""
+
+    def prepare() -> None:
+        assets.compress(assets.plotly_js())
+        registry.load_all()
+
+    threading.Thread(target=prepare, name="babysit-prepare", daemon=True).start()
 
 
 def _announce(settings: Settings) -> None:
@@ -76,6 +102,4 @@ def _has_browser() -> bool:
     """A browser with a window: a text browser would take the terminal over."""
     if sys.platform in ("win32", "darwin"):
         return True
-    import os
-
     return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))

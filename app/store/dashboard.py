@@ -40,6 +40,9 @@ class Dashboard:
             RunDirectoryError: one of them cannot be read.
         """
         stores = {run_id: self.store(run_id) for run_id in run_ids}
+        for run_id, store in stores.items():
+            if not self.stores.is_pinned(run_id):
+                store.refresh()  # nobody watches it, so the hub does not
         with ExitStack() as stack:
             # Always in the same order: two readers of the same two runs must not wait for each other.
             runs = {run_id: stack.enter_context(stores[run_id].reading()) for run_id in sorted(stores)}
@@ -52,6 +55,7 @@ class Dashboard:
         return " ".join(f"{store.version}" for store in map(self.store, run_ids))
 
     def close(self) -> None:
+        """Ends the threads; the runs stay readable."""
         self.hub.close()
 
 
@@ -93,6 +97,7 @@ def open_dashboard(root: Path, *, poll_seconds: float = POLL_SECONDS) -> Dashboa
 
 
 def close_dashboard() -> None:
+    """Ends the process's dashboard, if there is one."""
     global _current
     if _current is not None:
         _current.close()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import threading
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +12,12 @@ from probes.errors import InvalidArgumentError, RunDirectoryError
 from probes.runlog import glance, list_runs
 
 MANIFEST = "run.json"
+
+KEPT_SECONDS = {"finished": float("inf"), "crashed": 30.0}
+"""How long an ended run's entry is believed while its manifest stays the same. A crash may be a judgement from outside
+(no heartbeat from another machine), which turns out wrong when the writer is heard of again."""
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -46,6 +54,7 @@ class RunsDirectory:
             raise InvalidArgumentError(f"{root} is a file; name a directory of runs (or one that is still to come)")
         self.version = 0
         self._entries: tuple[RunEntry, ...] = ()
+        self._ended: dict[Path, tuple[object, float, RunEntry]] = {}
         self._lock = threading.Lock()
 
     @property
@@ -81,14 +90,36 @@ class RunsDirectory:
         return self.root.joinpath(*parts)
 
     def _look(self) -> list[RunEntry]:
-        if not self.exists:
-            return []
-        return [self._entry(found) for found in list_runs(self.root)]
+        found = list_runs(self.root) if self.exists else []
+        entries = [self._entry(path) for path in found]
+        for gone in self._ended.keys() - set(found):
+            del self._ended[gone]
+        return entries
 
     def _entry(self, path: Path) -> RunEntry:
+        """The run at `path`; one whose manifest says that it has ended is not read again until that changes."""
+        manifest = _identity(path / MANIFEST)
+        kept = self._ended.get(path)
+        if kept is not None and manifest is not None and kept[0] == manifest and time.monotonic() < kept[1]:
+            return kept[2]
         run_id = self.root.name if path == self.root else path.relative_to(self.root).as_posix()
         try:
             seen = glance(path)
-        except RunDirectoryError as error:
+        except (RunDirectoryError, OSError) as error:
             return RunEntry(run_id, path, "unreadable", 0.0, str(error))
-        return RunEntry(run_id, path, seen.status, seen.created)
+        except Exception as error:  # noqa: BLE001 - anything may lie in the directory: what breaks one entry is shown
+            # in its place and must not hide the others.
+            _log.debug("a glance at %s failed", path, exc_info=True)
+            return RunEntry(run_id, path, "unreadable", 0.0, f"{path} is not readable: {type(error).__name__}: {error}")
+        entry = RunEntry(run_id, path, seen.status, seen.created)
+        if seen.status in KEPT_SECONDS:
+            self._ended[path] = (manifest, time.monotonic() + KEPT_SECONDS[seen.status], entry)
+        return entry
+
+
+def _identity(path: Path) -> tuple[int, int, int] | None:
+    try:
+        stat = path.stat()
+    except OSError:
+        return None
+    return stat.st_mtime_ns, stat.st_size, stat.st_ino

@@ -20,8 +20,16 @@ POLL_SECONDS = 2.0
 FAST_POLL_SECONDS = 0.5
 """The same, once a poll found what no event announced (NFS, CIFS, FUSE)."""
 
+POLL_SHARE = 20.0
+"""A poll that took t seconds is followed by at least this many times t without one: thousands of runs on a slow disk
+must not keep a core busy."""
+
 GATHER_SECONDS = 0.02
 """One flush of the writer is several file events; they are taken together."""
+
+
+BUSY_SECONDS = 0.05
+"""How long to wait for a run that is being read (a chart is drawn from it) before turning to the next one."""
 
 
 class Subscription:
@@ -33,6 +41,7 @@ class Subscription:
         self._hub = hub
 
     def close(self) -> None:
+        """No more calls, and the runs are let go. May be called again."""
         self._hub._drop(self)
 
 
@@ -50,6 +59,7 @@ class Hub:
         self._subscriptions: set[Subscription] = set()
         self._lock = threading.Lock()
         self._dirty: set[Path] = set()
+        self._watched: set[Path] = set()
         self._wake = threading.Event()
         self._stopped = False
         self._watcher = Watcher(self._on_write)
@@ -104,7 +114,8 @@ class Hub:
         next_poll = 0.0
         watched: set[Path] = set()
         while not self._stopped:
-            self._wake.wait(timeout=max(0.0, next_poll - time.monotonic()))
+            # With nobody looking there is nothing to keep fresh: sleep until somebody subscribes.
+            self._wake.wait(timeout=max(0.0, next_poll - time.monotonic()) if self._subscriptions else None)
             if self._wake.is_set():
                 time.sleep(GATHER_SECONDS)
             self._wake.clear()
@@ -112,20 +123,24 @@ class Hub:
                 return
             with self._lock:
                 dirty, self._dirty = self._dirty, set()
-            poll = time.monotonic() >= next_poll
+            began = time.monotonic()
+            poll = began >= next_poll
+            missed = False
             try:
                 watched = self._watch(watched)
                 missed = self._look(dirty, poll=poll)
-            except Exception:
-                # The last line: this thread serves every open page, and a fault in one round must not end it. It is
-                # logged, and the next round tries again.
+            except Exception:  # noqa: BLE001 - this thread serves every open page, and a fault in one round must not
+                # end it. It is logged, and the next round tries again.
                 _log.exception("looking for new data failed; trying again")
-                missed = False
             if poll:
-                next_poll = time.monotonic() + (min(FAST_POLL_SECONDS, self._poll_seconds) if missed else self._poll_seconds)
+                now = time.monotonic()
+                wait = min(FAST_POLL_SECONDS, self._poll_seconds) if missed else self._poll_seconds
+                next_poll = now + max(wait, POLL_SHARE * (now - began))
 
     def _watch(self, watched: set[Path]) -> set[Path]:
-        wanted = {store.path for store in self._stores.pinned()} | {self._directory.root}
+        wanted: set[Path] = set()
+        if self._subscriptions:
+            wanted = {store.path for store in self._stores.pinned()} | {self._directory.root}
         for path in watched - wanted:
             self._watcher.unwatch(path)
         for path in wanted:
@@ -133,19 +148,26 @@ class Hub:
         return wanted
 
     def _look(self, dirty: set[Path], *, poll: bool) -> bool:
-        """One round. True when the poll found something that no event had announced."""
+        """One round. True when there is reason to look again soon: the poll found what no event had announced, or a
+        run may be about to begin (its directory is made before there is a manifest in it)."""
         changed: set[str] = set()
         missed = False
         for store in self._stores.pinned():
             announced = store.path in dirty
-            if (announced or poll) and store.refresh():
+            if not (announced or poll):
+                continue
+            grew = store.refresh(patience=BUSY_SECONDS)
+            if grew is None:
+                # Somebody reads it for long; the other runs' news must not wait. It stays to be looked at.
+                self._on_write(store.path)
+            elif grew:
                 changed.add(store.run_id)
                 missed = missed or not announced
-        # A status is read from a run's own directory, so a write in a watched run may change the list as well.
-        listed = self._directory.refresh() if poll or self._directory.root in dirty else False
+        beginning = self._directory.root in dirty
+        listed = self._directory.refresh() if poll or beginning else False
         if changed or listed:
             self._tell(changed, listed)
-        return missed
+        return missed or beginning
 
     def _tell(self, changed: set[str], listed: bool) -> None:
         with self._lock:
@@ -154,6 +176,6 @@ class Hub:
             if listed or not changed.isdisjoint(subscription.run_ids):
                 try:
                     subscription.on_change()
-                except Exception:
-                    # One page that went away mid-call must not keep the news from the others.
+                except Exception:  # noqa: BLE001 - one page that went away mid-call must not keep the news from
+                    # the others.
                     _log.exception("telling a subscriber failed")

@@ -34,18 +34,34 @@ class RunStore:
         self.error: str | None = None
         self._run: Run | None = None
         self._seen: object = None
+        self._status: str | None = None
+        self._identity: tuple[int, int] | None = None
+        self._readers = 0
         self._lock = threading.RLock()
 
-    def refresh(self) -> bool:
-        """Takes in what is new, opening the run when it is not open yet. True when `version` grew."""
-        with self._lock:
+    def refresh(self, patience: float = -1) -> bool | None:
+        """Takes in what is new, opening the run when it is not open yet.
+
+        Args:
+            patience: seconds to wait for whoever is reading the run just now; without end by default.
+
+        Returns:
+            Whether `version` grew; None when the run was being read all the while.
+        """
+        if not self._lock.acquire(timeout=patience):
+            return None
+        try:
+            if self._readers:
+                return False  # this very thread is reading: the run stays as it is until it is done
             grew = self._take_in()
-            seen = (self.error, self._run.status if self._run is not None else None, self._report_times())
+            seen = (self.error, self._status, self._report_times())
             if grew or seen != self._seen:
                 self._seen = seen
                 self.version += 1
                 return True
             return False
+        finally:
+            self._lock.release()
 
     @contextmanager
     def reading(self) -> Iterator[Run]:
@@ -57,18 +73,24 @@ class RunStore:
         with self._lock:
             if self._run is None and self.error is None:
                 self.refresh()
-            if self._run is None:
+            if self._run is None or self.error is not None:
                 raise RunDirectoryError(self.error or f"{self.path} cannot be read")
-            yield self._run
+            self._readers += 1
+            try:
+                yield self._run
+            finally:
+                self._readers -= 1
 
     def _take_in(self) -> bool:
         try:
             if self._run is None or self._replaced():
-                self._run = open_run(self.path)
                 self._identity = self._directory_identity()
+                self._run = open_run(self.path)
                 grew = True
             else:
                 grew = self._run.refresh()
+            # Asked every time: a run stalls, or its process dies, without a file being written.
+            self._status = self._run.status
         except (BabysitError, OSError) as error:
             return self._failed(str(error))
         except Exception as error:  # noqa: BLE001 - a run of any shape may be dropped into the directory: one bad
@@ -81,7 +103,8 @@ class RunStore:
     def _failed(self, message: str) -> bool:
         if not self.path.exists():
             message = f"{self.path} is not there (any more)"
-            self._run = None
+        # What failed half-way is not read on from: the next refresh opens the run anew.
+        self._run = None
         changed = message != self.error
         self.error = message
         return changed

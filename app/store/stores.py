@@ -55,6 +55,11 @@ class Stores:
                 self._pins[run_id] = left
             self._evict(keep=None)
 
+    def is_pinned(self, run_id: str) -> bool:
+        """Whether somebody watches the run."""
+        with self._lock:
+            return run_id in self._pins
+
     def pinned(self) -> list[RunStore]:
         """The stores somebody watches."""
         with self._lock:

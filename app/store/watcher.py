@@ -65,6 +65,8 @@ class Watcher:
                 handler = _Handler(directory, self._on_write)
                 watch = self._observer.schedule(handler, os.fspath(directory), event_filter=_WRITES)
             except OSError as error:
+                # One that comes back later under the same name is another directory, to be watched anew.
+                self._forget(directory)
                 _log.debug("cannot watch %s (%s); polling only", directory, error)
                 return False
             self._watches[directory] = (watch, inode)

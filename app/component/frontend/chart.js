@@ -149,9 +149,10 @@ export class Chart {
   async #react() {
     const { data = [], layout = {} } = this.#figure;
     const shown = { ...this.#view.over(layout), autosize: true, uirevision: this.#subject };
+    shown.modebar = { ...this.#modebar(), ...layout.modebar };
     delete shown.width;
     delete shown.height;
-    await this.#Plotly.react(this.#plot, named(data), shown, this.#config());
+    await this.#Plotly.react(this.#plot, data, shown, this.#config());
     if (this.#gone) {
       this.#Plotly.purge(this.#plot);
       return;
@@ -166,9 +167,18 @@ export class Chart {
     this.#plot.setAttribute("aria-label", summarise(this.#data.label, layout, this.#plot._fullData));
   }
 
+  #modebar() {
+    const style = getComputedStyle(this.#root);
+    const color = style.getPropertyValue("--st-text-color").trim() || undefined;
+    return { bgcolor: "rgba(0,0,0,0)", color, activecolor: style.getPropertyValue("--st-primary-color").trim() || color };
+  }
+
   #config() {
     return {
       displaylogo: false,
+      showSendToCloud: false, // plotly.js would otherwise offer to upload the chart
+      plotlyServerURL: "",
+      showTips: false,
       doubleClick: false, // ours: also forgets the zoom that is kept over new data
       responsive: false, // the ResizeObserver sees more than window sizes
       modeBarButtonsToRemove: ["autoScale2d", "resetScale2d", "select2d", "lasso2d"],
@@ -208,15 +218,4 @@ export class Chart {
     if (connected) this.#offline.hidden = true;
     else this.#offlineTimer = setTimeout(() => (this.#offline.hidden = false), OFFLINE_AFTER_MS);
   }
-}
-
-// plotly.js keeps what the person did in the legend by a trace's uid; by default that is its place in the list, which
-// changes when a series joins.
-function named(data) {
-  const names = data.map((trace) => trace.name);
-  return data.map((trace, at) =>
-    trace.uid === undefined && trace.name && names.indexOf(trace.name) === names.lastIndexOf(trace.name)
-      ? { ...data[at], uid: trace.name }
-      : trace,
-  );
 }

@@ -1,5 +1,7 @@
 // Has no looks: asks Streamlit to run (the fragment it stands in) again when a run has changed since it last ran.
 
+import { inTurn } from "./reruns.js";
+
 const MIN_INTERVAL_MS = 1000;
 // A rerun that was lost (the script was busy, the session was replaced) is asked for again after this long.
 const PATIENCE_MS = 10000;
@@ -16,6 +18,7 @@ export class Stamp {
   #answered = true;
   #timer = null;
   #trigger = null;
+  #gone = false;
 
   constructor(channel, parent) {
     this.#channel = channel;
@@ -41,6 +44,7 @@ export class Stamp {
   }
 
   close() {
+    this.#gone = true;
     clearTimeout(this.#timer);
     this.#channel.unfollow(this.#id);
   }
@@ -55,7 +59,10 @@ export class Stamp {
     }
     this.#askedAt = performance.now();
     this.#answered = false;
-    this.#trigger("changed", this.#newest);
+    const asked = this.#newest;
+    inTurn(() => {
+      if (!this.#gone) this.#trigger("changed", asked);
+    });
     this.#timer = setTimeout(() => this.#check(), PATIENCE_MS);
   }
 }
