@@ -77,6 +77,8 @@ def run(context: Context) -> Outcome:
         "curves": {"real": real.losses, "constant": blinded.losses},
     }
     text = f"loss {real.best:.3g} with the real inputs, {blinded.best:.3g} with one input for all"
+    if context.deadline.expired:
+        text += f" (cut short by the time budget after {len(real.losses) - 1} steps)"
     if not math.isfinite(real.best):
         raise NotApplicable("the loss is not finite: see finite-forward-backward")
     if spread < SPREAD:

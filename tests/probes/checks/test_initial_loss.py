@@ -125,9 +125,7 @@ def test_kl_divergence_from_uniform(only: Only) -> None:
     ],
     ids=["flattened", "padding ignored", "by hand"],
 )
-def test_a_wrapper_is_recognised_by_what_it_computes(
-    only: Only, wrapper: Any, targets: Tensor, shape: Any
-) -> None:
+def test_a_wrapper_is_recognised_by_what_it_computes(only: Only, wrapper: Any, targets: Tensor, shape: Any) -> None:
     result = only("initial-loss", Fixed(shape), wrapper, (X, targets))
     assert result.evidence["kind"] == "cross-entropy"
     assert result.evidence["expected"] == pytest.approx(math.log(C))
@@ -151,9 +149,7 @@ class Scores(nn.Module):
 @pytest.mark.parametrize("reduction", ["mean", "sum"])
 def test_overconfident_scores(only: Only, std: float, status: str, reduction: str) -> None:
     x, y = torch.zeros(2000, 4), labels(n=2000)
-    assert (
-        only("initial-loss", Scores(std), nn.CrossEntropyLoss(reduction=reduction), (x, y)).status == status
-    )
+    assert only("initial-loss", Scores(std), nn.CrossEntropyLoss(reduction=reduction), (x, y)).status == status
 
 
 @pytest.mark.parametrize(("std", "status"), [(0.5, "pass"), (3.0, "warn"), (8.0, "fail")])

@@ -63,7 +63,7 @@ def test_every_form_of_data_gives_the_same_loss(classification: Data) -> None:
 def test_dict_and_tuple_inputs(classification: Data) -> None:
     x, y = classification
     model = TwoInputs()
-    truth = float(F.cross_entropy(model(x, x), y))
+    truth = F.cross_entropy(model(x, x), y).item()
     for data in (((x, x), y), ({"left": x, "right": x}, y), [((x, x), y)], [({"left": x, "right": x}, y)]):
         assert loss_of(run(model, data)) == pytest.approx(truth, rel=1e-5)
 
@@ -93,9 +93,7 @@ def test_an_iterator_is_advanced_by_the_batches_read(classification: Data) -> No
 @pytest.mark.parametrize("persistent", [False, True])
 def test_workers_are_closed(classification: Data, persistent: bool) -> None:
     before = {child.pid for child in multiprocessing.active_children()}
-    loader = DataLoader(
-        TensorDataset(*classification), batch_size=4, num_workers=2, persistent_workers=persistent
-    )
+    loader = DataLoader(TensorDataset(*classification), batch_size=4, num_workers=2, persistent_workers=persistent)
     run(nn.Linear(8, 3), loader, max_batches=2)
     assert {child.pid for child in multiprocessing.active_children()} == before
     assert loader._iterator is None
@@ -157,9 +155,7 @@ BAD_ARGUMENTS: list[tuple[str, dict[str, Any], list[str]]] = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("given", "words"), [c[1:] for c in BAD_ARGUMENTS], ids=[c[0] for c in BAD_ARGUMENTS]
-)
+@pytest.mark.parametrize(("given", "words"), [c[1:] for c in BAD_ARGUMENTS], ids=[c[0] for c in BAD_ARGUMENTS])
 def test_bad_arguments(given: dict[str, Any], words: list[str]) -> None:
     arguments = {"model": nn.Linear(8, 3), "loss_fn": CE, "data": (X, Y), **given}
     with pytest.raises(CheckInputError) as caught:
@@ -197,10 +193,13 @@ def test_code_that_raises_is_a_result_that_names_the_culprit(given: dict[str, An
     arguments = {"model": nn.Linear(8, 3), "loss_fn": CE, "data": (X, Y), **given}
     report = check(**arguments)
     assert not report.ok
-    failed = [result for result in report.results if result.status == "fail"]
-    assert len(failed) == 1, "the same failure is told once"
-    text = failed[0].message + " " + " ".join(failed[0].suggestions)
+    first = report["finite-forward-backward"]
+    text = first.message + " " + " ".join(first.suggestions)
+    assert first.status == "fail"
     assert all(word in text for word in words), text
+    # Told once: what needs the same code is skipped and points there.
+    assert report["gradient-check"].status == "skip"
+    assert "finite-forward-backward" in report["gradient-check"].message
 
 
 def test_numpy_integers_of_any_width() -> None:

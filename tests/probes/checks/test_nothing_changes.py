@@ -21,6 +21,9 @@ Data = tuple[torch.Tensor, torch.Tensor]
 Photograph = Callable[..., dict[str, Any]]
 
 
+SEVERAL = ["initialization", "parameters-change", "determinism", "gradient-check"]
+
+
 class Everything(nn.Module):
     """Buffers, dropout, an LSTM, a frozen layer, a hook, a counter, mixed modes, gradients None and not."""
 
@@ -66,9 +69,7 @@ def prepared(kind: type[Everything], data: Data) -> tuple[nn.Module, torch.optim
 
 
 @pytest.mark.parametrize("kind", [Everything, Uncopyable])
-def test_everything_is_as_before(
-    kind: type[Everything], classification: Data, photograph: Photograph
-) -> None:
+def test_everything_is_as_before(kind: type[Everything], classification: Data, photograph: Photograph) -> None:
     model, optimizer = prepared(kind, classification)
     calls, count = list(model.calls), model.count
     before = photograph(model, optimizer)
@@ -189,7 +190,7 @@ def test_training_after_a_check_is_the_training_without_it(classification: Data)
         losses = []
         for step in range(6):
             if with_check and step in (0, 3):
-                check(model, nn.CrossEntropyLoss(), (x, y), optimizer=optimizer, budget=20)
+                check(model, nn.CrossEntropyLoss(), (x, y), optimizer=optimizer, checks=SEVERAL)
             optimizer.zero_grad()
             loss = nn.functional.cross_entropy(model(x), y)
             loss.backward()

@@ -90,10 +90,7 @@ def test_every_class_comes_twice(only: Only, classification: Data) -> None:
         seen.append(targets)
         return F.cross_entropy(outputs, targets)
 
-    assert (
-        only(SLUG, nn.Sequential(nn.Linear(8, 32), nn.ReLU(), nn.Linear(32, 3)), loss, (x, y)).status
-        == "pass"
-    )
+    assert only(SLUG, nn.Sequential(nn.Linear(8, 32), nn.ReLU(), nn.Linear(32, 3)), loss, (x, y)).status == "pass"
     small = next(t for t in reversed(seen) if len(t) <= 20)
     assert torch.bincount(small).tolist() == [16, 2, 2]
 
@@ -122,9 +119,7 @@ def test_a_linear_model_with_few_parameters_gets_fewer_examples(only: Only) -> N
 
 def test_out_of_time_is_a_warning_that_says_so(only: Only, mlp: Any, classification: Data) -> None:
     ticks = iter(range(10**6))
-    result = only(
-        SLUG, mlp(), nn.CrossEntropyLoss(), classification, budget=60.0, clock=lambda: float(next(ticks))
-    )
+    result = only(SLUG, mlp(), nn.CrossEntropyLoss(), classification, budget=60.0, clock=lambda: float(next(ticks)))
     assert result.status == "warn" and "time ran out" in result.message
 
 
