@@ -2,46 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
-from torch import Tensor, nn
-from torch.optim import Optimizer
+from torch import nn
 
 from trainer.batches import Batches
 from trainer.errors import RecipeError
+from trainer.faults import fault_named
 from trainer.losses import LOSSES, PROBLEMS, Problem
 from trainer.models import MODELS
 from trainer.optimizers import OPTIMIZERS
+from trainer.parts import Parts
 from trainer.recipe import AUTO, Recipe
-from trainer.schedules import SCHEDULES, Schedule
+from trainer.schedules import SCHEDULES
 from trainer.tasks import TASKS, Examples, Task
 
 
-@dataclass(frozen=True)
-class Parts:
-    """What the loop works with, made from one recipe."""
-
-    task: Task
-    problem: Problem
-    model: nn.Module
-    loss_fn: Callable[[Tensor, Tensor], Tensor]
-    optimizer: Optimizer
-    schedule: Schedule
-    batches: Batches
-
-
 def assemble(recipe: Recipe) -> Parts:
-    """Makes every part. The initial weights follow from ``training.seed``; the global random state does
-    too."""
+    """Makes every part, with the faults the recipe names injected.
+
+    The initial weights follow from ``training.seed``, and so does the global random state afterwards.
+    """
+    faults = [fault_named(name) for name in recipe.faults.names]
+    for fault in faults:
+        recipe = fault.recipe(recipe) if fault.recipe else recipe
     settings = recipe.training
     torch.manual_seed(settings.seed)
     device = _device(settings.device)
-    task = _to_device(TASKS[recipe.task.name].make(**recipe.task.options), device)
+    task = TASKS[recipe.task.name].make(**recipe.task.options)
+    for fault in faults:
+        task = fault.task(task, settings.seed) if fault.task else task
+    task = _to_device(task, device)
     problem = PROBLEMS[task.problem]
     model = MODELS[recipe.model.name].make(task.spec, **recipe.model.options).to(device)
-    return Parts(
+    parts = Parts(
+        settings=settings,
         task=task,
         problem=problem,
         model=model,
@@ -57,6 +53,9 @@ def assemble(recipe: Recipe) -> Parts:
             augmentations=settings.augment,
         ),
     )
+    for fault in faults:
+        parts = fault.parts(parts) if fault.parts else parts
+    return parts
 
 
 def _loss(recipe: Recipe, task: Task, problem: Problem) -> nn.Module:

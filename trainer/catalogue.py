@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from trainer.faults import FAULTS, Fault
 from trainer.losses import LOSSES
 from trainer.models import MODELS
 from trainer.optimizers import OPTIMIZERS
@@ -30,7 +31,7 @@ START, END = "<!-- catalogue -->", "<!-- end of catalogue -->"
 
 def catalogue() -> str:
     """One table a section: name, what it is, options with their defaults."""
-    return "\n".join(_table(section, registry) for section, registry in SECTIONS)
+    return "\n".join([*(_table(section, registry) for section, registry in SECTIONS), _faults()])
 
 
 def with_catalogue(text: str) -> str:
@@ -45,6 +46,15 @@ def _table(section: str, registry: Registry) -> str:
         f"| `{entry.name}` | {entry.summary.replace('``', '`')} | {_options(entry)} |" for entry in registry.values()
     ]
     return "\n".join([f"### `[{section}]`\n", "| name | | options |", "|---|---|---|", *rows, ""])
+
+
+def _faults() -> str:
+    rows = [f"| `{fault.name}` | {fault.summary} | {_slugs(fault)} |" for fault in FAULTS.values()]
+    return "\n".join(["### `[faults]`\n", "| name | what is wrong | findings expected |", "|---|---|---|", *rows, ""])
+
+
+def _slugs(fault: Fault) -> str:
+    return " ".join(f"`{slug}`" for slug in fault.findings)
 
 
 def _options(entry: Entry) -> str:

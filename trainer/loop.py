@@ -11,9 +11,10 @@ import torch
 from torch import nn
 
 from trainer import checkpoint, observers
-from trainer.assembly import Parts, assemble
+from trainer.assembly import assemble
 from trainer.checkpoint import Progress
 from trainer.interrupt import interruptible
+from trainer.parts import Parts
 from trainer.progress import progress_bar
 from trainer.recipe import Recipe, as_document, keep_recipe
 from trainer.schedules import set_learning_rates
@@ -50,10 +51,10 @@ def train(
     the checkpoint in ``run_dir``; on a CPU the result is, bit for bit, that of the training never
     interrupted.
     """
-    settings = recipe.training
-    if settings.threads:
-        torch.set_num_threads(settings.threads)
+    if recipe.training.threads:
+        torch.set_num_threads(recipe.training.threads)
     parts = assemble(recipe)
+    settings = parts.settings
     model, optimizer, loss_fn, batches = parts.model, parts.optimizer, parts.loss_fn, parts.batches
     metric, score = parts.problem.metric, parts.problem.score
     saved = run_dir / checkpoint.FILE

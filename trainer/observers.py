@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Any
 
 import probes
-from trainer.assembly import Parts
+from trainer.parts import Parts
 
 
 class NoProbe:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import tomllib
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
@@ -24,7 +24,7 @@ from trainer.registry import Registry
 from trainer.schedules import SCHEDULES
 from trainer.tasks import TASKS
 from trainer.toml_writer import to_toml
-from trainer.typed import Count, NaturalNumber, NonNegative, coerce, one_of
+from trainer.typed import Count, NaturalNumber, NonNegative, OneOf, coerce, one_of
 
 FOLDER = Path(__file__).parent / "recipes"
 AUTO = "auto"
@@ -70,6 +70,19 @@ class Training:
     device: Annotated[str, one_of("cpu", "cuda")] = "cpu"
 
 
+def _fault_names() -> Iterable[str]:
+    from trainer.faults import FAULTS  # faults change recipes: they come after this module
+
+    return FAULTS
+
+
+@dataclass(frozen=True)
+class Faults:
+    """Mistakes injected on purpose, by name, in order: see `trainer.faults`."""
+
+    names: tuple[Annotated[str, OneOf(_fault_names)], ...] = ()
+
+
 @dataclass(frozen=True)
 class Expect:
     """What a full training of the recipe as it stands shows.
@@ -97,6 +110,7 @@ class Recipe:
     optimizer: Choice
     schedule: Choice
     training: Training
+    faults: Faults
     expect: Expect
 
 
@@ -108,7 +122,7 @@ _CHOICES: dict[str, tuple[Registry, str | None]] = {
     "optimizer": (OPTIMIZERS, None),
     "schedule": (SCHEDULES, "constant"),
 }
-_TABLES: dict[str, type] = {"training": Training, "expect": Expect}
+_TABLES: dict[str, type] = {"training": Training, "faults": Faults, "expect": Expect}
 
 
 def recipe_names() -> list[str]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import json
 from datetime import datetime
 from pathlib import Path
 
 from probes.errors import InvalidArgumentError
 from trainer.errors import RecipeError
+from trainer.faults import FAULTS
 from trainer.loop import Outcome, train
 from trainer.recipe import KEPT, Recipe, load_recipe, recipe_names
 
@@ -18,6 +20,7 @@ HELP = "train a recipe of the reference trainer"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("recipe", nargs="?", metavar="RECIPE", help="a recipe's name, or a file ending in .toml")
     parser.add_argument("--list", action="store_true", help="list the recipes and stop")
+    parser.add_argument("--list-faults", action="store_true", help="list the mistakes that --fault injects and stop")
     place = parser.add_mutually_exclusive_group()
     place.add_argument("--run-dir", type=Path, metavar="DIR", help="write the run here")
     place.add_argument(
@@ -37,6 +40,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--epochs", type=int, metavar="N", help="short for --set training.epochs=N")
     parser.add_argument("--seed", type=int, metavar="N", help="short for --set training.seed=N")
+    parser.add_argument(
+        "--fault", action="append", default=[], metavar="NAME", help="inject a mistake; may be repeated"
+    )
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in --run-dir")
     parser.add_argument("--no-probes", action="store_true", help="train unwatched (checkpoints are still written)")
     parser.add_argument(
@@ -51,6 +57,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     if args.list:
         print(list_recipes())
+        return 0
+    if args.list_faults:
+        print(list_faults())
         return 0
     recipe = _recipe(args)
     run_dir = args.run_dir or new_run_dir(args.runs, recipe.name)
@@ -68,6 +77,12 @@ def list_recipes() -> str:
     names = recipe_names()
     width = max(map(len, names))
     return "\n".join(f"{name:<{width}}  {load_recipe(name).title}" for name in names)
+
+
+def list_faults() -> str:
+    """One line a fault: its name and what is wrong."""
+    width = max(map(len, FAULTS))
+    return "\n".join(f"{fault.name:<{width}}  {fault.summary}" for fault in FAULTS.values())
 
 
 def new_run_dir(runs: Path, name: str) -> Path:
@@ -92,6 +107,8 @@ def _recipe(args: argparse.Namespace) -> Recipe:
         overrides.append(f"training.epochs={args.epochs}")
     if args.seed is not None:
         overrides.append(f"training.seed={args.seed}")
+    if args.fault:
+        overrides.append(f"faults.names={json.dumps(args.fault)}")
     if args.resume and args.run_dir is None:
         raise InvalidArgumentError("--resume needs --run-dir: the directory of the run to continue")
     if args.recipe is not None:

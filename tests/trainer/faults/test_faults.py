@@ -1,0 +1,238 @@
+"""Every fault does what it says, changes nothing else, and hurts."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from probes.errors import BabysitError
+from trainer.assembly import assemble
+from trainer.errors import RecipeError
+from trainer.faults import FAULTS
+from trainer.loop import train, validate
+from trainer.parts import Parts
+from trainer.recipe import load_recipe
+
+MLP = ["training.threads=1", "training.epochs=6", "model.dropout=0.1"]
+DOES_NOT_FIT_AN_MLP = {"deep-plain"}
+# On an easy task these cost little by the score of a few epochs; each has a test of its own below.
+MILD = {
+    "too-small-initialization",
+    "leaked-validation",
+    "never-evaluating",
+    "missing-activations",
+    "optimizer-misses-a-layer",
+    "detached-layer",
+    "double-softmax",
+    "decays-too-fast",
+}
+
+
+def healthy(*overrides: str) -> Parts:
+    return assemble(load_recipe("digits-mlp", [*MLP, *overrides]))
+
+
+def ill(fault: str, *overrides: str) -> Parts:
+    return assemble(load_recipe("digits-mlp", [*MLP, *overrides, f'faults.names=["{fault}"]']))
+
+
+def step(parts: Parts, inputs: torch.Tensor, targets: torch.Tensor) -> None:
+    parts.optimizer.zero_grad()
+    parts.loss_fn(parts.model(inputs), targets).backward()
+    parts.optimizer.step()
+
+
+def weights(parts: Parts) -> dict[str, torch.Tensor]:
+    return {name: p.detach().clone() for name, p in parts.model.named_parameters()}
+
+
+@pytest.fixture(scope="module")
+def healthy_score(tmp_path_factory) -> float:
+    run_dir = tmp_path_factory.mktemp("healthy") / "run"
+    return train(load_recipe("digits-mlp", MLP), run_dir, watched=False).score
+
+
+@pytest.mark.parametrize("name", sorted(set(FAULTS) - MILD - DOES_NOT_FIT_AN_MLP - {"batch-too-small"}))
+def test_it_hurts(name, healthy_score, tmp_path):
+    recipe = load_recipe("digits-mlp", [*MLP, f'faults.names=["{name}"]'])
+    outcome = train(recipe, tmp_path / "run", watched=False)
+    assert outcome.score < healthy_score - 0.04
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_it_is_described_and_expects_findings(name):
+    fault = FAULTS[name]
+    assert fault.summary and fault.findings
+    assert sum(hook is not None for hook in (fault.recipe, fault.task, fault.parts)) >= 1
+
+
+# What a fault touches may differ from the healthy parts; everything else must be equal.
+TOUCHES = {
+    "weights": {
+        "zero-initialization",
+        "constant-initialization",
+        "too-small-initialization",
+        "too-large-initialization",
+        "deep-sigmoid",
+        "too-small-model",
+        "dead-relu",
+    },
+    "train": {"no-normalization", "inputs-in-255", "shuffled-labels", "class-imbalance", "tiny-data", "nan-in-data"}
+    | {"blank-inputs", "no-shuffling"},
+    "validation": {"no-normalization", "inputs-in-255", "leaked-validation", "blank-inputs"},
+    "lr": {"learning-rate-too-high", "learning-rate-too-low"},
+}
+
+
+@pytest.mark.parametrize("name", sorted(set(FAULTS) - DOES_NOT_FIT_AN_MLP))
+def test_it_changes_nothing_else(name):
+    good, bad = healthy(), ill(name)
+    if name not in TOUCHES["weights"]:
+        assert all(value.equal(weights(bad)[key]) for key, value in weights(good).items())
+    for split in ("train", "validation"):
+        ours, theirs = getattr(good.task, split), getattr(bad.task, split)
+        same = len(ours) == len(theirs) and ours.inputs.equal(theirs.inputs) and ours.targets.equal(theirs.targets)
+        assert same == (name not in TOUCHES[split])
+    rates = [parts.optimizer.param_groups[0]["lr"] for parts in (good, bad)]
+    assert (rates[0] == rates[1]) == (name not in TOUCHES["lr"])
+    assert bad.batches.examples is bad.task.train
+
+
+def test_learning_rates_are_off_by_what_is_said():
+    lr = healthy().optimizer.param_groups[0]["lr"]
+    assert ill("learning-rate-too-high").optimizer.param_groups[0]["lr"] == pytest.approx(100 * lr)
+    assert ill("learning-rate-too-low").optimizer.param_groups[0]["lr"] == pytest.approx(lr / 1000)
+
+
+def test_too_small_weights():
+    assert all(v.std() < 0.011 for k, v in weights(ill("too-small-initialization")).items() if "weight" in k)
+
+
+def test_leaked_validation_is_training_data():
+    task = ill("leaked-validation").task
+    train = {row.numpy().tobytes() for row in task.train.inputs}
+    assert all(row.numpy().tobytes() in train for row in task.validation.inputs)
+
+
+def test_never_evaluating_leaves_dropout_on():
+    good, bad = healthy("model.dropout=0.5"), ill("never-evaluating", "model.dropout=0.5")
+    assert validate(good) == validate(good)
+    assert validate(bad) != validate(bad)
+
+
+def test_missing_activations_make_the_model_affine():
+    model = ill("missing-activations").model.eval()
+    a, b = torch.randn(2, 5, 1, 8, 8)
+    zero = model(torch.zeros(5, 1, 8, 8))
+    torch.testing.assert_close(model(a + b) + zero, model(a) + model(b), atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("name", "moving"),
+    [
+        ("optimizer-misses-a-layer", {"fc2", "head"}),
+        ("frozen-layers", {"head"}),
+        ("detached-layer", {"fc2", "head"}),
+    ],
+)
+def test_layers_that_do_not_move(name, moving):
+    parts = ill(name)
+    before = weights(parts)
+    for inputs, targets in parts.batches:
+        step(parts, inputs, targets)
+    after = weights(parts)
+    assert {key.partition(".")[0] for key in before if not before[key].equal(after[key])} == moving
+
+
+def test_gradients_add_up():
+    parts = ill("gradients-never-cleared")
+    inputs, targets = next(iter(parts.batches))
+    parts.model.eval()  # no dropout: the same gradient twice
+    seen = []
+    for _ in range(2):
+        parts.optimizer.zero_grad()
+        parts.loss_fn(parts.model(inputs), targets).backward()
+        seen.append([p.grad.clone() for p in parts.model.parameters()])
+    for once, twice in zip(*seen, strict=True):
+        torch.testing.assert_close(twice, 2 * once)
+
+
+def test_double_softmax_cannot_come_near_zero_loss():
+    parts = ill("double-softmax")
+    outputs = parts.model(parts.task.train.inputs[:9])
+    torch.testing.assert_close(outputs.sum(1), torch.ones(9))
+    certain = nn.functional.one_hot(torch.arange(9), 10).float()
+    floor = math.log(math.e + 9) - 1
+    assert parts.loss_fn(certain, torch.arange(9)).item() == pytest.approx(floor, rel=1e-5)
+
+
+def test_summed_loss_is_the_batch_times_the_mean():
+    good, bad = healthy(), ill("summed-loss")
+    scores, targets = torch.randn(32, 10), torch.arange(32) % 10
+    assert bad.loss_fn(scores, targets).item() == pytest.approx(32 * good.loss_fn(scores, targets).item(), rel=1e-5)
+
+
+def test_decays_too_fast():
+    parts = ill("decays-too-fast")
+    assert [parts.schedule(44 * epoch, 44) for epoch in range(3)] == pytest.approx([1, 0.1, 0.01])
+
+
+def test_batch_too_small_and_too_short():
+    assert len(ill("batch-too-small").batches) == 1438
+    assert ill("training-too-short").settings.epochs == 1
+
+
+def test_class_imbalance_is_that_of_the_training_examples_only():
+    task = ill("class-imbalance").task
+    counts = task.train.targets.bincount(minlength=10)
+    assert counts[0] > 100 and (counts[1:] < 15).all()
+    assert (task.validation.targets.bincount() > 30).all()
+
+
+def test_no_shuffling_is_by_class_every_epoch():
+    parts = ill("no-shuffling")
+    for epoch in (0, 3):
+        seen = torch.cat([targets for _, targets in parts.batches.epoch(epoch)])
+        assert (seen.diff() >= 0).all()
+
+
+def test_deep_plain_gradients_vanish():
+    norms = []
+    for faults in ("[]", '["deep-plain"]'):
+        parts = assemble(load_recipe("digits-plain-deep", ["training.threads=1", f"faults.names={faults}"]))
+        inputs, targets = next(iter(parts.batches))
+        parts.loss_fn(parts.model(inputs), targets).backward()
+        norms.append(parts.model.conv1.weight.grad.norm())
+    assert norms[1] < 1e-6 * norms[0]
+
+
+@pytest.mark.parametrize(
+    ("recipe", "fault", "words"),
+    [
+        ("digits-mlp", "deep-plain", "model.blocks"),
+        ("digits-softmax", "optimizer-misses-a-layer", "more than one layer"),
+        ("digits-softmax", "detached-layer", "more than one layer"),
+        ("digits-lstm", "double-softmax", "sequence of layers"),
+        ("text-lstm", "inputs-in-255", "symbols"),
+        ("text-lstm", "class-imbalance", "one class an example"),
+        ("diabetes-mlp", "no-shuffling", "one class an example"),
+        ("circles-mlp", "dead-relu", "ReLU"),
+    ],
+)
+def test_a_fault_that_does_not_fit_says_so(recipe, fault, words):
+    with pytest.raises(RecipeError, match=words) as error:
+        assemble(load_recipe(recipe, [f'faults.names=["{fault}"]']))
+    assert f"'{fault}'" in str(error.value)
+
+
+def test_an_unknown_fault_is_named():
+    with pytest.raises(BabysitError, match=r"faults.names: found 'dead-relus', did you mean 'dead-relu'"):
+        load_recipe("digits-mlp", ['faults.names=["dead-relus"]'])
+
+
+def test_two_faults_at_once():
+    parts = assemble(load_recipe("digits-mlp", [*MLP, 'faults.names=["tiny-data", "summed-loss"]']))
+    assert len(parts.task.train) == 60 and parts.loss_fn.reduction == "sum"

@@ -1,0 +1,144 @@
+"""Faults of the data: scale, labels, split, balance, missing numbers."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from trainer.errors import RecipeError
+from trainer.faults.base import Fault, register, with_options, with_training
+from trainer.recipe import Recipe
+from trainer.tasks import Examples, Task
+
+
+def _rows(split: Examples, rows: Tensor) -> Examples:
+    return Examples(split.inputs[rows], split.targets[rows])
+
+
+def _generator(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def _numbers(task: Task, fault: str) -> None:
+    if task.vocabulary is not None:
+        raise RecipeError(f"fault '{fault}' needs inputs that are numbers; those of '{task.name}' are symbols")
+
+
+def _classes(task: Task, fault: str) -> None:
+    if task.problem != "multi-class" or task.per_position:
+        raise RecipeError(f"fault '{fault}' needs one class an example; '{task.name}' has none")
+
+
+def _scaled(task: Task, seed: int) -> Task:
+    _numbers(task, "inputs-in-255")
+    return replace(
+        task,
+        train=Examples(task.train.inputs * 64 + 128, task.train.targets),
+        validation=Examples(task.validation.inputs * 64 + 128, task.validation.targets),
+    )
+
+
+def _shuffled(task: Task, seed: int) -> Task:
+    order = torch.randperm(len(task.train), generator=_generator(seed))
+    return replace(task, train=Examples(task.train.inputs, task.train.targets[order]))
+
+
+def _leaked(task: Task, seed: int) -> Task:
+    order = torch.randperm(len(task.train), generator=_generator(seed))
+    return replace(task, validation=_rows(task.train, order[: len(task.validation)]))
+
+
+def _imbalanced(task: Task, seed: int) -> Task:
+    _classes(task, "class-imbalance")
+    lucky = torch.rand(len(task.train), generator=_generator(seed)) < 0.03
+    rows = ((task.train.targets == 0) | lucky).nonzero()[:, 0]
+    return replace(task, train=_rows(task.train, rows))
+
+
+def _few(task: Task, seed: int) -> Task:
+    order = torch.randperm(len(task.train), generator=_generator(seed))
+    return replace(task, train=_rows(task.train, order[:60]))
+
+
+def _with_nan(task: Task, seed: int) -> Task:
+    _numbers(task, "nan-in-data")
+    inputs = task.train.inputs.clone()
+    inputs[len(inputs) // 2].view(-1)[0] = float("nan")
+    return replace(task, train=Examples(inputs, task.train.targets))
+
+
+def _blank(task: Task, seed: int) -> Task:
+    blank = [Examples(torch.zeros_like(s.inputs), s.targets) for s in (task.train, task.validation)]
+    return replace(task, train=blank[0], validation=blank[1])
+
+
+def _sorted(task: Task, seed: int) -> Task:
+    _classes(task, "no-shuffling")
+    return replace(task, train=_rows(task.train, task.train.targets.argsort(stable=True)))
+
+
+def _raw(recipe: Recipe) -> Recipe:
+    return with_options(recipe, "task", {"preprocessing": ()}, "no-normalization")
+
+
+register(
+    Fault(
+        "no-normalization",
+        "the inputs go in as they come, without their mean subtracted or their scale set",
+        ("unnormalized-inputs",),
+        recipe=_raw,
+    ),
+    Fault(
+        "inputs-in-255",
+        "inputs around 128 with a standard deviation of 64, as bytes of an image",
+        ("unnormalized-inputs",),
+        task=_scaled,
+    ),
+    Fault(
+        "shuffled-labels",
+        "the training targets belong to other inputs",
+        ("no-generalization", "overfitting", "loss-not-decreasing"),
+        task=_shuffled,
+    ),
+    Fault(
+        "leaked-validation",
+        "the validation examples are training examples",
+        ("validation-anomaly",),
+        task=_leaked,
+    ),
+    Fault(
+        "class-imbalance",
+        "only 3% of the training examples of every class but the first",
+        ("class-imbalance",),
+        recipe=lambda recipe: with_training(recipe, drop_last=False),
+        task=_imbalanced,
+    ),
+    Fault(
+        "tiny-data",
+        "sixty training examples",
+        ("overfitting",),
+        recipe=lambda recipe: with_training(recipe, augment=(), drop_last=False),
+        task=_few,
+    ),
+    Fault(
+        "nan-in-data",
+        "one number of one training example is not a number",
+        ("nonfinite-values",),
+        task=_with_nan,
+    ),
+    Fault(
+        "blank-inputs",
+        "all inputs are zero",
+        ("unnormalized-inputs", "constant-predictions", "collapsed-activations"),
+        task=_blank,
+    ),
+    Fault(
+        "no-shuffling",
+        "the training examples come sorted by class, in the same order every epoch",
+        ("oscillating-loss", "loss-spikes", "noisy-loss"),
+        recipe=lambda recipe: with_training(recipe, shuffle=False),
+        task=_sorted,
+    ),
+)

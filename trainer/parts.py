@@ -1,0 +1,29 @@
+"""The objects a training loop works with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from trainer.batches import Batches
+from trainer.losses import Problem
+from trainer.recipe import Training
+from trainer.schedules import Schedule
+from trainer.tasks import Task
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What the loop works with, made from one recipe; ``settings`` are the recipe's, as faults leave them."""
+
+    settings: Training
+    task: Task
+    problem: Problem
+    model: nn.Module
+    loss_fn: Callable[[Tensor, Tensor], Tensor]
+    optimizer: Optimizer
+    schedule: Schedule
+    batches: Batches
