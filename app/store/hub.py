@@ -112,10 +112,8 @@ class Hub:
 
     def _work(self) -> None:
         next_poll = 0.0
-        watched: set[Path] = set()
         while not self._stopped:
-            # With nobody looking there is nothing to keep fresh: sleep until somebody subscribes.
-            self._wake.wait(timeout=max(0.0, next_poll - time.monotonic()) if self._subscriptions else None)
+            self._wake.wait(timeout=max(0.0, next_poll - time.monotonic()))
             if self._wake.is_set():
                 time.sleep(GATHER_SECONDS)
             self._wake.clear()
@@ -125,27 +123,26 @@ class Hub:
                 dirty, self._dirty = self._dirty, set()
             began = time.monotonic()
             poll = began >= next_poll
-            missed = False
+            soon = False
             try:
-                watched = self._watch(watched)
-                missed = self._look(dirty, poll=poll)
+                self._watch()
+                soon = self._look(dirty, poll=poll)
             except Exception:  # noqa: BLE001 - this thread serves every open page, and a fault in one round must not
                 # end it. It is logged, and the next round tries again.
                 _log.exception("looking for new data failed; trying again")
+            now = time.monotonic()
             if poll:
-                now = time.monotonic()
-                wait = min(FAST_POLL_SECONDS, self._poll_seconds) if missed else self._poll_seconds
-                next_poll = now + max(wait, POLL_SHARE * (now - began))
+                next_poll = now + max(self._poll_seconds, POLL_SHARE * (now - began))
+            if soon:
+                next_poll = min(next_poll, now + max(FAST_POLL_SECONDS, POLL_SHARE * (now - began)))
 
-    def _watch(self, watched: set[Path]) -> set[Path]:
-        wanted: set[Path] = set()
-        if self._subscriptions:
-            wanted = {store.path for store in self._stores.pinned()} | {self._directory.root}
-        for path in watched - wanted:
+    def _watch(self) -> None:
+        wanted = {store.path for store in self._stores.pinned()} | {self._directory.root}
+        for path in self._watched - wanted:
             self._watcher.unwatch(path)
         for path in wanted:
             self._watcher.watch(path)
-        return wanted
+        self._watched = wanted
 
     def _look(self, dirty: set[Path], *, poll: bool) -> bool:
         """One round. True when there is reason to look again soon: the poll found what no event had announced, or a
