@@ -145,16 +145,17 @@ def usual_size(values: Floats) -> Floats:
     """The lowest running median (5 frames) of all earlier finite norms, [T]; the first frame's own where
     none is.
     """
-    result = np.full(len(values), np.nan)
-    past: list[float] = []
-    lowest = np.inf
-    for index, value in enumerate(values):
-        if past:
-            lowest = min(lowest, float(np.median(past[-5:])))
-        result[index] = lowest if np.isfinite(lowest) else value
-        if np.isfinite(value) and value > 0:
-            past.append(float(value))
-    return result
+    usable = np.flatnonzero(np.isfinite(values) & (values > 0))
+    if not len(usable):
+        return values.copy()
+    past = values[usable]
+    medians = np.asarray([np.median(past[: i + 1]) for i in range(min(4, len(past)))])
+    if len(past) > 4:
+        full = np.median(np.lib.stride_tricks.sliding_window_view(past, 5), axis=1)
+        medians = np.concatenate((medians, full))
+    lowest = np.minimum.accumulate(medians)
+    earlier = np.searchsorted(usable, np.arange(len(values)))
+    return np.where(earlier > 0, lowest[np.maximum(earlier, 1) - 1], values)
 
 
 def _patience(norm: Curve, broken_at: int) -> int:

@@ -69,7 +69,7 @@ from probes.diagnosis.course import course
 from probes.diagnosis.finding import Evidence, Finding
 from probes.diagnosis.numbers import round_rate, short
 from probes.diagnosis.rule import Rule
-from probes.diagnosis.signal import running_median, trailing_run
+from probes.diagnosis.signal import block_medians, running_median, trailing_run
 from probes.diagnosis.tracks import training_loss
 from probes.diagnosis.view import Curve, NotJudged, RunView
 
@@ -106,11 +106,14 @@ def criterion(loss: Curve, *, factor: float = 1.5, patience: float = 10, lost: f
         return Divergence("above the start", len(loss) - above, start, end, limit)
     gain = start - best
     limit = best + max(lost * gain, 6.0 * summary.noise)
-    # A single median of a noisy loss is no level: smooth over a fiftieth of the run to find since when.
-    smooth = running_median(loss.values, 2 * (max(5, summary.values // 50) // 2) + 1)
-    above = trailing_run(smooth > limit)
-    if gain >= 0.3 * start and end > limit and above >= max(patience, 0.1 * summary.values):
-        return Divergence("lost again", len(loss) - above, best, end, limit)
+    if gain < 0.3 * start or not end > limit:
+        return None
+    # Single values of a noisy loss are no level: medians of blocks tell since when.
+    ends, blocks = block_medians(np.arange(len(loss)), loss.values, 400)
+    above = trailing_run(running_median(blocks, 9) > limit)
+    values = len(loss) - (int(ends[-above - 1]) + 1 if above < len(blocks) else 0) if above else 0
+    if values >= max(patience, 0.1 * summary.values):
+        return Divergence("lost again", len(loss) - values, best, end, limit)
     return None
 
 
@@ -120,10 +123,6 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     loss = curve.finite
     if len(loss) < MINIMUM_VALUES:
         raise NotJudged(f"{len(loss)} finite values of {name}, needs {MINIMUM_VALUES}")
-    if len(loss) > 100_000:
-        # Medians of blocks: the onset is then known to a thousandth of a percent of the run.
-        edges = np.linspace(0, len(loss), 50_001).astype(np.int64)[:-1]
-        loss = Curve(loss.steps[edges], np.minimum.reduceat(loss.values, edges))
     found = criterion(loss, **thresholds)
     if found is None:
         return []

@@ -5,6 +5,7 @@ Not a test: it trains a few hundred nets. Views are kept in a folder, so that a 
 seconds.
 """
 
+# ruff: noqa: E402 - the folder must be importable first
 from __future__ import annotations
 
 import argparse
@@ -16,7 +17,6 @@ import time
 from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[3])]
-# ruff: noqa: E402
 
 import numpy as np
 import torch
@@ -29,7 +29,8 @@ from probes.diagnosis.finding import rank
 from probes.diagnosis.view import RunView
 
 KINDS = (
-    "weight_norm", "grad_norm", "update_norm", "update_ratio", "weight_std", "weight_nonfinite", "weight_min", "weight_max", "grad_zero_fraction",
+    "weight_norm", "grad_norm", "update_norm", "update_ratio", "weight_std",
+    "weight_nonfinite", "weight_min", "weight_max", "grad_zero_fraction",
     "activation_mean", "activation_std", "zero_fraction", "dead_fraction", "saturated_fraction",
     "activation_nonfinite", "batch_variation", "activation_grad_std",
 )  # fmt: skip

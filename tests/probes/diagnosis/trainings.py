@@ -15,7 +15,6 @@ from sklearn.datasets import load_digits
 import probes
 from probes.diagnosis.view import RunView
 
-
 RECORDER = NaiveRecorder
 """What records the trainings; `ProbeRecorder` puts the real probes in its place."""
 

@@ -101,6 +101,10 @@ def zero_head(model):
     return model
 
 
+def augmented(x, y):
+    return torch.roll(x, int(torch.randint(-1, 2, ())), -1) + 0.3 * torch.randn_like(x), y
+
+
 def warmup(optimizer):
     return LambdaLR(optimizer, lambda s: min(1.0, (s + 1) / 40))
 
@@ -146,8 +150,7 @@ healthy("cnn-adam", cnn, adam())
 healthy("cnn-bn-momentum", lambda: cnn(True), sgd(0.05, momentum=0.9))
 healthy("cnn-bn-30", lambda: cnn(True), adam(), steps=30, log_val=5)
 healthy("cnn-tanh", lambda: cnn(act="tanh"), sgd(0.1, momentum=0.9))
-healthy("cnn-augmented", cnn, adam(), steps=300,
-        transform=lambda: lambda x, y: (torch.roll(x, int(torch.randint(-1, 2, ())), -1) + 0.3 * torch.randn_like(x), y))  # fmt: skip
+healthy("cnn-augmented", cnn, adam(), steps=300, transform=lambda: augmented)
 healthy("resnet-layer", resnet, sgd(0.05, momentum=0.9))
 healthy("resnet-zero-blocks", lambda: resnet(8, zero=True), sgd(0.1))
 healthy("resnet-batch-adam", lambda: resnet(8, norm="batch"), adam(1e-3))
@@ -244,8 +247,8 @@ ill(
     **PICTURE,
 )
 ill("autoencoder-sgd-100", f"{explodes} {nonfinite}", autoencoder, sgd(100.0), steps=100, **PICTURE)
-ill("diabetes-sgd-2", f"{explodes} {nonfinite}", lambda: mlp(2, 32, inputs=10, outputs=1), sgd(2.0), loss_fn=nn.MSELoss(),
-    batch=32, **DIABETES)  # fmt: skip
+ill("diabetes-sgd-2", f"{explodes} {nonfinite}", lambda: mlp(2, 32, inputs=10, outputs=1), sgd(2.0),
+    loss_fn=nn.MSELoss(), batch=32, **DIABETES)  # fmt: skip
 ill("mlp-sgd-20", explodes + " dead-units", mlp, sgd(20.0))
 ill("mlp-sgd-100", explodes + " dead-units", mlp, sgd(100.0))
 ill("mlp-adam-1", explodes + " dead-units", lambda: mlp(4), adam(1.0))
@@ -304,8 +307,8 @@ ill(
     every=5,
 )
 ill("overfit-noise-cnn", overfits, cnn, adam(1e-2), data=few(300), label_noise=0.4, steps=400, every=5)
-ill("overfit-noise-sgd", overfits, lambda: mlp(2, 256), sgd(0.2, momentum=0.9), data=few(300), label_noise=0.4, steps=500,
-    every=5)  # fmt: skip
+ill("overfit-noise-sgd", overfits, lambda: mlp(2, 256), sgd(0.2, momentum=0.9), data=few(300), label_noise=0.4,
+    steps=500, every=5)  # fmt: skip
 ill("overfit-letters", overfits, lambda: Letters(width=128), adam(1e-2), steps=300, batch=32, every=5, **TEXT)
 ill("overfit-diabetes", overfits, lambda: mlp(2, 128, inputs=10, outputs=1), adam(3e-3), loss_fn=nn.MSELoss(), batch=32,
     steps=600, every=5, **DIABETES)  # fmt: skip
