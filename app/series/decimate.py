@@ -76,18 +76,19 @@ def thin(values: Values, starts: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]
     lengths = np.diff(np.append(starts, total))
     keep = [np.array([0, total - 1])]
     for extreme in (np.minimum.reduceat(lows, starts), np.maximum.reduceat(highs, starts)):
-        # A bucket without any finite value has an infinite extreme, that equals none of its values unless
-        # they are infinite themselves; those are taken below anyway.
-        hits = np.flatnonzero(values == np.repeat(extreme, lengths))
-        keep.append(_first_in_each(hits, starts))
+        # A bucket without any finite value has an infinite extreme, that equals none of its values unless they
+        # are infinite themselves; those are taken below anyway.
+        keep.append(_first_in_each(values == np.repeat(extreme, lengths), starts))
     if any_bad:
-        keep.append(_first_in_each(np.flatnonzero(bad), starts))
+        keep.append(_first_in_each(bad, starts))
     return np.unique(np.concatenate(keep))
 
 
-def _first_in_each(hits: npt.NDArray[np.int64], starts: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    bucket = np.searchsorted(starts, hits, side="right")
-    return hits[np.flatnonzero(np.diff(bucket, prepend=-1))]
+def _first_in_each(hit: npt.NDArray[np.bool_], starts: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Index of the first hit in each bucket that has one."""
+    hits = np.append(np.flatnonzero(hit), len(hit))
+    first = hits[np.searchsorted(hits, starts)]
+    return first[first < np.append(starts[1:], len(hit))]
 
 
 def decimate(steps: Steps, values: Values, limit: int = MAX_POINTS, log_x: bool = False) -> tuple[Steps, Values]:

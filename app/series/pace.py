@@ -64,11 +64,13 @@ def _share(run: Run, name: str, all_steps: Steps, at: Steps, mean_time: Values) 
     if not len(steps):
         return out
     known = np.isfinite(seconds)
-    column = np.searchsorted(at, steps[known])
-    use = column < len(at)
-    total = np.bincount(column[use], weights=seconds[known][use], minlength=len(at))
-    measured = np.bincount(column[use], minlength=len(at))
-    step_count = np.bincount(np.minimum(np.searchsorted(at, all_steps), len(at) - 1), minlength=len(at))
-    whole = mean_time * step_count
-    np.divide(total, whole, out=out, where=(measured > 0) & (whole > 0))
+    ends, all_ends = np.searchsorted(steps, at, side="right"), np.searchsorted(all_steps, at, side="right")
+    part = _between(np.where(known, seconds, 0.0), ends)
+    whole = mean_time * np.diff(all_ends, prepend=0)
+    np.divide(part, whole, out=out, where=(_between(known, ends) > 0) & (whole > 0))
     return np.clip(out, 0, 1)
+
+
+def _between(values: Values, ends: Steps) -> Values:
+    """Sums of `values` up to each end since the one before."""
+    return np.diff(np.concatenate(([0.0], np.cumsum(values)))[ends], prepend=0.0)

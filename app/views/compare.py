@@ -30,17 +30,13 @@ def render(page: Page) -> None:
     with page.dashboard.reading(chosen) as runs:
         metrics = sorted({metric for run in runs for metric in metric_groups(run.series_names)} - {"loss"})
     params = {**options.curves(), "names": chosen}
+    first = metrics.index("accuracy") if "accuracy" in metrics else 0
+    second = st.selectbox("Beside the loss", metrics, index=first, key="compare metric", width=360) if metrics else None
     left, right = st.columns(2, gap="small")
-    for column, metric in zip(
-        (left, right), ("loss", *(["accuracy"] if "accuracy" in metrics else metrics[:1])), strict=False
-    ):
-        with column:
-            key = f"compare {metric} {' '.join(chosen)}"
-            live_chart(
-                "compare.metric",
-                chosen,
-                {**params, "metric": metric},
-                520,
-                key=key,
-                label=f"{metric} of runs",
-            )
+    for column, metric in ((left, "loss"), (right, second)):
+        if metric:
+            with column:
+                key = f"compare {metric} {' '.join(chosen)}"
+                live_chart(
+                    "compare.metric", chosen, {**params, "metric": metric}, 480, key=key, label=f"{metric} of runs"
+                )

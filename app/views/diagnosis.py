@@ -6,6 +6,7 @@ import streamlit as st
 
 from app.component import live_chart
 from app.series.evidence import charts_of
+from app.series.numbers import plural
 from app.series.verdict import when
 from app.store import Page
 from app.views import style
@@ -29,8 +30,6 @@ def _cards(page: Page) -> None:
         charts = charts_of(finding)[:room]
         room -= len(charts)
         _card(page, number, finding, charts)
-    if not report.findings and report.clear:
-        st.success(f"{len(report.clear)} rules judged this run up to step {report.step:,} and found nothing.")
     _not_judged(report)
 
 
@@ -71,11 +70,11 @@ def _explain(slug: str) -> None:
 
 def _not_judged(report: Report) -> None:
     if report.not_judged:
-        with st.expander(f"Not judged: {len(report.not_judged)} rules", expanded=not report.findings):
+        with st.expander(f"Not judged: {plural(len(report.not_judged), 'rule')}", expanded=not report.findings):
             rows = [{"rule": rule, "why not": reason} for rule, reason in report.not_judged]
             st.dataframe(rows, hide_index=True, height="content")
     if report.clear:
-        with st.expander(f"Judged and clear: {len(report.clear)} rules"):
+        with st.expander(f"Judged and clear: {plural(len(report.clear), 'rule')}"):
             summaries = {slug: RULES[slug].summary if slug in RULES else "" for slug in report.clear}
             rows = [{"rule": slug, "what it looks for": summary} for slug, summary in summaries.items()]
             st.dataframe(rows, hide_index=True, height="content")

@@ -14,7 +14,8 @@ from app.views import options
 from app.views.header import framed
 from app.views.reports import report_of
 
-TALL, LOW, SELECTOR = 390, 240, 46
+TALL, LOW = 390, 240
+MAX_MORE = 4
 
 
 def render(page: Page) -> None:
@@ -31,16 +32,19 @@ def _charts(page: Page, params: dict[str, Any]) -> None:
         pins = pins_of(report_of(page).findings)
         _chart(page, "live.loss", "Loss over steps", {**params, "pins": pins}, TALL)
     with right:
-        chosen, height = metrics[0], TALL
-        if len(metrics) > 1:
-            chosen = st.selectbox("Metric", metrics, label_visibility="collapsed", key="live metric")
-            height -= SELECTOR
-        _chart(page, "live.metric", f"{chosen} over steps", {**params, "metric": chosen}, height)
+        _chart(page, "live.metric", f"{metrics[0]} over steps", {**params, "metric": metrics[0]}, TALL)
     left, right = st.columns(2, gap="small")
     with left:
         _chart(page, "live.lr", "Learning rate over steps", {"log_x": params["log_x"], "y": params["y"]}, LOW)
     with right:
         _chart(page, "live.speed", "Speed over steps", {"log_x": params["log_x"]}, LOW)
+
+    more = metrics[1 : 1 + MAX_MORE]
+    for column, metric in zip(st.columns(2, gap="small") * MAX_MORE, more, strict=False):
+        with column:
+            _chart(page, "live.metric", f"{metric} over steps", {**params, "metric": metric}, LOW)
+    if metrics[1 + MAX_MORE :]:
+        st.caption(f"Logged too: {', '.join(metrics[1 + MAX_MORE :])}. Compare shows any of them.")
 
 
 def _chart(page: Page, chart: str, label: str, params: dict[str, Any], height: int) -> None:
