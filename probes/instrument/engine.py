@@ -1,6 +1,4 @@
-"""The heart of a probe: follows the loop step by step, takes frames when the schedule says so, feeds the run
-log.
-"""
+"""The heart of a probe: follows the loop step by step and takes frames when the schedule says so."""
 
 from __future__ import annotations
 
@@ -17,21 +15,18 @@ from torch.optim import Optimizer
 from probes.instrument import manifest
 from probes.instrument.capture import MAX_CALLS
 from probes.instrument.collector import Collected, Collector
-from probes.instrument.filters import PendingFilters, first_layer
-from probes.instrument.fold import DeadUnits
-from probes.instrument.frame import Frame, PendingFrame
+from probes.instrument.delivery import Delivery
+from probes.instrument.filters import first_layer
+from probes.instrument.frame import Frame
 from probes.instrument.governor import Schedule, Share, is_log_spaced
 from probes.instrument.guard import Guard
 from probes.instrument.hooks import Hook
 from probes.instrument.modules import first_tensor
 from probes.instrument.optimizers import OptimizerHooks, StepCounter
-from probes.instrument.outcomes import Outcome, OutcomeTotals, observe
+from probes.instrument.outcomes import Outcome, observe
 from probes.instrument.parameters import Copies, list_parameters
-from probes.instrument.scalars import DeviceScalars
-from probes.instrument.sharding import Meeting, merge_norms, shard_ranks
+from probes.instrument.sharding import Meeting, shard_ranks
 from probes.instrument.sheet import Workspace
-from probes.instrument.transfer import Transfer
-from probes.runlog.records import Event, Record
 from probes.runlog.writer import RunWriter
 
 _log = logging.getLogger("babysit")
@@ -55,34 +50,30 @@ class Engine:
         meeting: Meeting | None = None,
         clock: Callable[[], float] = _time.perf_counter,
     ) -> None:
-        self.writer = writer
         self.counter = StepCounter(start_step)
         self._model, self._schedule, self._clock = model, schedule, clock
         self._pid = os.getpid()
         self.guard = Guard(self.fail, clock)
-        self._background_seconds = 0.0
         self._watchlist = list_parameters(model)
         ranks = {i: shard_ranks(t) for i, t in enumerate(self._watchlist.tensors)}
-        self._ranks_of = {i: r for i, r in ranks.items() if r is not None}
-        self._meeting = meeting
-        # Without shards every process would see the same, and rank 0 tells.
-        self._frames_wanted = meeting is None or meeting.rank == 0 or bool(self._ranks_of)
+        ranks_of = {i: r for i, r in ranks.items() if r is not None}
+        self.delivery = Delivery(writer, meeting, ranks_of)
+        self._sharded, self._leads = bool(ranks_of), meeting is None or meeting.rank == 0
+        # The other processes take frames only for the norms of the parts that they hold.
+        self._frames_wanted = self._leads or self._sharded
         self._began = False
         self._taken = 0  # steps since attached
         self._share = Share()
-        self._dead = DeadUnits()
         self._workspace, self._copies = Workspace(), Copies()
         self._frame: Frame | None = None
-        self._contributed: set[int] = set()
+        self._contributed: set[int] = set()  # optimizers that the frame has the step of
+        self._has_closure = False
         self._collector = Collector(model, self.guard)
         self._order_known = False
         self._outcomes: list[Outcome] = []
-        self._totals = OutcomeTotals()
         self._loss_handle = (
             loss_fn.register_forward_pre_hook(Hook(self._on_loss)) if isinstance(loss_fn, nn.Module) else None
         )
-        self._members: dict[int, tuple[tuple[int, ...], list[int]]] = {}
-        self.device_scalars = DeviceScalars(self._send_scalars)
         self._step_ended = clock()
         self._wait_from: float | None = None
         self._data_wait: float | None = None
@@ -107,7 +98,7 @@ class Engine:
             self._frames_wanted = self._due = False
             message = f"{type(error).__name__}: {error}"
             _log.warning("babysit: a measurement failed, no more frames are taken: %s", message, exc_info=error)
-            self.writer.put(Event(self.counter.step, _time.time(), "probe-error", message))
+            self.delivery.event(self.counter.step, "probe-error", message)
 
     @property
     def in_owner(self) -> bool:
@@ -133,10 +124,8 @@ class Engine:
                 self._collector.begin_pass(args, kwargs)
 
     def _open_collector(self) -> None:
-        if self._meeting is not None and self._meeting.rank != 0:
-            return
-        if not self._collector.is_open:
-            if not self._ranks_of:  # FSDP has put whole parameters in the place of the shards for the forward pass
+        if self._leads and not self._collector.is_open:
+            if not self._sharded:  # FSDP puts whole parameters in the place of the shards for the forward pass
                 self._refresh()
             self._collector.open(self._model if self._follow_root else None)
 
@@ -179,15 +168,16 @@ class Engine:
                 if not self._due:
                     self._collector.close()
             if self._due and self._frame is None:
-                if not self._collector.is_open or self._ranks_of:
+                if not self._collector.is_open or self._sharded:
                     self._refresh()
                 self._frame = Frame(self._watchlist, self._workspace, self._copies)
             if self._frame is not None:
                 mine = self._numbers_of(optimizer)
-                closure = args[0] if args else kwargs.get("closure")
+                # args begins with the optimizer itself. A closure computes the gradients inside the step.
+                self._has_closure = len(args) > 1 or kwargs.get("closure") is not None
                 changed = mine if self._contributed else self._unowned() + mine
                 scale = getattr(optimizer, "grad_scale", None)
-                self._frame.before_step(() if closure is not None else mine, changed, scale)
+                self._frame.before_step(() if self._has_closure else mine, changed, scale)
 
     def after_step(self, optimizer: Optimizer) -> None:
         if not self.in_owner:
@@ -195,8 +185,7 @@ class Engine:
         with self.guard:
             new = self.counter.advance(id(optimizer))
             if self._frame is not None:
-                mine = self._numbers_of(optimizer)
-                self._frame.after_step(mine)
+                self._frame.after_step(self._numbers_of(optimizer) if self._has_closure else ())
                 self._contributed.add(id(optimizer))
                 self._collector.mark()
                 if all(id(o) in self._contributed for o in self.optimizer_hooks.optimizers):
@@ -219,7 +208,7 @@ class Engine:
     def _end_step(self, skipped: Tensor | None) -> None:
         step, now, wall = self.counter.step, self._clock(), _time.time()
         foreground = self.guard.spent(now)
-        probe, self._background_seconds = foreground + self._background_seconds, 0.0
+        probe = foreground + self.delivery.take_thread_seconds()
         own = max(0.0, now - self._step_ended - foreground)
         self._taken += 1
         values = self._learning_rates()
@@ -230,12 +219,12 @@ class Engine:
             self._schedule.spend(own, probe)
         if self._data_wait is not None:
             values["system/data_wait"] = self._data_wait
-        if skipped is not None:
-            if skipped.device.type != "cpu":
-                self.device_scalars.add(step, wall, {"optimizer/skipped": skipped})
-            elif skipped.item():
-                values["optimizer/skipped"] = 1.0
-        self.writer.scalars(step, wall, values)
+        elsewhere = {}
+        if skipped is not None and skipped.device.type != "cpu":
+            elsewhere = {"optimizer/skipped": skipped}
+        elif skipped is not None and skipped.item():
+            values["optimizer/skipped"] = 1.0
+        self.delivery.scalars(step, wall, values, elsewhere)
         if is_log_spaced(self._taken):
             self.take_filters()
         if self._frame is None:
@@ -267,7 +256,8 @@ class Engine:
         if self._frames_wanted:
             frame = Frame(self._watchlist, self._workspace, self._copies)
             frame.take_weights()
-            self._hand_over(frame.finish(self.counter.step, _time.time(), self._collector.watched, Collected()))
+            watched = self._collector.watched
+            self.delivery.frame(frame.finish(self.counter.step, _time.time(), watched, Collected()))
             self.take_filters()
 
     def _refresh(self) -> None:
@@ -295,8 +285,10 @@ class Engine:
         self._contributed.clear()
         self._learn_order(collected)
         frame.take_weights()
-        self._hand_over(frame.finish(self.counter.step, _time.time(), self._collector.watched, collected))
-        self._hand_over_outcomes()
+        self.delivery.frame(frame.finish(self.counter.step, _time.time(), self._collector.watched, collected))
+        if self._outcomes:  # of several micro-batches the last
+            self.delivery.outcome(self._outcomes[-1], self.counter.step)
+            self._outcomes.clear()
         self._schedule.frame_taken(self._taken + 1, self.guard.spent(self._clock()))
 
     def _learn_order(self, collected: Collected) -> None:
@@ -318,69 +310,16 @@ class Engine:
         shapes = collected.shapes if collected else {}
         model = manifest.describe_model(self._model, self._watchlist, self._collector.watched, shapes, notes)
         optimizers = manifest.describe_optimizers(self.optimizer_hooks.optimizers, self._watchlist)
-        self.writer.update_manifest(model=model, optimizers=optimizers)
-
-    def _hand_over(self, pending: PendingFrame) -> None:
-        def records() -> list[Record] | None:
-            if not pending.ready():
-                return None
-            began = _time.thread_time()
-            folded = self._fold(pending)
-            self._background_seconds += _time.thread_time() - began
-            return folded
-
-        self.writer.defer(records)
-
-    def _fold(self, pending: PendingFrame) -> list[Record] | None:
-        """On the writer's thread: the records of a frame, None while other processes still owe their parts."""
-        meeting = self._meeting
-        if meeting is None or not self._ranks_of:
-            return pending.records(self._dead)
-        if meeting.rank != 0:
-            meeting.leave(pending.step, pending.norms())
-            return []
-        parts = meeting.collect(pending.step, sorted({r for ranks in self._ranks_of.values() for r in ranks}))
-        if parts is None:
-            return None
-        return pending.records(self._dead, merge_norms(pending.norms(), 0, parts, self._ranks_of))
-
-    def _hand_over_outcomes(self) -> None:
-        outcomes, self._outcomes = self._outcomes, []
-        if not outcomes:
-            return
-        last = outcomes[-1]
-        step, now, names = self.counter.step, _time.time(), list(last.numbers)
-        transfer = Transfer(list(last.numbers.values()))
-
-        def deliver() -> list[Record] | None:
-            if not transfer.ready():
-                return None
-            series = self._totals.add(last.facts, dict(zip(names, transfer.arrays(), strict=True)))
-            self.writer.scalars(step, now, series)
-            self.writer.update_manifest(data=self._totals.manifest())
-            return []
-
-        self.writer.defer(deliver)
+        self.delivery.manifest(model=model, optimizers=optimizers)
 
     def take_filters(self) -> None:
         """Records the first layer's weights as they are now."""
-        if self._meeting is not None and self._meeting.rank != 0:
+        if not self._leads or not self._frames_wanted:
             return
-        layer = first_layer(self._collector.in_call_order() if not self._order_known else self._collector.watched)
-        if layer is not None and self._frames_wanted:
-            self.writer.defer(PendingFilters(layer, self.counter.step, _time.time()).records)
-
-    def _send_scalars(self, transfer: Transfer, labels: list[tuple[int, float, str]]) -> None:
-        writer = self.writer
-
-        def deliver() -> list[Record] | None:
-            if not transfer.ready():
-                return None
-            for (step, time, name), value in zip(labels, transfer.arrays(), strict=True):
-                writer.scalars(step, time, {name: float(value)})
-            return []
-
-        writer.defer(deliver)
+        collector = self._collector
+        layer = first_layer(collector.watched if self._order_known else collector.in_call_order())
+        if layer is not None:
+            self.delivery.filters(layer, self.counter.step)
 
     # ---- the end ----
 
@@ -389,7 +328,7 @@ class Engine:
         with self.guard:
             if self._began:
                 self.take_filters()
-            self.device_scalars.flush()
+            self.delivery.flush_scalars()
         self._collector.close()
         if self._root_handle is not None:
             self._root_handle.remove()

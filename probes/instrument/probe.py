@@ -54,15 +54,16 @@ class Probe:
             raise InvalidArgumentError(f"step must be a whole number from 0, not {value!r}")
         if value < self._engine.counter.step and not self._closed:
             with self._engine.guard:
-                self._engine.device_scalars.flush()
-                self._engine.writer.close()
-                self._engine.writer = self._reopen(value)
+                delivery = self._engine.delivery
+                delivery.flush_scalars()
+                delivery.writer.close()
+                delivery.writer = self._reopen(value)
         self._engine.counter.step = value
 
     @property
     def run_dir(self) -> Path:
         """The run directory."""
-        return self._engine.writer.run_dir
+        return self._engine.delivery.writer.run_dir
 
     @property
     def loss_fn(self) -> Callable[..., Any]:
@@ -98,11 +99,7 @@ class Probe:
         if self._closed or not engine.in_owner:
             return
         with engine.guard:
-            now = time.time()
-            if host:
-                engine.writer.scalars(engine.counter.step, now, host)
-            if device:
-                engine.device_scalars.add(engine.counter.step, now, device)
+            engine.delivery.scalars(engine.counter.step, time.time(), host, device)
 
     def close(self, status: str = "finished", reason: str | None = None) -> None:
         """Removes every hook, writes what is left and records how the run ended. May be called again.
@@ -121,7 +118,7 @@ class Probe:
         self._closed = True
         exits.discard(self)
         self._engine.detach()
-        self._engine.writer.close(status, reason)
+        self._engine.delivery.writer.close(status, reason)
 
     def end(self, reason: str) -> None:
         """The program is ending without having closed the probe."""

@@ -44,7 +44,7 @@ for _ in range(4):
         probe.log("train", loss=loss)
 if probe is not None:
     if kind != "single":
-        probe._engine.writer.flush(30.0)
+        probe._engine.delivery.writer.flush(30.0)
         torch.distributed.barrier()
     probe.close()
 with open(f"{out}-{rank}.json", "w") as file:

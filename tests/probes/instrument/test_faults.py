@@ -96,7 +96,7 @@ def test_a_full_disk(tmp_path: Path):
         probe = probes.watch(model, optimizer, sys.argv[1], every=1)
         for step in range(200):
             if step == 20:
-                probe._engine.writer.flush()
+                probe._engine.delivery.writer.flush()
                 resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, resource.RLIM_INFINITY))
             optimizer.zero_grad()
             loss = model(torch.randn(4, 64)).square().sum()
@@ -134,7 +134,7 @@ def test_memory_does_not_grow(tmp_path: Path):
                 loss.backward()
                 optimizer.step()
                 probe.log("train", loss=loss)
-            probe._engine.writer.flush(30.0)
+            probe._engine.delivery.writer.flush(30.0)
 
         steps(500)
         before = resident()
