@@ -127,7 +127,7 @@ class PageSession:
         self._wake.set()
 
     def _open_chart(self, asked: str, message: Mapping[str, Any]) -> None:
-        params, theme = message.get("params") or {}, message.get("theme")
+        params, theme = message.get("params", {}), message.get("theme")
         if not isinstance(message.get("chart"), str) or not isinstance(params, dict) or theme not in ("light", "dark"):
             raise InvalidArgumentError("a chart message needs chart (text), params (object), theme (light or dark)")
         self._drop(asked)
