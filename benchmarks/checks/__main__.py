@@ -15,8 +15,10 @@ import torch
 import probes
 from benchmarks.checks.faulty import FAULTY, Fault
 from benchmarks.checks.healthy import HEALTHY, WARNS
+from benchmarks.checks.unseen import UNSEEN
 
 BUDGET = 30.0
+FIRST_SIGHT = 4  # of the later ones, before anything was changed for them: history, not measured again
 TARGET = Path(__file__).parents[2] / "docs" / "checks" / "results.md"
 
 
@@ -42,11 +44,11 @@ def spoke(report: probes.SanityReport) -> str:
 def table() -> tuple[list[str], bool]:
     """The Markdown lines, and whether everything is as it should be."""
     healthy = {name: run(make) for name, make in _shown(HEALTHY)}
+    later = {name: run(make) for name, make in _shown(UNSEEN)}
     faulty = {name: run(fault.make) for name, fault in _shown(FAULTY)}
     found = [name for name, report in faulty.items() if caught(FAULTY[name], report)]
-    alarms = [name for name, report in healthy.items() if not report.ok]
-    warned = [name for name, report in healthy.items() if report.ok and not report.clean]
-    seconds = sorted(report.seconds for report in healthy.values())
+    alarms = [name for name, report in {**healthy, **later}.items() if not report.ok]
+    seconds = sorted(report.seconds for report in (*healthy.values(), *later.values()))
     lines = [
         "# How often the checks are right",
         "",
@@ -54,16 +56,18 @@ def table() -> tuple[list[str], bool]:
         "on real and",
         "generated data, each checked with all checks and the optimizer it would be trained with.",
         "",
-        f"- **{len(healthy)} healthy set-ups: {len(alarms)} with a failed check, {len(warned)} with a warning.**",
+        f"- **{len(healthy)} healthy set-ups: {_alarms(healthy)}.**",
+        f"- **{len(later)} healthy set-ups written after the checks were finished: {_alarms(later)}.** At first sight "
+        f"{FIRST_SIGHT} of them",
+        "  had a failed check; the four reasons were then removed. That first figure is the one to expect on unusual "
+        "architectures.",
         f"- **{len(faulty)} set-ups with one fault: {len(found)} caught by the right check.**",
-        f"- All {len(healthy[next(iter(healthy))].results)} checks together took "
-        f"{seconds[len(seconds) // 2]:.1f} s "
+        f"- All {len(next(iter(healthy.values())).results)} checks together took {seconds[len(seconds) // 2]:.1f} s "
         f"(median) and {seconds[-1]:.1f} s (longest) on one core.",
         "",
-        "The set-ups were written together with the checks: the figures show that the checks do what they "
-        "say on "
-        "common",
-        "architectures, not how often they are right on code nobody here has seen.",
+        "The faulty set-ups were written together with the checks: the figure shows that the checks do what they say, "
+        "not how",
+        "often they are right on code nobody here has seen.",
         "",
         "## Faults",
         "",
@@ -84,11 +88,17 @@ def table() -> tuple[list[str], bool]:
         "| set-up | passed | skipped | spoke | why it is right all the same |",
         "|---|---|---|---|---|",
     ]
-    for name, report in healthy.items():
+    for name, report in {**healthy, **later}.items():
         counts = [sum(r.status == status for r in report.results) for status in ("pass", "skip")]
         reasons = "; ".join(WARNS.get(name, {}).values()) or "–"
         lines.append(f"| {name} | {counts[0]} | {counts[1]} | {spoke(report)} | {reasons} |")
     return lines, not alarms and len(found) == len(faulty)
+
+
+def _alarms(reports: dict[str, probes.SanityReport]) -> str:
+    failed = sum(not report.ok for report in reports.values())
+    warned = sum(report.ok and not report.clean for report in reports.values())
+    return f"{failed} with a failed check, {warned} with a warning"
 
 
 def _shown(setups: dict[str, Any]) -> Iterator[tuple[str, Any]]:

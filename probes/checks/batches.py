@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -30,11 +30,12 @@ class Batch:
 
     inputs: Any
     targets: Any
+    whole: bool = False
 
     @property
     def size(self) -> int | None:
-        """Examples, when every tensor of inputs and targets has the same first dimension; else None."""
-        if isinstance(self.inputs, PackedSequence):
+        """Examples, when every tensor has the same first dimension and the batch may be cut; else None."""
+        if self.whole or isinstance(self.inputs, PackedSequence):
             return None
         lengths = {
             tensor.shape[0] if tensor.dim() else None
@@ -52,13 +53,14 @@ class Batch:
         return self if self.size is None or self.size <= count else self.take(slice(0, count))
 
     def to(self, device: torch.device) -> Batch:
-        return Batch(
-            map_tensors(self.inputs, lambda t: t.to(device)),
-            map_tensors(self.targets, lambda t: t.to(device)),
+        return replace(
+            self,
+            inputs=map_tensors(self.inputs, lambda t: t.to(device)),
+            targets=map_tensors(self.targets, lambda t: t.to(device)),
         )
 
     def double(self) -> Batch:
-        return Batch(to_double(self.inputs), to_double(self.targets))
+        return replace(self, inputs=to_double(self.inputs), targets=to_double(self.targets))
 
     def describe(self) -> str:
         return f"inputs {shapes(self.inputs)}, targets {shapes(self.targets)}"

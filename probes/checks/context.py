@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from probes.checks.batches import Batch, Unpack, join
+from probes.checks.batches import Batch, Unpack
 from probes.checks.clock import Deadline
 from probes.checks.losses.evaluate import LossFn
 from probes.checks.losses.identify import LossSpec, identify_loss
@@ -33,6 +33,7 @@ class Setup:
     expected_loss: float | None
     seed: int
     snapshot: Snapshot
+    pooled: Batch | None = None
     cache: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -79,10 +80,7 @@ class Context:
 
     def pooled(self) -> Batch:
         """All examples read, as one batch; the first batch where they cannot be joined."""
-        if "pooled" not in self.setup.cache:
-            self.setup.cache["pooled"] = join(self.batches) or self.batch
-        pooled: Batch = self.setup.cache["pooled"]
-        return pooled
+        return self.setup.pooled or self.batch
 
     def rig(self) -> Rig:
         """A fresh rig in the user's state; call it again for every experiment that must start anew."""

@@ -22,7 +22,8 @@ from probes.checks.losses.evaluate import LossFn, loss_name
 from probes.checks.outcome import Outcome, failed, skipped
 from probes.checks.registry import Check, all_checks, check_named
 from probes.checks.result import CheckResult, SanityReport
-from probes.checks.rig import Forward
+from probes.checks.rig import Forward, build_rig
+from probes.checks.separable import settle
 from probes.checks.state import Snapshot, seed_everything
 from probes.checks.trees import tensors
 
@@ -94,6 +95,9 @@ def check(
             batches = read_batches(data, unpack=unpack, max_batches=max_batches, deadline=deadline.part(0.2))
             setup = Setup(model, loss_fn, optimizers, batches, data, forward, unpack, expected_loss, seed, snapshot)
             setup.batches = [_on_device(batch, setup.device) for batch in batches]
+            rig = build_rig(model, loss_fn, optimizers, forward, snapshot)
+            setup.batches, setup.pooled = settle(rig, setup.batches)
+            snapshot.restore()
             results = _run_all(selected, setup, deadline, progress)
     finally:
         snapshot.restore()

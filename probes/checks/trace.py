@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.parametrize import is_parametrized
 
 from probes.checks.batches import Batch
 from probes.checks.rig import Rig
@@ -41,7 +42,12 @@ class Call:
     @property
     def weighted(self) -> bool:
         """Whether it mixes its inputs with a weight: linear, convolution, recurrent, attention, embedding."""
-        return any(p.dim() > 1 for p in self.module.parameters(recurse=False))
+        return self.parametrized or any(p.dim() > 1 for p in self.module.parameters(recurse=False))
+
+    @property
+    def parametrized(self) -> bool:
+        """Whether its weight is computed from others (weight or spectral normalisation)."""
+        return is_parametrized(self.module)
 
 
 def trace_forward(rig: Rig, batch: Batch) -> tuple[Any, list[Call]]:
@@ -73,7 +79,8 @@ def _watched(model: nn.Module, visit: Callable[[Call], None]) -> Iterator[None]:
     handles = [
         module.register_forward_hook(hook(name), with_kwargs=True)
         for name, module in model.named_modules()
-        if not list(module.children()) or list(module.parameters(recurse=False))
+        if (not list(module.children()) or list(module.parameters(recurse=False)) or is_parametrized(module))
+        and ".parametrizations." not in f".{name}."
     ]
     try:
         yield

@@ -55,7 +55,7 @@ JITTER = 0.05
 def run(context: Context) -> Outcome:
     rig = context.rig()
     batch = context.batch.first(EXAMPLES)
-    rig.model.train()
+    _settle_modes(rig)
     plain = _loss_value(context, rig, batch)
     if not math.isfinite(plain):
         raise NotApplicable(f"the loss is {plain:g}: see finite-forward-backward")
@@ -73,6 +73,14 @@ def run(context: Context) -> Outcome:
         raise NotApplicable("no trainable parameter, or no time to check one: raise the budget")
     moved = _settle_kinks(context, rig, batch, entries)
     return _judge(context, rig, batch, moved, unfinished)
+
+
+def _settle_modes(rig: Rig) -> None:
+    """Train mode; but spectral normalisation must not go on iterating, which changes the function itself."""
+    rig.model.train()
+    for module in rig.model.modules():
+        if "SpectralNorm" in type(module).__name__:
+            module.eval()
 
 
 def _loss_value(context: Context, rig: Rig, batch: Batch) -> float:

@@ -11,11 +11,11 @@ unit. A signal that shrinks from layer to layer leaves nothing to learn from; on
 activation and blows up the gradient.
 
 **Criterion.** *Fail*: fewer than half of a layer's units differ in weight or gradient (a zero or constant
-initialisation that the first step does not undo; a last layer of zeros is fine, its units get different
-gradients); more than 95% of a ReLU layer's units dead; more than 90% of the values of a sigmoid or tanh
-saturated (beyond 0.95 of the range); output scale of a layer, in units of the input's, below 1e-5 or above
-100; weight gradients (relative to their weights) more than 1e6 apart between layers. *Warn*: 50% dead, 50%
-saturated, scale below 1e-3 or above 10, gradients 1e4 apart.
+initialisation that the first step does not undo; a last layer of zeros is fine, its units get different gradients);
+more than 95% of a ReLU layer's units dead; more than 90% of the values of a sigmoid or tanh saturated (beyond 0.95 of
+the range); output scale of a layer, in units of the input's, below 1e-5 or above 100; weight gradients (relative to
+their weights) more than 1e6 apart between the first and the last third of the layers. *Warn*: 50% dead, 50% saturated,
+scale below 1e-3 or above 10, gradients 1e4 apart.
 
 **When it misleads.** Layers that are meant to start silent (zero-initialised residual branches) are left out
 when their output is exactly zero; batches below 16 examples say little about dead units.
@@ -26,6 +26,7 @@ the deadness and saturation limits are those of Amazon SageMaker Debugger's rule
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -220,18 +221,24 @@ def _scale(measured: _Measured) -> Iterator[Finding]:
             return
 
 
+def _second(pair: tuple[str, float]) -> float:
+    return pair[1]
+
+
 def _depth(measured: _Measured) -> Iterator[Finding]:
-    relative = {g["name"]: g["relative"] for g in measured.gradients if g["relative"] and g["norm"] > 0}
+    relative = [(g["name"], g["relative"]) for g in measured.gradients if g["relative"]]
+    third = math.ceil(len(relative) / 3)
     if len(relative) < 2:
         return
-    weakest, strongest = min(relative, key=relative.__getitem__), max(relative, key=relative.__getitem__)
-    apart = relative[strongest] / relative[weakest]
+    # The strongest of each end: one weight that normalisation makes scale-free has no gradient, rightly.
+    ends = [max(relative[:third], key=_second), max(relative[-third:], key=_second)]
+    (weakest, low), (strongest, high) = sorted(ends, key=_second)
+    apart = high / low
     for limit, status in ((APART[1], "fail"), (APART[0], "warn")):
         if apart > limit:
             yield (
                 status,
-                f"relative gradients are {apart:.0e} times apart: {relative[weakest]:.1e} in {weakest}, "
-                f"{relative[strongest]:.1e} in {strongest}",
+                f"relative gradients are {apart:.0e} times apart: {low:.1e} in {weakest}, {high:.1e} in {strongest}",
                 "use ReLU instead of sigmoid or tanh in deep nets, normalisation layers, shortcuts; " + SUGGEST_INIT,
             )
             return

@@ -113,14 +113,14 @@ def last_activation(context: Context, calls: list[Call], main: Tensor) -> str | 
 
     It finds functional activations as well as modules. None for outputs that go everywhere.
     """
-    layers = [call.name for call in calls if call.weighted]
-    if not layers:
+    layers = [call for call in calls if call.weighted]
+    if not layers or layers[-1].parametrized:  # a normalised weight cannot be made large
         return None
     rig = context.rig()
     train_without_dropout(rig.model)
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
-        for parameter in rig.model.get_submodule(layers[-1]).parameters(recurse=False):
+        for parameter in rig.model.get_submodule(layers[-1].name).parameters(recurse=False):
             parameter.copy_(HUGE * torch.randn(parameter.shape, generator=generator).to(parameter))
         driven = main_output(rig.outputs(context.batch)).detach().double()
     dim = 1 if driven.dim() > 1 else 0

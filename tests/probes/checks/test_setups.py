@@ -20,6 +20,7 @@ sys.path.insert(0, str(Path(__file__).parents[3]))
 from benchmarks.checks.__main__ import caught
 from benchmarks.checks.faulty import FAULTY
 from benchmarks.checks.healthy import HEALTHY, WARNS
+from benchmarks.checks.unseen import UNSEEN
 
 SLOW = ("learning-rate-range", "overfit-small-batch", "input-dependence")
 QUICK = [slug for slug in slugs() if slug not in SLOW]
@@ -47,9 +48,9 @@ def test_there_are_enough_of_them() -> None:
     assert {fault.check for fault in FAULTY.values()} == set(slugs()), "each check has a fault to catch"
 
 
-@pytest.mark.parametrize("name", HEALTHY)
+@pytest.mark.parametrize("name", [*HEALTHY, *UNSEEN])
 def test_healthy(name: str) -> None:
-    found = report(HEALTHY[name], checks=None if name in WHOLE else QUICK)
+    found = report({**HEALTHY, **UNSEEN}[name], checks=None if name in WHOLE else QUICK)
     said = {r.check: f"{r.status}: {r.message}" for r in found.results if r.status in ("warn", "fail")}
     assert set(said) <= set(WARNS.get(name, {})), said
     assert found.ok
