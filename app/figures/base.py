@@ -32,10 +32,15 @@ ONE_LINE, ONE_SHORT_LINE = 56, 40
 
 def escape(name: str, limit: int = 60) -> str:
     """A name from the run as Plotly text: no markup, and cut in the middle when long (ends tell layers apart)."""
-    if len(name) > limit:
-        keep = (limit - 1) // 2
-        name = f"{name[:keep]}…{name[-keep:]}"
-    return html.escape(name, quote=False).replace("%{", "% {")
+    return html.escape(clip(name, limit), quote=False).replace("%{", "% {")
+
+
+def clip(name: str, limit: int) -> str:
+    """A name of at most `limit` letters, cut in the middle."""
+    if len(name) <= limit:
+        return name
+    keep = (limit - 1) // 2
+    return f"{name[:keep]}…{name[-keep:]}"
 
 
 def axis(theme: Theme, title: str | None = None, **more: Any) -> dict[str, Any]:

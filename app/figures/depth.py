@@ -44,7 +44,7 @@ KINDS = {
     "activation_grad_zero_fraction": Kind("Zeros in the gradient at the output", share=True),
     "weight_zero_fraction": Kind("Zeros in the weights", share=True),
 }
-MAX_TICK_NAMES = 20
+MAX_TICK_NAMES, MAX_COLUMN_NAMES = 20, 8
 
 
 def kind_of(name: str) -> Kind:
@@ -63,12 +63,14 @@ def labels(names: Sequence[str]) -> list[str]:
     return list(found)
 
 
-def depth_axis(names: Sequence[str], theme: themes.Theme, marked: str | None = None, **more: Any) -> dict[str, Any]:
+def depth_axis(
+    names: Sequence[str], theme: themes.Theme, marked: str | None = None, most: int = MAX_TICK_NAMES, **more: Any
+) -> dict[str, Any]:
     """One category for each layer, in forward order (hover names them all); ticks as many as fit.
 
     A `marked` layer has an arrow, and a tick in any case.
     """
-    every = max(1, -(-len(names) // MAX_TICK_NAMES))
+    every = max(1, -(-len(names) // most)) if len(names) > MAX_TICK_NAMES else 1
     ticks = list(range(0, len(names), every))
     categories = labels(names)
     if marked in names and names.index(marked) not in ticks:
@@ -133,7 +135,7 @@ def gradient_depth(runs: Sequence[Any], params: Mapping[str, Any], theme: str) -
             readout,
             room=base.ONE_SHORT_LINE,
             summary=f"{title} at step {int(found.steps[-1]):,}, {plural(len(x), 'layer')}: {said}.",
-            xaxis=depth_axis(found.layers, colours, range=[-0.5, len(x) - 0.5]),
+            xaxis=depth_axis(found.layers, colours, most=MAX_COLUMN_NAMES, range=[-0.5, len(x) - 0.5]),
             yaxis=base.log_axis(colours, list(found.values)),
             yaxis2=base.edge_axis(),
         ),
@@ -182,7 +184,9 @@ def units(runs: Sequence[Any], params: Mapping[str, Any], theme: str) -> base.Fi
         return base.message(colours, title, layers.no_units_reason(runs[0]) if runs else "No run.")
     shown = layers.forward_order(runs[0], measured)
     tops = {word: max(shares[kind].items(), key=lambda item: item[1]) for kind, word, *_ in UNIT_PARTS if shares[kind]}
-    said = [f"up to {percent(share)} {word} ({name})" for word, (name, share) in tops.items() if share > 0]
+    said = [
+        f"up to {percent(share)} {word} ({base.clip(name, 18)})" for word, (name, share) in tops.items() if share > 0
+    ]
     if not said:
         return base.message(colours, title, f"None: no unit of {plural(len(shown), 'layer')} is dead or saturated.")
     highest = max(max(found.values()) for found in shares.values() if found)
@@ -204,12 +208,12 @@ def units(runs: Sequence[Any], params: Mapping[str, Any], theme: str) -> base.Fi
         base.layout(
             colours,
             title,
-            base.escape(", ".join(said), 48),
+            base.escape(", ".join(said), 90),
             room=base.ONE_SHORT_LINE,
             summary=f"{title} in {plural(len(shown), 'layer')}: {', '.join(said)}.",
             barmode="group",
             bargap=0.35,
-            xaxis=depth_axis(shown, colours),
+            xaxis=depth_axis(shown, colours, most=MAX_COLUMN_NAMES),
             yaxis=base.axis(colours, range=[0, min(1.02, max(0.25, highest * 1.2))], tickformat=".0%"),
         ),
     )

@@ -12,17 +12,15 @@ from app.figures import base
 from app.figures.depth import kind_of
 from app.figures.pins import tone_colour
 from app.figures.registry import chart
-from app.series.evidence import Track, on_track, tracks
+from app.series.evidence import Track, ends_early, limits_of, on_track, tracks
 from app.series.numbers import number
-
-EARLY = 0.05
 
 
 @chart("diagnosis.evidence")
 def evidence(runs: Sequence[Any], params: Mapping[str, Any], theme: str) -> base.Figure:
     """One series of a finding's evidence.
 
-    params: `series`, `layers`, `limits`, `points`, `first`, `last`, `severity` as
+    params: `series`, `layers`, `points`, `first`, `last`, `severity` as
     `app.series.evidence.charts_of` gives them.
     """
     colours = themes.theme(theme)
@@ -50,12 +48,14 @@ def draw(found: Sequence[Track], title: str, params: Mapping[str, Any], theme: t
     for track in found:
         for mark in base.edge_marks(track.marks, base.escape(track.name), theme):
             traces.append({**mark, "showlegend": False})
-    traces += _points([p for p in params.get("points", ()) if on_track(p, found)], colour, log_y)
-    limits = [float(one) for one in params.get("limits", ()) if not log_y or float(one) > 0]
+    traces += _points(
+        [p for p in params.get("points", ()) if p["step"] is not None and on_track(p, found)], colour, log_y
+    )
+    points = params.get("points", ())
+    limits = [one for one in limits_of(points, found) if not log_y or one > 0]
     last = max((int(track.steps[-1]) for track in found if len(track.steps)), default=1)
     first, until = int(params.get("first", 0)), int(params.get("last", last))
-    # A finding in the first steps of a long run is where a linear axis shows nothing.
-    log_x = 0 < first < EARLY * last
+    log_x = ends_early(found, last)  # where a linear axis shows nothing
     said = f"limit {', '.join(number(one) for one in limits)}" if limits else ""
     return base.figure(
         traces,
@@ -96,6 +96,7 @@ def _points(points: Sequence[Mapping[str, Any]], colour: str, log_y: bool) -> li
             "marker": {"symbol": "circle-open", "size": 13, "color": colour, "line": {"width": 2.5}},
             "name": "evidence",
             "showlegend": False,
+            "cliponaxis": False,
         }
     ]
 

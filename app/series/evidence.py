@@ -19,6 +19,8 @@ MAX_NAMED = 6
 MAX_OTHERS = 24
 MAX_CHARTS_OF_FINDING = 2
 MAX_PINS = 6
+SAME_SIZE = 1.5
+EARLY = 0.2
 
 
 @dataclass(frozen=True)
@@ -44,11 +46,16 @@ def charts_of(finding: Finding) -> list[dict[str, Any]]:
             {
                 "series": series,
                 "layers": list(dict.fromkeys(named))[:MAX_NAMED],
-                "limits": sorted({float(item.limit) for item in items if item.limit is not None}),
                 "points": [
-                    {"step": item.step, "value": float(item.value), "layer": item.layer, "note": item.note}
+                    {
+                        "step": item.step,
+                        "value": float(item.value),
+                        "limit": None if item.limit is None else float(item.limit),
+                        "layer": item.layer,
+                        "note": item.note,
+                    }
                     for item in items
-                    if item.step is not None and np.isfinite(item.value)
+                    if np.isfinite(item.value) and (item.limit is None or np.isfinite(item.limit))
                 ],
                 "first": finding.first_step,
                 "last": finding.last_step,
@@ -68,12 +75,35 @@ def pins_of(findings: Sequence[Finding]) -> list[dict[str, Any]]:
 
 
 def on_track(point: Mapping[str, Any], found: Sequence[Track]) -> bool:
-    """Whether one of the lines really passes through a point: evidence may also be a count or a ratio of its series."""
-    for track in found:
-        here = track.steps == point["step"]
-        if here.any() and np.isclose(track.values[here], point["value"], rtol=1e-3, atol=0).any():
-            return True
-    return False
+    """Whether a line really passes through a point: evidence may also be a count or a ratio of its series."""
+    return _nearest_factor(point, found) < 1.001
+
+
+def limits_of(points: Sequence[Mapping[str, Any]], found: Sequence[Track]) -> list[float]:
+    """Limits that can be drawn on the axis of these lines: those of values of the same size as the lines there.
+
+    A limit on a correlation or a count of layers has no place on the axis of a gradient.
+    """
+    return sorted({p["limit"] for p in points if p["limit"] is not None and _nearest_factor(p, found) < SAME_SIZE})
+
+
+def _nearest_factor(point: Mapping[str, Any], found: Sequence[Track]) -> float:
+    """By what factor a point misses the nearest line at its step (at any step, when it names none); >= 1."""
+    value, own = point["value"], [track for track in found if track.name == point["layer"]]
+    near = [
+        track.values if point["step"] is None else track.values[track.steps == point["step"]] for track in own or found
+    ]
+    there = np.concatenate([np.empty(0), *near])
+    if (there == value).any():
+        return 1.0
+    there = there[np.isfinite(there) & (there * value > 0)]
+    return float(np.exp(np.abs(np.log(there / value)).min())) if len(there) else float("inf")
+
+
+def ends_early(found: Sequence[Track], last: int) -> bool:
+    """Whether all there is to see of the named lines lies in the first fifth of the axis (NaN from then on)."""
+    ends = [track.steps[np.isfinite(track.values)].max(initial=0) for track in found if track.named]
+    return bool(ends) and max(ends) < EARLY * last
 
 
 def tracks(run: Run, series: str, named: Sequence[str]) -> list[Track]:

@@ -37,10 +37,13 @@ def _card(page: Page) -> None:
 
 
 def _row(result: Result) -> str:
+    """What needs attention as a card, the rest as one line."""
     tone = TONES[result.status]
+    badge, name, message = style.chip(tone, WORDS[result.status]), style.text(result.check), style.text(result.message)
+    if result.status in ("pass", "skip"):
+        return f'<div class="bs-row"><span>{badge}</span><b>{name}</b><span>{message}</span></div>'
     tries = "".join(f"<li>{style.text(one)}</li>" for one in result.suggestions)
     return (
-        f'<div class="bs-card bs-gap" style="--tone: var(--{tone})">'
-        f"<h4>{style.chip(tone, WORDS[result.status])}{style.text(result.check)}</h4>"
-        f"<p>{style.text(result.message)}</p>{f'<ol>{tries}</ol>' if tries else ''}</div>"
+        f'<div class="bs-card bs-gap" style="--tone: var(--{tone})"><h4>{badge}{name}</h4>'
+        f"<p>{message}</p>{f'<ol>{tries}</ol>' if tries else ''}</div>"
     )

@@ -46,6 +46,9 @@ body:has([data-testid="stSidebar"][data-collapsed="true"]) .block-container { pa
 .bs-card li { overflow-wrap: anywhere; }
 .bs-card code { font-size: 0.85rem; }
 .bs-gap { margin-bottom: 0.5rem; }
+.bs-row { display: grid; grid-template-columns: 7rem 17rem 1fr; gap: 0.8rem; align-items: baseline; padding: 0.3rem 0;
+  font-size: 0.95rem; border-bottom: 1px solid color-mix(in srgb, currentColor 9%, transparent); }
+.bs-row > * { overflow-wrap: anywhere; }
 .bs-symptom { margin-left: 2.2rem; }
 .bs-about { display: grid; grid-template-columns: max-content 1fr; gap: 0.35rem 1.2rem; margin: 0.8rem 0;
   padding: 0.9rem 1.1rem; border-radius: 0.5rem; background: color-mix(in srgb, currentColor 5%, transparent); }

@@ -51,7 +51,7 @@ PARAMS = {
     "layers.overview": {"kind": "grad_norm"},
     "distributions.heatmap": {"kind": "weight", "layer": "fc1.weight"},
     "distributions.ridges": {"kind": "weight", "layer": "fc1.weight"},
-    "diagnosis.evidence": {"series": "grad_norm", "layers": ["fc1.weight"], "limits": [1.0], "first": 10, "last": 60},
+    "diagnosis.evidence": {"series": "grad_norm", "layers": ["fc1.weight"], "first": 10, "last": 60},
     "compare.metric": {"metric": "loss"},
 }
 
@@ -275,14 +275,16 @@ def test_filters_are_one_image_not_blurred_with_square_pixels(full) -> None:
     assert joint["data"][0]["source"] != image["source"]
 
 
-def test_evidence_shades_the_span_draws_the_limit_and_rings_only_points_that_are_on_the_line(full) -> None:
+def test_evidence_shades_its_span_and_draws_only_limits_and_points_that_belong_on_the_axis(full) -> None:
     points = [
-        {"step": 20, "value": 1e-3, "layer": "fc1.weight", "note": "gradient"},
-        {"step": 20, "value": 12.0, "layer": "fc1.weight", "note": "layers"},
+        {"step": 20, "value": 1e-3, "limit": 1.0, "layer": "fc1.weight", "note": "gradient"},
+        {"step": None, "value": 1.1e-3, "limit": 2.0, "layer": None, "note": "median"},
+        {"step": 20, "value": 12.0, "limit": 3.0, "layer": "fc1.weight", "note": "layers"},
     ]
     figure = build("diagnosis.evidence", full, **PARAMS["diagnosis.evidence"], points=points, severity="critical")
-    span, limit = figure["layout"]["shapes"]
-    assert (span["x0"], span["x1"], limit["y0"]) == (10, 60, 1.0)
+    span, *limits = figure["layout"]["shapes"]
+    assert (span["x0"], span["x1"]) == (10, 60)
+    assert [limit["y0"] for limit in limits] == [1.0, 2.0]  # 3 is a limit on a count of layers
     assert trace(figure, "evidence")["y"] == [1e-3]
     assert trace(figure, "fc1.weight")["x"].tolist() == list(range(10, 110, 10))
 
@@ -297,3 +299,11 @@ def test_compared_runs_keep_their_colours_whatever_is_beside_them(make_run) -> N
     everything = colours("a", "b", "c")
     assert len(set(everything.values())) == 3
     assert colours("b")["b"] == everything["b"] and colours("c", "a") == {n: everything[n] for n in ("c", "a")}
+
+
+def test_evidence_of_a_run_that_is_nan_from_the_start_stretches_the_first_steps(make_run) -> None:
+    run = make_run().scalars("train/loss", [1.0, 5.0, 90.0] + [math.nan] * 97).open()
+    params = {"series": "train/loss", "first": 4, "last": 100}
+    assert build("diagnosis.evidence", run, **params)["layout"]["xaxis"]["type"] == "log"
+    fine = make_run("fine").scalars("train/loss", [1.0] * 100).open()
+    assert build("diagnosis.evidence", fine, **params)["layout"]["xaxis"]["type"] == "linear"
