@@ -21,6 +21,8 @@ sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[3])]
 import numpy as np
 import torch
 import trainings
+from odd_and_ill import ODD_ILL
+from odd_but_healthy import ODD
 from zoo import HEALTHY, ILL
 
 from probes.diagnosis import RULES
@@ -63,6 +65,7 @@ def main() -> None:
     parser.add_argument("names", nargs="*")
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--probes", action="store_true", help="recorded by the real probes, at their own cadence")
+    parser.add_argument("--odd", action="store_true", help="the uncommon healthy trainings instead")
     parser.add_argument("--at", type=float, default=1.0, help="judge at this share of each run")
     parser.add_argument("--sparse", action="store_true", help="frames at steps 1, 2, 5, 10, 20, 50, ... only")
     parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "babysit-zoo")
@@ -75,7 +78,7 @@ def main() -> None:
     alarms, detected, first, missed = [], 0, 0, []
     runs = collections.Counter()
     took = 0.0
-    for kind, zoo in (("healthy", HEALTHY), ("ill", ILL)):
+    for kind, zoo in (("healthy", ODD if args.odd else HEALTHY), ("ill", ODD_ILL if args.odd else ILL)):
         for name, entry in zoo.items():
             if args.names and not any(part in name for part in args.names):
                 continue

@@ -72,7 +72,9 @@ def train(
     generator = torch.Generator().manual_seed(seed)
     if label_noise:
         wrong = torch.rand(len(targets), generator=generator) < label_noise
-        targets = torch.where(wrong, torch.randint(0, 10, targets.shape, generator=generator), targets)
+        targets = torch.where(
+            wrong, torch.randint(0, int(targets.max()) + 1, targets.shape, generator=generator), targets
+        )
     loss_fn = loss_fn or torch.nn.CrossEntropyLoss()
     recorder = RECORDER(model, optimizer, every)
     recorder.loss_fn = loss_fn
