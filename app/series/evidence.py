@@ -89,10 +89,8 @@ def limits_of(points: Sequence[Mapping[str, Any]], found: Sequence[Track]) -> li
 
 def _nearest_factor(point: Mapping[str, Any], found: Sequence[Track]) -> float:
     """By what factor a point misses the nearest line at its step (at any step, when it names none); >= 1."""
-    value, own = point["value"], [track for track in found if track.name == point["layer"]]
-    near = [
-        track.values if point["step"] is None else track.values[track.steps == point["step"]] for track in own or found
-    ]
+    value = point["value"]
+    near = [track.values if point["step"] is None else track.values[track.steps == point["step"]] for track in found]
     there = np.concatenate([np.empty(0), *near])
     if (there == value).any():
         return 1.0
@@ -102,7 +100,8 @@ def _nearest_factor(point: Mapping[str, Any], found: Sequence[Track]) -> float:
 
 def ends_early(found: Sequence[Track], last: int) -> bool:
     """Whether all there is to see of the named lines lies in the first fifth of the axis (NaN from then on)."""
-    ends = [track.steps[np.isfinite(track.values)].max(initial=0) for track in found if track.named]
+    named = [track for track in found if track.named] or found
+    ends = [track.steps[np.isfinite(track.values)].max(initial=0) for track in named]
     return bool(ends) and max(ends) < EARLY * last
 
 

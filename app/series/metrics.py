@@ -14,7 +14,8 @@ from app.series.smooth import trend
 if TYPE_CHECKING:
     from probes.runlog import Run
 
-OWN_SPLITS = ("optimizer", "system")
+# What the probes log by themselves: not the user's metrics.
+OWN_SPLITS = ("optimizer", "system", "data")
 TRAIN_SPLITS = ("train", "training")
 VALIDATION_SPLITS = ("val", "valid", "validation")
 FIRST_METRICS = ("loss", "accuracy")

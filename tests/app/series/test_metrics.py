@@ -12,7 +12,15 @@ from app.series.pace import pace
 
 def test_training_comes_first_and_what_babysit_logs_itself_is_no_metric(make_run) -> None:
     maker = make_run()
-    for name in ("val/loss", "optimizer/lr", "train/accuracy", "system/step_time", "train/loss", "train/perplexity"):
+    for name in (
+        "val/loss",
+        "optimizer/lr",
+        "train/accuracy",
+        "system/step_time",
+        "data/output_std",
+        "train/loss",
+        "train/perplexity",
+    ):
         maker.scalars(name, [1.0, 2.0])
     run = maker.open()
     assert list(metrics.metric_groups(run.series_names).items()) == [
