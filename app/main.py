@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 
 import streamlit as st
 
@@ -14,6 +15,7 @@ from probes.errors import BabysitError
 _log = logging.getLogger("app.main")
 
 _CHOICE = "babysit-run"
+_OF_ALL_RUNS = ("runs", "compare")  # views that show something also when the chosen run cannot be read
 _FOLLOW = ""  # the choice of whoever chose nothing: always the newest run
 
 
@@ -25,7 +27,7 @@ def main() -> None:
         _cannot(str(error))
         return
     pages = [
-        st.Page(_shown(render, served), title=label, url_path=url_path, default=at == 0)
+        st.Page(_shown(url_path, render, served), title=label, url_path=url_path, default=at == 0)
         for at, (_title, url_path, label, render) in enumerate(VIEWS)
     ]
     page = st.navigation(pages)
@@ -34,17 +36,22 @@ def main() -> None:
     page.run()
 
 
-def _shown(render, served: Dashboard):
+def _shown(url_path: str, render: Callable[[Page], None], served: Dashboard) -> Callable[[], None]:
     def show() -> None:
         run_id = _choose(served)
         if run_id is None:
             _waiting(served)
             return
         try:
+            if url_path not in _OF_ALL_RUNS:
+                # Said here: inside a view's fragments Streamlit would put its own words in the error's place.
+                with served.reading([run_id]):
+                    pass
             render(Page(served, run_id, served.directory.entries))
         except BabysitError as error:
             _cannot(str(error))
-            live_version([run_id], key="babysit-broken")
+            if served.may_be(run_id):
+                live_version([run_id], key="babysit-broken")
         except Exception as error:  # noqa: BLE001 - a fault in one view is shown in its place, with the list of runs
             # and the other views still in reach; the traceback goes to the terminal.
             _log.exception("the view of %s failed", run_id)

@@ -29,7 +29,7 @@ def choose_port(host: str, port: int | None) -> int:
         raise PortInUseError(f"ports {DEFAULT_PORT} to {last} on {host} are all in use; give another with --port")
     if not 0 <= port <= 65535:
         raise InvalidArgumentError(f"--port {port} is not a port number; use 0 (any free one) to 65535")
-    if port and not _free(host, port):
+    if not _free(host, port):
         raise PortInUseError(
             f"port {port} on {host} is in use or not allowed; stop what uses it, or give another with --port "
             f"(0: any free one)"

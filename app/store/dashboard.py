@@ -11,7 +11,7 @@ from app.store.directory import RunEntry, RunsDirectory
 from app.store.hub import POLL_SECONDS, Hub
 from app.store.run_store import RunStore
 from app.store.stores import Stores
-from probes.errors import BabysitError
+from probes.errors import BabysitError, RunDirectoryError
 from probes.runlog import Run
 
 
@@ -31,6 +31,14 @@ class Dashboard:
             RunDirectoryError: there can be no run of that id.
         """
         return self.stores.get(run_id)
+
+    def may_be(self, run_id: str) -> bool:
+        """Whether there could be a run of that id, now or later."""
+        try:
+            self.directory.locate(run_id)
+        except RunDirectoryError:
+            return False
+        return True
 
     @contextmanager
     def reading(self, run_ids: Sequence[str]) -> Iterator[list[Run]]:
@@ -80,7 +88,7 @@ class Page:
             RunDirectoryError: it cannot be read, or there is none.
         """
         if self.run_id is None:
-            raise BabysitError("there is no run yet")
+            raise RunDirectoryError(f"there is no run in {self.dashboard.directory.root} yet; start one")
         with self.dashboard.reading([self.run_id]) as (run,):
             yield run
 

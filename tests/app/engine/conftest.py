@@ -33,7 +33,7 @@ def wait_until(condition: Callable[[], Any], what: str, seconds: float = PATIENC
 class Server:
     """`babysit dashboard ROOT` in a process of its own. `url` is what it printed."""
 
-    def __init__(self, root: Path, log: Path, port: int = 0, env: Mapping[str, str] = {}, cwd: Path = HOME) -> None:  # noqa: B006 - only read
+    def __init__(self, root: Path, log: Path, port: int = 0, env: Mapping[str, str] = {}, cwd: Path = HOME) -> None:
         self.log = log
         command = [sys.executable, "-m", "probes", "dashboard", str(root), "--port", str(port), "--no-browser"]
         environment = {**os.environ, "PYTHONPATH": str(HOME), "OMP_NUM_THREADS": "1", **env}

@@ -83,13 +83,20 @@ def more_draws(page: Any, count: int) -> None:
     page.wait_for_function(f"draws() >= {page.evaluate('draws()') + count}", polling=50)
 
 
-def drag(page: Any, start: float, end: float) -> None:
-    """Drags the mouse across the first chart, from and to these shares of its width."""
-    box = page.locator(".babysit-plot").first.locator(".nsewdrag").first.bounding_box()
-    middle = box["y"] + box["height"] / 2
-    page.mouse.move(box["x"] + start * box["width"], middle)
+def plot_area(page: Any) -> dict[str, float]:
+    """Where the first chart's axes are in the window."""
+    return page.evaluate(
+        "() => { const at = chart().getBoundingClientRect(), size = chart()._fullLayout._size;"
+        " return { x: at.x + size.l, y: at.y + size.t, width: size.w, height: size.h }; }"
+    )
+
+
+def drag(page: Any, start: tuple[float, float], end: tuple[float, float]) -> None:
+    """Drags the mouse over the first chart, from and to these shares of its width and height."""
+    box = plot_area(page)
+    page.mouse.move(box["x"] + start[0] * box["width"], box["y"] + start[1] * box["height"])
     page.mouse.down()
-    page.mouse.move(box["x"] + end * box["width"], middle + 1, steps=8)
+    page.mouse.move(box["x"] + end[0] * box["width"], box["y"] + end[1] * box["height"], steps=8)
     page.mouse.up()
 
 
@@ -106,7 +113,7 @@ def test_live_data_leaves_the_persons_view_as_it_is(shared, shared_runs, train, 
         more_draws(page, 5)
 
         whole = page.evaluate("chart()._fullLayout.xaxis.range")
-        drag(page, 0.3, 0.6)
+        drag(page, (0.3, 0.2), (0.6, 0.8))
         page.wait_for_function(f"chart()._fullLayout.xaxis.range[0] > {whole[0]} + 1")
         zoomed = page.evaluate("[chart()._fullLayout.xaxis.range, chart()._fullLayout.yaxis.range]")
         more_draws(page, 10)
@@ -128,7 +135,7 @@ def test_live_data_leaves_the_persons_view_as_it_is(shared, shared_runs, train, 
     assert page.evaluate("frames") > 50
 
     # A double click shows everything again, also what has come since.
-    box = page.locator(".babysit-plot").first.locator(".nsewdrag").first.bounding_box()
+    box = plot_area(page)
     page.mouse.dblclick(box["x"] + 50, box["y"] + 50)
     page.wait_for_function(f"chart()._fullLayout.xaxis.range[1] >= {training.last}")
     assert page.noise == []
@@ -209,6 +216,9 @@ def test_a_broken_run_says_why_and_the_others_work(shared, shared_runs, train, v
         page.goto(f"{shared.url}/?run={quote(chosen, safe='')}")
         page.get_by_text("This cannot be shown").wait_for()
         assert page.get_by_test_id("stException").count() == 0
+        # What is not about this one run can still be had.
+        page.get_by_test_id("stSidebarNav").get_by_role("link", name="Runs", exact=True).click()
+        page.get_by_text("This cannot be shown").wait_for(state="hidden")
     fine = visit(f"{shared.url}/?run=page-fine", page.context)
     reaches(fine, 15)
     shutil.rmtree(broken)
