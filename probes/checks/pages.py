@@ -19,6 +19,20 @@ same to the bit afterwards.
 
 How often they are right is measured in [results.md](results.md).
 
+- **Data.** A DataLoader, an iterable of `(inputs, targets)`, or one such pair; `unpack=` turns anything else into that.
+  At most 8 batches are read (`max_batches=`); an iterator is advanced by what is read, everything else keeps its
+  position. `forward=` says how the model is called, `expected_loss=` what an unknown loss should be at the start.
+- **Your code raises.** The first check that meets it fails and names the module; those that need the same are skipped
+  and point there. Data or arguments that cannot be used at all raise one `BabysitError`. A check that breaks by itself
+  is skipped with the reason: it says nothing about the model.
+- **Time.** `budget=60` seconds are shared out over the checks; what was cut short says so.
+- **Exit code** of `babysit check`: 0 nothing found, 1 a warning or failure, 2 nothing could be judged.
+- **Saved** as `checks.json` in the run directory (`run_dir=`, `--run-dir`). `evidence` holds what the pictures are made
+  of: `overfit-small-batch` (`curves`: loss and accuracy per learning rate), `learning-rate-range` (`rates`, `losses`,
+  `smoothed`, `suggested`, `configured`), `initialization` (`layers`: output scale through depth; `gradients`),
+  `input-normalization` (`inputs`: histogram and channel statistics; `images`: uint8 [n, c, h, w] as the net sees them),
+  `label-sanity` (`counts`), `input-dependence` (`curves`), `parameters-change` (`update_ratios`).
+
 | check | question |
 |---|---|
 """

@@ -62,7 +62,7 @@ def run(context: Context) -> Outcome:
             stuck.append(name)
         elif not same and not parameter.requires_grad:
             thawed.append(name)
-        if parameter.requires_grad and parameter.dim() > 1:
+        if parameter.requires_grad and parameter.dim() > 1 and id(parameter) in held:
             ratios[name] = float((after[name].double() - before[name].double()).norm()) / _size(before[name])
     evidence: dict[str, Any] = {"update_ratios": ratios, "unchanged": stuck, "nonfinite": broken}
     rates = sorted({float(g["lr"]) for o in rig.optimizers for g in o.param_groups if "lr" in g})

@@ -74,7 +74,7 @@ def best_constant_loss(loss_fn: LossFn, spec: LossSpec, outputs: Any, targets: A
         if labels.numel() == 0:
             return None
         counts = torch.bincount(labels, minlength=scores.shape[1]).double()
-        weight = spec.weight.double().cpu() if spec.weight is not None else torch.ones_like(counts)
+        weight = spec.weight.double().cpu() if spec.weight is not None else torch.ones(len(counts)).double()
         prior = counts.cpu() * weight
         logs = (prior / prior.sum()).clamp_min(1e-12).log().to(main)
         shape = [1] * main.dim()

@@ -93,6 +93,7 @@ def here(user_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsy
     """here(*arguments) -> (exit code, stdout, stderr) of the command in this process: quicker, for errors."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.delitem(sys.modules, "mine", raising=False)
 
     def run(*arguments: str) -> tuple[int, str, str]:
         try:
@@ -108,11 +109,10 @@ def here(user_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsy
 CHEAP = ("--checks", "initial-loss")
 
 
-def test_a_good_file_passes_and_saves(user_file: Path, tmp_path: Path) -> None:
-    done = babysit("check", "mine.py:good", *CHEAP, "--run-dir", tmp_path / "run", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("PASS  initial-loss")
-    assert "1 passed" in done.stdout
+def test_a_good_file_passes_and_saves(here: Any, tmp_path: Path) -> None:
+    code, out, err = here("mine.py:good", *CHEAP, "--run-dir", str(tmp_path / "run"))
+    assert code == 0, err
+    assert out.startswith("PASS  initial-loss") and "1 passed" in out
     assert json.loads((tmp_path / "run" / "checks.json").read_text())["ok"] is True
 
 
@@ -123,12 +123,11 @@ def test_json_is_the_only_thing_on_stdout(user_file: Path, tmp_path: Path) -> No
     assert "noise on stdout" in done.stderr and "noise below Python" in done.stderr
 
 
-def test_a_module_and_a_dict(user_file: Path, tmp_path: Path) -> None:
-    done = babysit("check", "mine:as_dict", "--json", *CHEAP, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["subject"]["seed"] == 3
-    done = babysit("check", "mine:as_dict", "--json", *CHEAP, "--seed", "5", cwd=tmp_path)
-    assert json.loads(done.stdout)["subject"]["seed"] == 5
+def test_a_module_and_a_dict(here: Any) -> None:
+    code, out, err = here("mine:as_dict", "--json", *CHEAP)
+    assert code == 0, err
+    assert json.loads(out)["subject"]["seed"] == 3
+    assert json.loads(here("mine:as_dict", "--json", *CHEAP, "--seed", "5")[1])["subject"]["seed"] == 5
 
 
 @pytest.mark.parametrize(
@@ -182,8 +181,7 @@ def test_nothing_judged_exits_with_2(here: Any) -> None:
     assert code == 2 and "SKIP" in out
 
 
-def test_a_recipe_by_name(tmp_path: Path) -> None:
-    done = babysit("check", "digits-mlp", "--checks", "initial-loss,gradient-check", "--json", cwd=tmp_path)
-    report = json.loads(done.stdout)
-    assert done.returncode == 0
-    assert [result["status"] for result in report["results"]] == ["pass", "pass"]
+def test_a_recipe_by_name(here: Any) -> None:
+    code, out, err = here("digits-mlp", "--checks", "initial-loss,gradient-check", "--json")
+    assert code == 0, err
+    assert [result["status"] for result in json.loads(out)["results"]] == ["pass", "pass"]

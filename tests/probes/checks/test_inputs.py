@@ -71,7 +71,7 @@ def test_dict_and_tuple_inputs(classification: Data) -> None:
 def test_forward_and_unpack(classification: Data) -> None:
     x, y = classification
     model = TwoInputs()
-    truth = float(F.cross_entropy(model(x, 2 * x), y))
+    truth = F.cross_entropy(model(x, 2 * x), y).item()
     assert loss_of(run(model, (x, y), forward=lambda m, i: m(i, 2 * i))) == pytest.approx(truth, rel=1e-5)
     three = [(x, 2 * x, y)]
     assert loss_of(run(model, three, unpack=lambda b: ((b[0], b[1]), b[2]))) == pytest.approx(truth, rel=1e-5)
@@ -113,7 +113,7 @@ def test_outputs_and_losses_in_containers(classification: Data) -> None:
             return {"hidden": x, "logits": self.layer(x)}
 
     model = Dicts()
-    truth = float(F.cross_entropy(model(x)["logits"], y))
+    truth = F.cross_entropy(model(x)["logits"], y).item()
     losses: list[Callable[..., Any]] = [
         lambda o, t: F.cross_entropy(o["logits"], t),
         lambda o, t: (F.cross_entropy(o["logits"], t), {"detail": 1}),
