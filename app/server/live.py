@@ -76,6 +76,7 @@ class PageSession:
         self._charts: dict[str, _Chart] = {}
         self._stamps: dict[str, _Stamp] = {}
         self._visible = True
+        self._spoke = self._loop.time()
 
     async def run(self) -> None:
         """Serves the page until it goes away."""
@@ -152,16 +153,22 @@ class PageSession:
 
     async def _push(self) -> None:
         while True:
-            try:
-                await asyncio.wait_for(self._wake.wait(), BEAT_SECONDS)
-            except TimeoutError:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), self._quiet_left())
+            # Also when there is always something new that this page is not to be sent (a hidden tab).
+            if self._quiet_left() == 0:
                 await self._send({"type": "beat"})
+            if not self._wake.is_set():
                 continue
             self._wake.clear()
             if self._visible:
                 await self._push_stamps()
                 await self._push_charts()
             await asyncio.sleep(MIN_INTERVAL_SECONDS)
+
+    def _quiet_left(self) -> float:
+        """Seconds until the page must hear something, so as not to take the connection for dead."""
+        return max(0.0, self._spoke + BEAT_SECONDS - self._loop.time())
 
     async def _push_stamps(self) -> None:
         for asked, stamp in list(self._stamps.items()):
@@ -188,10 +195,14 @@ class PageSession:
             return
         chart.drawing = True
         name = orjson.dumps(asked).decode()
-        await self._socket.send_text(f'{{"type":"figure","id":{name},"figure":{drawn.figure.decode()}}}')
+        await self._send_text(f'{{"type":"figure","id":{name},"figure":{drawn.figure.decode()}}}')
 
     async def _send(self, message: Mapping[str, Any]) -> None:
-        await self._socket.send_text(orjson.dumps(message).decode())
+        await self._send_text(orjson.dumps(message).decode())
+
+    async def _send_text(self, text: str) -> None:
+        await self._socket.send_text(text)
+        self._spoke = self._loop.time()
 
 
 def _parse(event: Mapping[str, Any]) -> dict[str, Any]:

@@ -51,16 +51,5 @@ def streamlit_config(settings: Settings, port: int) -> dict[str, Any]:
         "logger.hideWelcomeMessage": True,
         "logger.level": "warning",
         # Any plain theme.* option would switch the automatic dark mode off.
-        **_theme("light", theme.LIGHT),
-        **_theme("dark", theme.DARK),
-    }
-
-
-def _theme(name: str, colors: theme.Theme) -> dict[str, Any]:
-    return {
-        f"theme.{name}.primaryColor": colors.train,
-        f"theme.{name}.backgroundColor": colors.background,
-        f"theme.{name}.secondaryBackgroundColor": colors.surface,
-        f"theme.{name}.textColor": colors.text,
-        f"theme.{name}.borderColor": colors.grid,
+        **theme.streamlit_options(),
     }

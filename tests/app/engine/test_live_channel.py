@@ -6,13 +6,19 @@ import base64
 import json
 import os
 import shutil
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import uvicorn
+from starlette.applications import Starlette
 from websockets.sync.client import ClientConnection, connect
+
+from app.server import live
+from app.store import Dashboard
 
 SECONDS = 30
 
@@ -190,3 +196,44 @@ def test_pages_that_came_and_went_leave_nothing_behind(shared, shared_runs, trai
     for _ in range(50):
         visit()
     until(lambda: held()[0] <= threads and held()[1] <= files + 2, "threads and files being given back")
+
+
+@pytest.fixture
+def impatient(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, until: Callable[..., Any]) -> Iterator[str]:
+    """The live channel alone, whose pages are to hear something every 0.3 s; its runs are in `tmp_path`."""
+    monkeypatch.setattr(live, "BEAT_SECONDS", 0.3)
+    served = Dashboard(tmp_path)
+    app = Starlette(routes=[live.live_route(served)])
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error", timeout_graceful_shutdown=1))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    until(lambda: server.started, "the server")
+    port = server.servers[0].sockets[0].getsockname()[1]
+    yield f"ws://127.0.0.1:{port}{live.PATH}"
+    server.should_exit = True
+    thread.join()
+    served.close()
+
+
+def test_a_page_hears_something_also_while_nothing_is_for_it(impatient, tmp_path, train):
+    training = train(tmp_path / "a")
+    training.steps(1)
+    with connect(impatient) as socket:
+        assert hear(socket)["type"] == "beat"
+        tell(socket, type="stamp", id="s", runs=["a"])
+        hear(socket, id="s")
+        tell(socket, type="visible", visible=False)
+        stop = threading.Event()
+
+        def work() -> None:
+            while not stop.wait(0.05):  # always something new, none of it for a page that is not looked at
+                training.steps(1)
+
+        worker = threading.Thread(target=work)
+        worker.start()
+        try:
+            for _ in range(3):
+                assert hear(socket)["type"] == "beat"
+        finally:
+            stop.set()
+            worker.join()
