@@ -16,7 +16,7 @@ class Course:
 
     Attributes:
         start: level of the first values (at most 5 of them, at most a tenth).
-        best: lowest of the medians of at most 50 blocks.
+        best: lowest of the medians of at most 50 blocks of at least 5 values.
         end: level of the last tenth (at least 3 values).
         noise: standard deviation of a single value around its level.
         end_error: standard error of ``end`` (1.25 sigma / sqrt(n), that of a median of normal values).
@@ -38,7 +38,8 @@ def course(steps: Steps, values: Floats) -> Course | None:
     if len(values) < 5:
         return None
     sigma = noise(values)
-    _, blocks = block_medians(steps, values, 50)
+    # At least five values a block: the lowest single value of a noisy loss is no level.
+    _, blocks = block_medians(steps, values, max(1, min(50, len(values) // 5)))
     last = max(3, int(0.1 * len(values)))
     return Course(
         start=opening(values),

@@ -175,7 +175,7 @@ def _ruined(norm: Curve, usual: Floats, factor: Floats, grown: np.ndarray, loss:
     before = finite.until(int(norm.steps[grown[0]]) - 1)
     if len(before) < 2:
         return None
-    _, blocks = block_medians(before.steps, before.values, 50)
+    _, blocks = block_medians(before.steps, before.values, max(1, min(50, len(before) // 5)))
     best, start = float(blocks.min()), opening(before.values)
     limit = best + max(0.5 * (start - best), 5.0 * noise(before.values), 0.2 * abs(best))
     good = np.flatnonzero(finite.values <= limit)
