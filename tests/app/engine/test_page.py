@@ -154,10 +154,19 @@ def test_a_second_and_a_third_tab_follow_too(shared, shared_runs, train, visit):
 
 
 def test_no_view_complains_in_the_console(shared, shared_runs, train, visit):
-    train(shared_runs / "page-quiet").steps(50)
+    training = train(shared_runs / "page-quiet")
+    training.steps(50)
     direct = visit(f"{shared.url}/layers?run=page-quiet", drawn=0)
-    direct.get_by_text("page-quiet").first.wait_for()
+    head = direct.locator(".bs-head").first
+    head.wait_for()
     assert direct.url.startswith(f"{shared.url}/layers")
+    # Several fragments of one view that want to run again at the same moment, again and again.
+    with going_on(training):
+        for _ in range(4):
+            shown = head.inner_text()
+            direct.wait_for_function(
+                "(shown) => document.querySelector('.bs-head').innerText !== shown", arg=shown, polling=50
+            )
     home = visit(f"{shared.url}/live?run=page-quiet")
     for _title, _path, label, _render in [*VIEWS[1:], VIEWS[0]]:
         home.get_by_test_id("stSidebarNav").get_by_role("link", name=label, exact=True).click()
