@@ -15,6 +15,11 @@ KIND_HELP = (
     "pass on, output gradients what comes back to each layer."
 )
 
+AXES = {"log": "powers of ten", "linear": "linear"}
+# Weights and activations keep their order of magnitude and read best as a bell; gradients and updates change it by
+# many powers of ten, which a linear axis would hide.
+READS_LINEAR = ("weight", "activation")
+
 
 def render(page: Page) -> None:
     """One kind over depth and time, then one layer of it as heatmap and ridges."""
@@ -25,7 +30,7 @@ def _body(page: Page) -> None:
     with page.reading() as run:
         held = {kind: run.histogram_layers(kind) for kind in run.histogram_kinds}
         reasons = {kind: missing_reason(run, kind) for kind in NAMES if not held.get(kind)}
-    pick_kind, pick_layer = st.columns([5, 3], gap="small")
+    pick_kind, pick_axis, pick_layer = st.columns([5, 2, 3], gap="small")
     kind = pick_kind.segmented_control(
         "Distribution of",
         list(NAMES),
@@ -40,11 +45,23 @@ def _body(page: Page) -> None:
         st.info(f"{NAMES[kind]}: {reasons.get(kind, '')}")
         return
     layer = pick_layer.selectbox("Layer", layers, key=f"distributions layer {kind}")
+    axis = pick_axis.segmented_control(
+        "Value axis",
+        list(AXES),
+        default="linear" if kind in READS_LINEAR else "log",
+        format_func=AXES.get,
+        required=True,
+        key=f"distributions axis {kind}",
+        help="Linear shows the familiar bell; powers of ten show what vanishes and what explodes on one axis.",
+    )
     runs, params = [page.run_id or ""], {"kind": kind, "layer": layer}
     left, right = st.columns(2, gap="small")
     with left:
         overview = {"kind": OVERVIEW_KINDS[kind], "marked": layer}
         live_chart("layers.overview", runs, overview, 230, key=f"depth {kind}", label="Depth × time")
-        live_chart("distributions.ridges", runs, params, 420, key=f"ridges {kind} {layer}", label="Ridges")
+        if axis == "linear":
+            live_chart("distributions.bell", runs, params, 420, key=f"bell {kind} {layer}", label="Density")
+        else:
+            live_chart("distributions.ridges", runs, params, 420, key=f"ridges {kind} {layer}", label="Ridges")
     with right:
         live_chart("distributions.heatmap", runs, params, 660, key=f"heat {kind} {layer}", label="Over time")

@@ -51,6 +51,7 @@ PARAMS = {
     "layers.overview": {"kind": "grad_norm"},
     "distributions.heatmap": {"kind": "weight", "layer": "fc1.weight"},
     "distributions.ridges": {"kind": "weight", "layer": "fc1.weight"},
+    "distributions.bell": {"kind": "weight", "layer": "fc1.weight"},
     "diagnosis.evidence": {"series": "grad_norm", "layers": ["fc1.weight"], "first": 10, "last": 60},
     "compare.metric": {"metric": "loss"},
 }
