@@ -34,6 +34,7 @@ class Setup:
     seed: int
     snapshot: Snapshot
     pooled: Batch | None = None
+    everything: list[Batch] = field(default_factory=list)
     cache: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -68,6 +69,11 @@ class Context:
     @property
     def batches(self) -> list[Batch]:
         return self.setup.batches
+
+    @property
+    def everything(self) -> list[Batch]:
+        """All that was read, uncut: for looking at data without running the model on it."""
+        return self.setup.everything or self.setup.batches
 
     @property
     def batch(self) -> Batch:

@@ -23,7 +23,7 @@ from probes.checks.outcome import Outcome, failed, skipped
 from probes.checks.registry import Check, all_checks, check_named
 from probes.checks.result import CheckResult, SanityReport
 from probes.checks.rig import Forward, build_rig
-from probes.checks.separable import settle
+from probes.checks.separable import SHARE, settle
 from probes.checks.state import Snapshot, seed_everything
 from probes.checks.trees import tensors
 
@@ -96,7 +96,8 @@ def check(
             setup = Setup(model, loss_fn, optimizers, batches, data, forward, unpack, expected_loss, seed, snapshot)
             setup.batches = [_on_device(batch, setup.device) for batch in batches]
             rig = build_rig(model, loss_fn, optimizers, forward, snapshot)
-            setup.batches, setup.pooled = settle(rig, setup.batches)
+            setup.everything = setup.batches
+            setup.batches, setup.pooled = settle(rig, setup.batches, budget * SHARE, clock)
             snapshot.restore()
             results = _run_all(selected, setup, deadline, progress)
     finally:
@@ -232,7 +233,8 @@ def _subject(setup: Setup) -> dict[str, Any]:
         "loss": loss_name(setup.loss_fn),
         "optimizer": [type(optimizer).__name__ for optimizer in setup.optimizers],
         "batches_read": len(setup.batches),
-        "batch": setup.batches[0].describe(),
+        "batch": setup.everything[0].describe(),
+        "batch_checked": setup.batches[0].describe(),
         "device": str(setup.device),
         "seed": setup.seed,
     }

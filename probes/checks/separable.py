@@ -11,9 +11,13 @@ from dataclasses import replace
 import torch
 
 from probes.checks.batches import Batch, join
+from probes.checks.clock import Clock
 from probes.checks.errors import UserCodeError
 from probes.checks.modes import train_without_dropout
 from probes.checks.rig import Rig
+
+POOLED = 4  # the joined batch may take as many times the target
+SHARE = 1 / 200  # of the budget: the target for one forward pass
 
 
 def runs(rig: Rig, batch: Batch) -> bool:
@@ -27,19 +31,27 @@ def runs(rig: Rig, batch: Batch) -> bool:
     return True
 
 
-def settle(rig: Rig, batches: list[Batch]) -> tuple[list[Batch], Batch]:
-    """The batches, marked as whole where a part of one cannot be run alone; and all of them joined, where that runs.
+def settle(rig: Rig, batches: list[Batch], target: float, clock: Clock) -> tuple[list[Batch], Batch]:
+    """The batches to experiment with, and all of them joined.
 
+    A batch is marked as whole where a part of it cannot be run alone. Where a forward pass takes longer than `target`
+    seconds, batches are cut to as many examples as that time allows (at least two): a large model is checked on fewer.
     Where the whole batch fails already nothing is found out: the checks will report the failure.
     """
     first = batches[0]
+    started = clock()
     if not runs(rig, first):
         return batches, join(batches) or first
+    seconds = max(clock() - started, 1e-9)
     size = first.size
     if size is not None and size > 2 and not runs(rig, first.take(slice(0, max(2, size // 2)))):
         batches = [replace(batch, whole=True) for batch in batches]
         return batches, batches[0]
-    joined = join(batches)
-    if joined is None or (joined is not first and not runs(rig, joined)):
-        joined = first
+    joined = join(batches) or first
+    if size is not None and seconds > target:
+        count = max(2, int(size * target / seconds))
+        batches = [batch.first(count) for batch in batches]
+        joined = joined.first(max(2, min(POOLED * count, size)))
+    if joined is not first and not runs(rig, joined):
+        joined = batches[0]
     return batches, joined

@@ -39,7 +39,7 @@ SHARE = 1.0
 
 
 def run(context: Context) -> Outcome:
-    dirty = [found for index, batch in enumerate(context.batches) for found in _dirty(batch, index)]
+    dirty = [found for index, batch in enumerate(context.everything) for found in _dirty(batch, index)]
     if dirty:
         return failed(
             f"the data holds numbers that are not finite: {listed(dirty)}",

@@ -53,7 +53,7 @@ Finding = tuple[str, str, list[str]]  # status, message, suggestions
 
 def run(context: Context) -> Outcome:
     spec = context.spec()
-    all_targets = [batch.targets for batch in context.batches]
+    all_targets = [batch.targets for batch in context.everything]
     if not all(isinstance(targets, Tensor) for targets in all_targets):
         raise NotApplicable("the targets are not one tensor")
     evidence: dict[str, Any] = {"loss": spec.kind}
@@ -92,7 +92,7 @@ def _summary(evidence: dict[str, Any]) -> str:
 def _classes(context: Context, spec: LossSpec, evidence: dict[str, Any]) -> Iterator[Finding]:
     main = main_tensor(context.trial_outputs())
     classes = main.shape[spec.class_dim if main.dim() > 1 else 0] if main is not None else 0
-    targets = [batch.targets for batch in context.batches]
+    targets = [batch.targets for batch in context.everything]
     if targets[0].is_floating_point():
         if main is not None and targets[0].shape == main.shape:
             yield from _distributions(targets, spec.class_dim if main.dim() > 1 else 0)
@@ -202,7 +202,7 @@ def _distributions(targets: list[Tensor], dim: int) -> Iterator[Finding]:
 
 
 def _binary(context: Context, spec: LossSpec, evidence: dict[str, Any]) -> Iterator[Finding]:
-    values = torch.cat([batch.targets.reshape(-1) for batch in context.batches]).double().cpu()
+    values = torch.cat([batch.targets.reshape(-1) for batch in context.everything]).double().cpu()
     low, high = float(values.min()), float(values.max())
     if low < 0 or high > 1:
         advice = "map -1/+1 to 0/1: (t + 1) / 2" if (low, high) == (-1, 1) else "targets must be 0, 1 or between"

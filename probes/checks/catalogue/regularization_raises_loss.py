@@ -170,5 +170,7 @@ def _decay(context: Context, told: list[str], problems: list[tuple[str, str]], e
                 f"lower weight_decay by a factor of about {penalty / max(abs(loss), 1e-12):.0f}",
             )
         )
-    else:
+    elif coupled:
         told.append(f"weight decay adds {penalty:.2g} to a loss of {loss:.3g} and shrinks weights {fastest:.1e} a step")
+    else:
+        told.append(f"weight decay shrinks weights {fastest:.1e} a step")

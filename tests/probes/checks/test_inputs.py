@@ -205,3 +205,38 @@ def test_code_that_raises_is_a_result_that_names_the_culprit(given: dict[str, An
 def test_numpy_integers_of_any_width() -> None:
     report = run(nn.Linear(8, 3), (X.numpy(), Y.numpy().astype(np.int64)))
     assert report.ok
+
+
+def test_a_slow_model_is_checked_on_fewer_examples(classification: Data) -> None:
+    """A clock on which every forward pass takes ten seconds: batches shrink, labels are still all looked at."""
+    now = [0.0]
+
+    def forward(model: nn.Module, inputs: Tensor) -> Tensor:
+        now[0] += 10.0
+        return model(inputs)
+
+    report = check(
+        nn.Linear(8, 3),
+        CE,
+        classification,
+        forward=forward,
+        budget=400.0,
+        clock=lambda: now[0],
+        checks=["label-sanity"],
+    )
+    assert "[64, 8]" in report.subject["batch"] and "[12, 8]" in report.subject["batch_checked"]
+    assert sum(report["label-sanity"].evidence["counts"]) == 64
+
+
+def test_a_batch_that_cannot_be_cut_is_left_whole() -> None:
+    class Graph(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(8, 3)
+
+        def forward(self, nodes: Tensor, adjacency: Tensor) -> Tensor:
+            return adjacency @ self.layer(nodes)
+
+    report = check(Graph(), CE, ((X, torch.eye(16)), Y), checks=["batch-independence", "gradient-check"])
+    assert report["batch-independence"].status == "skip"
+    assert report["gradient-check"].status == "pass"
