@@ -60,15 +60,18 @@ def train(
     saved = run_dir / checkpoint.FILE
     progress = checkpoint.restore(saved, model, optimizer) if resume else Progress()
 
+    total_steps = settings.epochs * len(batches)
+    config = as_document(recipe) | {"total_steps": total_steps}
+
     with contextlib.ExitStack() as stack:
         probe = stack.enter_context(
-            observers.watch(parts, run_dir, as_document(recipe), every, progress.step if resume else None)
+            observers.watch(parts, run_dir, config, every, progress.step if resume else None)
             if watched
             else observers.NoProbe()
         )
         keep_recipe(recipe, run_dir)
         interrupt = stack.enter_context(interruptible())
-        bar = stack.enter_context(progress_bar(settings.epochs * len(batches), progress.step))
+        bar = stack.enter_context(progress_bar(total_steps, progress.step))
         if progress.step == 0:
             validation_loss, validation_score = validate(parts)
             probe.log("val", loss=validation_loss, **{metric: validation_score})
