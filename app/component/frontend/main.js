@@ -2,6 +2,7 @@
 
 import { Channel } from "./channel.js";
 import { Chart } from "./chart.js";
+import { markOffline } from "./offline.js";
 import { Stamp } from "./stamp.js";
 
 const KINDS = { chart: Chart, stamp: Stamp };
@@ -10,7 +11,10 @@ let channel = null;
 const mounted = new WeakMap(); // parent element -> {kind, part}
 
 export function mount({ data, parentElement, setTriggerValue }, base) {
-  channel ??= new Channel(base);
+  if (!channel) {
+    channel = new Channel(base);
+    markOffline(channel);
+  }
   let known = mounted.get(parentElement);
   if (known && known.kind !== data.kind) {
     known.part.close();

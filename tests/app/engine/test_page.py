@@ -261,9 +261,15 @@ def test_a_page_survives_its_server(tmp_path, start, train, visit):
     server.process.kill()
     server.process.wait(timeout=20)
     mark.wait_for(state="visible")
+    said = page.get_by_text("Disconnected from babysit")
+    said.wait_for(state="visible")
+    # What was drawn stays to be looked at: nothing lies over it.
+    page.wait_for_function("!document.querySelector('[data-testid=stDialog]')")
+    assert page.evaluate("points()") > 0
     training.steps(10)
     again = start(tmp_path / "runs", port=server.port)
     mark.wait_for(state="hidden")
+    said.wait_for(state="hidden")
     reaches(page, 20)
     for _ in itertools.repeat(None, 3):
         reaches(page, training.steps(5))
