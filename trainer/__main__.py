@@ -10,7 +10,7 @@ from trainer.commands import train
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m trainer", description=train.HELP)
+    parser = argparse.ArgumentParser(prog="python -m trainer")
     train.add_arguments(parser)
     try:
         return train.run(parser.parse_args())

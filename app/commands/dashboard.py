@@ -5,9 +5,6 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-NAME = "dashboard"
-HELP = "serve the dashboard for a directory of runs"
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(

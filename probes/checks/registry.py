@@ -10,30 +10,10 @@ from typing import Literal
 
 from probes.checks.context import Context
 from probes.checks.outcome import Outcome
+from probes.checks.slugs import SLUGS
 from probes.errors import UnknownNameError
 
 Family = Literal["basics", "data", "loss", "model", "gradients", "optimizer", "learning"]
-
-# Order: what explains other results comes first; what takes longest comes last.
-SLUGS = (
-    "finite-forward-backward",
-    "input-normalization",
-    "label-sanity",
-    "loss-output-pairing",
-    "initial-loss",
-    "regularization-raises-loss",
-    "initialization",
-    "gradients-reach-every-parameter",
-    "optimizer-covers-parameters",
-    "parameters-change",
-    "batch-independence",
-    "input-dependence",
-    "train-eval-consistency",
-    "determinism",
-    "gradient-check",
-    "learning-rate-range",
-    "overfit-small-batch",
-)
 
 
 @dataclass(frozen=True)

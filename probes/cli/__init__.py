@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from probes._version import __version__
-from probes.cli.registry import COMMANDS
+from probes.cli.registry import COMMANDS, missing_extra
 from probes.errors import BabysitError
 
 COULD_NOT_RUN = 2
@@ -59,14 +59,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         module.add_arguments(parser)
         return int(module.run(parser.parse_args(arguments[1:])))
     except BabysitError as error:
-        print(f"babysit {command.name}: error: {error}", file=sys.stderr)
-        return COULD_NOT_RUN
+        return _could_not_run(command.name, error)
+    except ModuleNotFoundError as error:
+        explained = missing_extra(command.name, error)
+        if explained is None:
+            raise
+        return _could_not_run(command.name, explained)
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
         # The reader (head, less) has gone: not an error. Python would complain again at exit without this.
         sys.stderr.close()
         return 0
+
+
+def _could_not_run(command: str, error: BabysitError) -> int:
+    print(f"babysit {command}: error: {error}", file=sys.stderr)
+    return COULD_NOT_RUN
 
 
 if __name__ == "__main__":

@@ -17,9 +17,6 @@ from probes.checks.result import CheckResult, SanityReport
 from probes.cli.check_target import load_target
 from probes.errors import BabysitError
 
-NAME = "check"
-HELP = "sanity checks before training: model, loss, data, optimizer"
-
 NOTHING_FOUND, SOMETHING_FOUND, COULD_NOT_RUN = 0, 1, 2
 _COLOURS = {"pass": "32", "warn": "33", "fail": "31", "skip": "2"}
 

@@ -9,9 +9,6 @@ from probes.diagnosis import diagnose
 from probes.diagnosis.options import parse_setting
 from probes.diagnosis.terminal import render
 
-NAME = "diagnose"
-HELP = "say what is wrong with a run, and what to try"
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""

@@ -34,24 +34,22 @@ class Command:
     help: str
 
     def load(self) -> ModuleType:
-        """Import the command's module.
-
-        Raises:
-            MissingDependencyError: a package of an extra is not installed.
-        """
+        """Import the command's module. Raises ModuleNotFoundError when an extra is not installed."""
         package = self.module.partition(".")[0]
-        try:
-            if package != "probes":
-                siblings.load(package)
-            return importlib.import_module(self.module)
-        except ModuleNotFoundError as error:
-            missing = (error.name or "").partition(".")[0]
-            if missing not in _EXTRAS:
-                raise
-            raise MissingDependencyError(
-                f"babysit {self.name} needs the package {missing!r}, which is not installed; "
-                f"run: pip install 'babysit[{_EXTRAS[missing]}]'"
-            ) from error
+        if package != "probes":
+            siblings.load(package)
+        return importlib.import_module(self.module)
+
+
+def missing_extra(command: str, error: ModuleNotFoundError) -> MissingDependencyError | None:
+    """The pip command that mends ``error``; None when the missing module belongs to no extra of ours."""
+    missing = (error.name or "").partition(".")[0]
+    if missing not in _EXTRAS:
+        return None
+    return MissingDependencyError(
+        f"babysit {command} needs the package {missing!r}, which is not installed; "
+        f"run: pip install 'babysit[{_EXTRAS[missing]}]'"
+    )
 
 
 COMMANDS: tuple[Command, ...] = (

@@ -7,9 +7,6 @@ import json
 
 from probes.diagnosis import RULES
 
-NAME = "rules"
-HELP = "list the diagnosis rules"
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""

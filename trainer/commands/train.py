@@ -13,9 +13,6 @@ from trainer.faults import FAULTS
 from trainer.loop import Outcome, train
 from trainer.recipe import KEPT, Recipe, load_recipe, recipe_names
 
-NAME = "train"
-HELP = "train a recipe of the reference trainer"
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("recipe", nargs="?", metavar="RECIPE", help="a recipe's name, or a file ending in .toml")

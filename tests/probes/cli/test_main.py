@@ -81,3 +81,21 @@ def test_commands_work_beside_a_project_with_its_own_app_and_trainer(tmp_path: P
     assert "digits-cnn" in done.stdout
     done = babysit("dashboard", "--help", cwd=tmp_path, PYTHONPATH=str(tmp_path))
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("missing", "arguments", "extra"),
+    [
+        ("torch", ["check", "m.py:make"], "train"),
+        ("torch", ["explain", "gradient-check"], "train"),
+        ("streamlit", ["dashboard", "."], "dashboard"),
+        ("tqdm", ["train", "--list"], "train"),
+    ],
+)
+def test_a_missing_extra_is_named_with_the_command_that_installs_it(
+    missing: str, arguments: list[str], extra: str, tmp_path: Path
+) -> None:
+    (tmp_path / "m.py").write_text("def make(): ...")
+    code = f"import sys; sys.modules[{missing!r}] = None\nfrom probes.cli import main\nsys.exit(main({arguments!r}))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert_one_line_error(done, missing, f"babysit[{extra}]")
