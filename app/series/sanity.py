@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from app.series.numbers import duration, plural
@@ -16,13 +16,14 @@ ORDER = ("fail", "warn", "skip", "pass")
 
 @dataclass(frozen=True)
 class Result:
-    """One check. `status` is "pass", "warn", "fail" or "skip"."""
+    """One check. `status` is "pass", "warn", "fail" or "skip"; `evidence` is as saved, so of no certain form."""
 
     check: str
     status: str
     message: str
     suggestions: tuple[str, ...]
     seconds: float
+    evidence: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,7 @@ def card(report: Mapping[str, Any]) -> Card:
                 str(item["message"]),
                 tuple(map(str, item.get("suggestions") or ())),
                 float(item.get("seconds") or 0.0),
+                item["evidence"] if isinstance(item.get("evidence"), Mapping) else {},
             )
             for item in report["results"]
         ]

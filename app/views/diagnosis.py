@@ -5,9 +5,9 @@ from __future__ import annotations
 import streamlit as st
 
 from app.component import live_chart
+from app.markup import finding_card
 from app.series.evidence import charts_of
 from app.series.numbers import plural
-from app.series.verdict import when
 from app.store import Page
 from app.views import style
 from app.views.header import framed
@@ -15,7 +15,6 @@ from app.views.reports import report_of
 from probes.diagnosis import RULES, Finding, Report
 
 MAX_CHARTS = 8
-WORDS = {"critical": "critical", "warning": "warning", "info": "note"}
 
 
 def render(page: Page) -> None:
@@ -36,28 +35,13 @@ def _cards(page: Page) -> None:
 def _card(page: Page, number: int, finding: Finding, charts: list[dict]) -> None:
     text, evidence = st.columns(2, gap="small")
     with text:
-        style.show(_markup(number, finding))
+        style.show(finding_card(number, finding))
         _explain(finding.rule)
     with evidence:
         for params in charts:
             key = f"evidence {finding.rule} {number} {params['series']}"
             label = f"Evidence for {finding.title}"
             live_chart("diagnosis.evidence", [page.run_id or ""], params, 215, key=key, label=label)
-
-
-def _markup(number: int, finding: Finding) -> str:
-    cause = f'<p class="bs-more">explained by <b>{style.text(finding.caused_by)}</b></p>' if finding.caused_by else ""
-    tries = "".join(f"<li>{style.text(one)}</li>" for one in finding.suggestions)
-    layers = ", ".join(finding.layers[:6]) + (" …" if len(finding.layers) > 6 else "")
-    return (
-        f'<div class="bs-card{" bs-symptom" if finding.caused_by else ""}" style="--tone: var(--{finding.severity})">'
-        f'<h4><span class="bs-pin">{number}</span>{style.text(finding.title)}'
-        f"{style.chip(finding.severity, WORDS[finding.severity])}</h4>"
-        f'<p class="bs-more">{style.text(when(finding))}{style.text(" · " + layers) if layers else ""}</p>{cause}'
-        f"<p>{style.text(finding.message)}</p>"
-        + (f"<p><b>Try, in this order:</b></p><ol>{tries}</ol>" if tries else "")
-        + "</div>"
-    )
 
 
 def _explain(slug: str) -> None:

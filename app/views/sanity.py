@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app.series.sanity import TONES, WORDS, Result, card
+from app.component import live_chart
+from app.markup import banner, check_row
+from app.series.sanity import Result, card
+from app.series.sanity_pictures import picture
 from app.store import Page
 from app.views import style
 from app.views.header import framed
@@ -14,6 +17,8 @@ NOTHING = (
     "The checks take seconds and are best run before training:"
 )
 HOW = "report = probes.check(model, loss_fn, loader)\nreport.save(run_dir)          # shown here from then on"
+FAVOURITES = ("overfit-small-batch", "learning-rate-range", "initialization", "input-normalization")
+SHOWN = 2
 
 
 def render(page: Page) -> None:
@@ -29,21 +34,44 @@ def _card(page: Page) -> None:
         st.code(HOW, language="python")
         return
     found = card(report)
-    style.show(
-        f'<div class="bs-banner" style="--tone: var(--{found.tone})"><span class="bs-icon" aria-hidden="true">'
-        f'{style.ICONS[found.tone]}</span><span class="bs-headline">{style.text(found.headline)}</span></div>'
-    )
-    style.show("".join(_row(result) for result in found.results))
+    style.show(banner(found.tone, found.headline))
+    urgent = [result for result in found.results if result.status in ("fail", "warn")]
+    for result in urgent:
+        _with_picture(page, result)
+    quiet = [result for result in found.results if result not in urgent]
+    if not quiet:
+        return
+    left, right = st.columns([3, 2], gap="medium")
+    with left:
+        style.show("".join(map(check_row, quiet)))
+    with right:
+        _pictures(page, quiet)
 
 
-def _row(result: Result) -> str:
-    """What needs attention as a card, the rest as one line."""
-    tone = TONES[result.status]
-    badge, name, message = style.chip(tone, WORDS[result.status]), style.text(result.check), style.text(result.message)
-    if result.status in ("pass", "skip"):
-        return f'<div class="bs-row"><span>{badge}</span><b>{name}</b><span>{message}</span></div>'
-    tries = "".join(f"<li>{style.text(one)}</li>" for one in result.suggestions)
-    return (
-        f'<div class="bs-card bs-gap" style="--tone: var(--{tone})"><h4>{badge}{name}</h4>'
-        f"<p>{message}</p>{f'<ol>{tries}</ol>' if tries else ''}</div>"
-    )
+def _with_picture(page: Page, result: Result) -> None:
+    """A result that needs attention, with what it rests on beside it."""
+    if picture(result.check, result.evidence) is None:
+        style.show(check_row(result))
+        return
+    text, drawn = st.columns([3, 2], gap="medium")
+    with text:
+        style.show(check_row(result))
+    with drawn:
+        _chart(page, result.check)
+
+
+def _pictures(page: Page, results: list[Result]) -> None:
+    """Two pictures of passed checks, chosen from all there are."""
+    there = [result.check for result in results if picture(result.check, result.evidence) is not None]
+    first = sorted(there, key=lambda check: FAVOURITES.index(check) if check in FAVOURITES else len(FAVOURITES))
+    for number, default in enumerate(first[:SHOWN], 1):
+        check = st.selectbox(
+            f"Measured by ({number})", there, index=there.index(default), key=f"sanity picture {number}",
+            label_visibility="collapsed",
+        )  # fmt: skip
+        _chart(page, check, f"{number} ")
+
+
+def _chart(page: Page, check: str, where: str = "") -> None:
+    key = f"sanity {where}{check}"
+    live_chart("sanity.evidence", [page.run_id or ""], {"check": check}, 260, key=key, label=f"Measured by {check}")

@@ -43,7 +43,21 @@ def full(make_run):
     maker.layer("dead_fraction", np.tile([0.0, 0.25, 0.5], (10, 1)), steps, axis="module")
     maker.histogram("weight", {step: [rng.normal(0, 0.1, 1000).astype(np.float32)] * 3 for step in steps})
     maker.filters({0: rng.normal(size=(8, 3, 5, 5)), 100: rng.normal(size=(8, 3, 5, 5))})
+    save_checks(maker.path, [OVERFIT])
     return maker.open()
+
+
+OVERFIT = {
+    "check": "overfit-small-batch", "status": "pass", "message": "m", "suggestions": [], "seconds": 0.1,
+    "evidence": {"examples": 20, "loss_floor": 0.0, "loss_constant": 2.0, "limits": {"pass": 0.1},
+                 "learning_rate": 0.01,
+                 "curves": [{"learning_rate": 0.01, "loss": [2.0, 1.0, 0.1]},
+                            {"learning_rate": 0.1, "loss": [2.0, "NaN", None]}]},
+}  # fmt: skip
+
+
+def save_checks(path: Any, results: list[dict[str, Any]]) -> None:
+    (path / "checks.json").write_text(json.dumps({"format": "babysit-checks", "version": 1, "results": results}))
 
 
 PARAMS = {
@@ -54,6 +68,7 @@ PARAMS = {
     "distributions.bell": {"kind": "weight", "layer": "fc1.weight"},
     "diagnosis.evidence": {"series": "grad_norm", "layers": ["fc1.weight"], "first": 10, "last": 60},
     "compare.metric": {"metric": "loss"},
+    "sanity.evidence": {"check": "overfit-small-batch"},
 }
 
 
@@ -89,8 +104,10 @@ def test_names_from_a_run_are_never_markup(chart: str, make_run) -> None:
     for kind in ("dead_fraction", "activation_std"):
         maker.layer(kind, np.full((4, 3), 0.5), steps, axis="module")
     maker.histogram("weight", {1: [np.ones(10, np.float32)] * 3}).filters({0: np.ones((4, 1, 3, 3))})
+    ratios = {"check": "parameters-change", "evidence": {"update_ratios": {EVIL: 1.0, EVIL + "b": 2.0}}}
+    save_checks(maker.path, [OVERFIT | ratios])
     run = maker.open()
-    params = PARAMS.get(chart, {}) | {"layer": names[0], "layers": names}
+    params = PARAMS.get(chart, {}) | {"check": "parameters-change", "layer": names[0], "layers": names}
     if chart == "live.metric":
         params["metric"] = EVIL
     if chart == "compare.metric":
