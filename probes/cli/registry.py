@@ -56,6 +56,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("demo", "probes.cli.demo", "train a real network and open the dashboard beside it"),
     Command("train", "trainer.commands.train", "train a recipe of the reference trainer"),
     Command("dashboard", "app.commands.dashboard", "serve the dashboard for a directory of runs"),
+    Command("report", "app.commands.report", "write one self-contained HTML page about a run"),
     Command("run", "probes.cli.run", "run a training script as it is, watched"),
     Command("check", "probes.cli.check", "sanity checks before training: model, loss, data, optimizer"),
     Command("diagnose", "probes.cli.diagnose", "say what is wrong with a recorded or running training"),

@@ -74,10 +74,25 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
     max_leaves=8,
 )
-KEYS = (
-    "curves limits layers inputs images counts rates losses smoothed suggested parameters gradient_norms update_ratios "
-    "learning_rate loss_floor loss_constant examples"
-).split()
+KEYS = [
+    "curves",
+    "limits",
+    "layers",
+    "inputs",
+    "images",
+    "counts",
+    "rates",
+    "losses",
+    "smoothed",
+    "suggested",
+    "parameters",
+    "gradient_norms",
+    "update_ratios",
+    "learning_rate",
+    "loss_floor",
+    "loss_constant",
+    "examples",
+]
 
 
 @given(st.sampled_from(sorted(series._MAKERS)), st.dictionaries(st.sampled_from(KEYS), JSON))
