@@ -52,7 +52,8 @@ class Depth:
 
     Attributes:
         gradient: root mean square of the elements of each weight's gradient, NaN where not measured.
-        update_ratio: norm of the update over the norm of the weight, NaN where not measured.
+        update_ratio: norm of the update over the norm of the weight, NaN where not measured; for plain gradient
+            descent at most what the gradient accounts for (`driven_by_gradient`).
         signal: standard deviation of the gradient of the output of each weight's module: what is passed back.
             None when it was not recorded for all of them.
     """
@@ -88,13 +89,45 @@ def through_depth(view: RunView, layers: int) -> Depth:
         raise NotJudged(f"{int(seen.sum())} weights that are trained, needs {layers} for a trend through depth")
     kept_layers = tuple(name for name, kept in zip(names, seen, strict=True) if kept)
     root = np.sqrt(np.asarray([sizes[name] for name in names], dtype=np.float64))
+    norms = np.where(gradient.measured, gradient.values, np.nan)[:, seen]
+    moves = np.where(update.measured, update.values, np.nan)[:, seen]
     return Depth(
         layers=kept_layers,
         steps=steps,
-        gradient=np.where(gradient.measured, gradient.values, np.nan)[:, seen] / root[seen],
-        update_ratio=np.where(update.measured, update.values, np.nan)[:, seen],
+        gradient=norms / root[seen],
+        update_ratio=np.fmin(moves, driven_by_gradient(view, kept_layers, steps, norms)),
         signal=_signal(view, kept_layers, steps),
     )
+
+
+def driven_by_gradient(view: RunView, layers: tuple[str, ...], steps: Steps, norms: Floats) -> Floats:
+    """Update ratio that the gradient accounts for in plain gradient descent, [T, L]; NaN where unknown.
+
+    With momentum m and gradients g that stay alike, an update is at most lr ||g|| / (1 - m). What a layer moves
+    beyond that is weight decay (lr * decay per step): it shrinks the weights, whatever they should learn. Other
+    optimizers divide by the size of the gradient or decay apart from it: unknown here.
+
+    Args:
+        layers: names of the weights, [L].
+        norms: L2 norm of the gradient of each, [T, L].
+    """
+    driven = np.full(norms.shape, np.nan)
+    weights = view.layers("weight_norm")
+    if weights is None:
+        return driven
+    column = {name: place for place, name in enumerate(layers)}
+    rows = np.flatnonzero(np.isin(steps, weights.steps))
+    for index, group in enumerate(view.optimizers):
+        names = [name for name in group.parameters if name in column and name in weights.layers]
+        rates = view.group_rates(index, steps[rows])
+        if not group.plain or rates is None or not names:
+            continue
+        sizes = weights.pick(names).at(steps)
+        cells = np.ix_(rows, [column[name] for name in names])
+        size = np.where(sizes.measured & (sizes.values > 0), sizes.values, np.nan)
+        # Momentum of 1 would never forget: then nothing bounds the update.
+        driven[cells] = rates[:, None] * norms[cells] / (max(1.0 - group.momentum, 1e-9) * size)
+    return driven
 
 
 def _signal(view: RunView, layers: tuple[str, ...], steps: Steps) -> Floats | None:

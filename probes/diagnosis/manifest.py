@@ -64,6 +64,11 @@ class OptimizerInfo:
         """Whether its update does not shrink with the gradient."""
         return self.type in ADAPTIVE_OPTIMIZERS
 
+    @property
+    def plain(self) -> bool:
+        """Whether its update is the learning rate times the gradient, with momentum and weight decay or not."""
+        return self.type == "SGD"
+
 
 def read_parameters(manifest: Mapping[str, Any]) -> tuple[ParameterInfo, ...]:
     """The parameters in forward order; empty when the manifest names none."""

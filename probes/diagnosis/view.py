@@ -245,6 +245,16 @@ class RunView:
         """Whether any optimizer scales its updates by the gradient's own size (Adam and its kin)."""
         return any(group.adaptive for group in self.optimizers)
 
+    def group_rates(self, index: int, steps: Steps) -> Floats | None:
+        """The learning rate of parameter group ``index`` in force at each of ``steps``, [T]; None when unknown."""
+        names = ["optimizer/lr"] if len(self.optimizers) == 1 else []
+        curve = next((c for name in [f"optimizer/lr/{index}", *names] if (c := self.series(name)) is not None), None)
+        if curve is not None:
+            places = np.searchsorted(curve.steps, steps, side="right") - 1
+            return np.asarray(curve.values[np.maximum(places, 0)])
+        rate = self.optimizers[index].lr if index < len(self.optimizers) else None
+        return None if rate is None else np.full(len(steps), rate)
+
     def learning_rate(self, step: int) -> float | None:
         """The (largest) learning rate in force at ``step``, from the log or else from the manifest."""
         names = [n for n in self.series_names if n == "optimizer/lr" or n.startswith("optimizer/lr/")]

@@ -15,7 +15,8 @@ After `steps_needed` (100) steps and at least 30 values of the loss, its level o
 below that of the first values by more than `fall` (0.02) of it, and none of the medians of ten blocks of the
 run was below by more than twice that. Nor may it be
 falling now, however slowly: its level over the last fifth must not be below that of the middle fifth by more
-than its error. When the noise of the loss is too large to see such a fall (two
+than its error. In a run that has ended such a fall counts only when it went below the first values, by more
+than its error: a loss that rose and ends where it began has learned nothing. When the noise of the loss is too large to see such a fall (two
 standard errors of the levels above `blur`, 0.06 of the level), it is not judged.
 
 Not a finding when the loss was small from the beginning, as in fine-tuning: below half of that of guessing
@@ -90,11 +91,18 @@ class Standstill:
 
 
 def criterion(
-    steps: Steps, values: Floats, *, fall: float = 0.02, blur: float = 0.06, steps_needed: float = 100
+    steps: Steps,
+    values: Floats,
+    ended: bool = False,
+    *,
+    fall: float = 0.02,
+    blur: float = 0.06,
+    steps_needed: float = 100,
 ) -> Standstill | None:
     """Whether a loss [T] stands still. Raises `NotJudged` when its noise would hide a fall.
 
     Args:
+        ended: whether the run is over; one that goes on may be on its way down from a rise.
         fall: fall of the level, as a share of it, that counts as learning (one part in fifty).
         blur: two standard errors of the levels, as a share of the level, above which nothing can be said.
         steps_needed: steps before which standing still is no finding (used by the judge).
@@ -113,8 +121,9 @@ def criterion(
         return None
     middle = values[2 * len(values) // 5 : 3 * len(values) // 5]
     recent = level(middle) - end
-    # A plateau that is being left falls slowly at first, but it falls.
-    if recent > max(2.5 * sigma * float(np.sqrt(1 / len(middle) + 1 / len(tail))), 0.001 * abs(end)):
+    # A plateau that is being left falls slowly at first, but it falls, and below where it began.
+    falling = recent > max(2.5 * sigma * float(np.sqrt(1 / len(middle) + 1 / len(tail))), 0.001 * abs(end))
+    if falling and (not ended or start - end > error):
         return None
     return Standstill(start, end, drop, sigma)
 
@@ -129,7 +138,7 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
         raise NotJudged(f"{seen}, needs {MINIMUM_VALUES} in {needed}")
     if len(loss) < 0.5 * len(curve):
         raise NotJudged(f"most values of {name} are not finite")
-    found = criterion(loss.steps, loss.values, **thresholds)
+    found = criterion(loss.steps, loss.values, view.status != "running", **thresholds)
     if found is None or _good_from_the_start(view, found.start) or _learned_by_accuracy(view):
         return []
     guessing = _guessing(view)

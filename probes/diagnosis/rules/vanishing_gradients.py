@@ -20,8 +20,9 @@ large and small layers are comparable. A frame shows the pattern when
   magnitude;
 - it falls as a trend: rank correlation with depth at least `trend` (0.7), not one small layer;
 - the first layers stand still: their update ratio is below `still` (1e-4 per step) and below 1/100 of that
-  of the upper third. For Adam and its kin, whose updates do not shrink with the gradient, a fall by
-  `decades` + 1.5 counts instead.
+  of the upper third. What weight decay moves is no learning: for SGD, with momentum or without, an update
+  counts up to lr * ||gradient|| / ((1 - momentum) ||weight||). For Adam and its kin, whose updates do not shrink
+  with the gradient, a fall by `decades` + 1.5 counts instead.
 
 The same fall of the gradient of the outputs (what is passed back from layer to layer) counts too when the
 first layers stand still and the loss has fallen by less than 10%: with small weights the outputs shrink on
@@ -134,7 +135,7 @@ def criterion(
 
     Args:
         gradient: RMS of each weight's gradient, [T, L] in forward order.
-        update_ratio: ||update|| / ||weight|| of each, [T, L].
+        update_ratio: ||update|| / ||weight|| of each, without weight decay where that is known, [T, L].
         signal: what is passed back through the layers, [T, L], when it was recorded (`Depth.signal`).
         adaptive: whether the optimizer's updates are independent of the gradient's size (Adam and its kin).
         layers: fewest layers for a trend (used by the judge).
@@ -230,13 +231,13 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     which = "gradient passed back" if source is signal else "gradient"
     message = (
         f"The {which} falls {pattern.decades[end]:.1f} orders of "
-        f"magnitude from the last layers ({short(high)}) to the first ({short(low)}), and {lowest} changes "
+        f"magnitude from the last layers ({short(high)}) to the first ({short(low)}), and moves {lowest} "
         f"by {short(float(update[end, 0]))} of its size per step."
     )
     evidence = [
         Evidence(kind, low, high, "<", seen, lowest, f"{what}, first against last layers"),
         Evidence(kind, trend, thresholds["trend"], ">", seen, None, "rank correlation with depth"),
-        Evidence("update_ratio", still, thresholds["still"], "<", seen, lowest, "first layers"),
+        Evidence("update_ratio", still, thresholds["still"], "<", seen, lowest, "first layers, without weight decay"),
     ]
     if learned is not None and share is not None:
         message += f" The loss went from {short(learned.start)} to {short(learned.end)} only."

@@ -87,6 +87,7 @@ def main() -> None:
                 view = recorded(args.folder, name, seed, maker)
                 view = thinned(view) if args.sparse else view
                 view.last_step = int(view.last_step * args.at)
+                view.status = "finished" if args.at >= 1 else "running"
                 started = time.perf_counter()
                 report = judge(view, RULES.values())
                 took += time.perf_counter() - started

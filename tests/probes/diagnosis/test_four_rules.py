@@ -123,12 +123,12 @@ class TestVanishingGradients:
     slug = "vanishing-gradients"
     names = tuple(f"l{i}.weight" for i in range(8))
 
-    def run(self, gradients, updates, loss, **manifest):
+    def run(self, gradients, updates, loss, more=None, **manifest):
         frames = STEPS[::10]
         layers = {
             "grad_norm": (self.names, frames, np.broadcast_to(gradients, (40, 8))),
             "update_ratio": (self.names, frames, np.broadcast_to(updates, (40, 8))),
-        }
+        } | (more or {})
         return findings(self.slug, {"train/loss": (STEPS, loss)}, layers, described(self.names) | manifest)
 
     falling = 10.0 ** np.arange(-8, 0)
@@ -161,6 +161,20 @@ class TestVanishingGradients:
         assert self.run(steady, np.full(8, 1e-3), self.flat_loss, **adam) == []
         assert len(self.run(10.0 ** np.linspace(-10, 0, 8), np.full(8, 1e-3), self.flat_loss, **adam)) == 1
         assert self.run(10.0 ** np.linspace(-10, 0, 8), np.full(8, 1e-3), LOSS, **adam) == []
+
+    @pytest.mark.parametrize(("decay", "vanishes"), [(5e-3, True), (0.0, False)])
+    def test_what_weight_decay_moves_is_no_learning(self, decay, vanishes):
+        # Plain SGD by hand: gradients fall through depth, so small that only the decay moves the lower layers; or,
+        # without decay, the same updates made by gradients that are large enough for them.
+        rate, size = 0.05, np.full(8, 10.0)
+        gradients = self.falling if decay else np.maximum(self.falling, 2.5e-4 * size / rate)
+        updates = (rate * gradients + rate * decay * size) / size
+        assert (updates > 2e-4).all()
+        layers = {"weight_norm": (self.names, STEPS[::10], np.tile(size, (40, 1)))}
+        group = {"lr": rate, "momentum": 0.0, "weight_decay": decay, "parameters": list(self.names)}
+        sgd = {"optimizers": [{"class": "SGD", "groups": [group]}]}
+        found = self.run(gradients, updates, self.flat_loss, more=layers, **sgd)
+        assert [f.severity for f in found] == (["critical"] if vanishes else [])
 
     def test_a_beginning_that_is_overcome_is_no_finding(self):
         ill = np.arange(40)[:, None] < 8

@@ -252,6 +252,19 @@ class TestLossNotDecreasing:
     def test_a_slow_but_steady_fall_is_a_fall(self):
         assert found(self.slug, 2.3 - 0.0002 * STEPS + 0.001 * RNG.standard_normal(400)) == []
 
+    def test_a_rise_that_only_falls_back_is_no_learning(self):
+        # Eight sigmoid layers look like this: ln 10, a little more in the middle, and ln 10 again.
+        back = np.log(10) + 0.03 * np.sin(np.pi * STEPS / 400) + 0.004 * RNG.standard_normal(400)
+        assert [f.severity for f in found(self.slug, back)] == ["warning"]
+        live = RunView.of_arrays({"train/loss": (STEPS, back)}, status="running")
+        assert judge(live, [RULES[self.slug]]).findings == [], "it may be on its way down from a rise"
+        below = (
+            np.log(10) + 0.03 * np.sin(np.pi * STEPS / 400) - 0.04 * (STEPS > 380) + 0.001 * RNG.standard_normal(400)
+        )
+        leaving = np.where(STEPS < 300, back, back - 0.0006 * (STEPS - 300))
+        for curve in (leaving, below - 0.0001 * STEPS):
+            assert found(self.slug, curve) == []
+
     def test_fine_tuning_that_begins_well_is_fine(self):
         assert found(self.slug, 0.05 + 0.001 * RNG.standard_normal(400), None, manifest(shape=(10, 8))) == []
         assert found(self.slug, FLAT, train__accuracy=np.full(400, 0.9)) == []
