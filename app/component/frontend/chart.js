@@ -161,6 +161,7 @@ export class Chart {
       this.#drawnOnce = true;
       this.#root.dataset.state = "drawn";
       this.#plot.on("plotly_relayout", (changes) => this.#view.record(changes));
+      this.#plot.on("plotly_restyle", (event) => this.#view.recordTraces(event, this.#plot._fullData));
       this.#plot.on("plotly_doubleclick", () => this.#reset());
     }
     this.#root.dataset.draws = Number(this.#root.dataset.draws ?? 0) + 1;

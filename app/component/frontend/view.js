@@ -5,6 +5,7 @@ const CHANGE = /^([xy]axis\d*)\.(range|autorange)(\[(\d)\])?$/;
 
 export class View {
   #ranges = new Map(); // axis name -> [from, to]
+  #visible = new Map(); // trace -> true or "legendonly"
   #revision = 0;
 
   // Takes in the changes of one plotly_relayout event.
@@ -23,6 +24,25 @@ export class View {
         this.#ranges.set(axis, range);
       }
     }
+  }
+
+  // Takes in what a plotly_restyle event (a click in the legend) did to which of the traces.
+  recordTraces([changes, indices], fullData) {
+    if (!("visible" in changes)) return;
+    const values = Array.isArray(changes.visible) ? changes.visible : [changes.visible];
+    indices.forEach((index, at) => {
+      if (fullData[index]) this.#visible.set(traceKey(fullData[index]), values[at % values.length]);
+    });
+  }
+
+  // `data` with what the person switched on and off in the legend. plotly.js remembers it by a trace's place or id, and
+  // so loses it when a trace joins or goes.
+  overTraces(data) {
+    if (this.#visible.size === 0) return data;
+    return data.map((trace) => {
+      const visible = this.#visible.get(traceKey(trace));
+      return visible === undefined || trace.visible === false ? trace : { ...trace, visible };
+    });
   }
 
   get changed() {
@@ -47,6 +67,10 @@ export class View {
     }
     return result;
   }
+}
+
+function traceKey(trace) {
+  return `${trace.legendgroup ?? ""}|${trace.name ?? ""}`;
 }
 
 export function axesOf(fullLayout, letter) {
