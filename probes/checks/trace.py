@@ -53,12 +53,20 @@ class Call:
 def trace_forward(rig: Rig, batch: Batch) -> tuple[Any, list[Call]]:
     """The outputs of a batch and every module's first call, in the order of execution.
 
-    Modules with children that own parameters themselves (nn.MultiheadAttention) count as well.
+    A module with children counts when it owns parameters and does the work itself (nn.MultiheadAttention). One that
+    calls its children does not: the positions of a transformer or the class token of a ViT are no layer of their own.
     """
     calls: list[Call] = []
     with _watched(rig.model, calls.append):
         outputs = rig.outputs(batch)
-    return outputs, calls
+    callers = {call.name[:end] for call in calls for end in _dots(call.name)}
+    if any(call.name for call in calls):
+        callers.add("")  # the model itself
+    return outputs, [call for call in calls if call.name not in callers]
+
+
+def _dots(name: str) -> Iterator[int]:
+    return (at for at, letter in enumerate(name) if letter == ".")
 
 
 @contextmanager
