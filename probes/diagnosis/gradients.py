@@ -123,7 +123,7 @@ def driven_by_gradient(view: RunView, layers: tuple[str, ...], steps: Steps, nor
         if not group.plain or rates is None or not names:
             continue
         sizes = weights.pick(names).at(steps)
-        cells = np.ix_(rows, [column[name] for name in names])
+        cells = np.ix_(rows, np.asarray([column[name] for name in names]))
         size = np.where(sizes.measured & (sizes.values > 0), sizes.values, np.nan)
         # Momentum of 1 would never forget: then nothing bounds the update.
         driven[cells] = rates[:, None] * norms[cells] / (max(1.0 - group.momentum, 1e-9) * size)

@@ -16,8 +16,8 @@ below that of the first values by more than `fall` (0.02) of it, and none of the
 run was below by more than twice that. Nor may it be
 falling now, however slowly: its level over the last fifth must not be below that of the middle fifth by more
 than its error. In a run that has ended such a fall counts only when it went below the first values, by more
-than its error: a loss that rose and ends where it began has learned nothing. When the noise of the loss is too large to see such a fall (two
-standard errors of the levels above `blur`, 0.06 of the level), it is not judged.
+than its error: a loss that rose and ends where it began has learned nothing. When the noise of the loss is too
+large to see such a fall (two standard errors of the levels above `blur`, 0.06 of the level), it is not judged.
 
 Not a finding when the loss was small from the beginning, as in fine-tuning: below half of that of guessing
 among as many classes as the last layer has outputs; or when the accuracy is good (above 0.7), or rises by a
