@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from probes.instrument.activations import SATURATED_FROM, ActivationKind
-from probes.instrument.sampling import LIMIT, example_slices
+from probes.instrument.sampling import LIMIT, example_slices, row_slices
 
 ALIVE_LIMIT = 4 * LIMIT
 """Elements looked at for dead units: more than for the rest, because a rare unit must be caught firing."""
@@ -76,7 +76,7 @@ def sample_values(output: Tensor, axis: int) -> Tensor:
 def sample_alive(output: Tensor, axis: int, kind: ActivationKind) -> tuple[Tensor, int]:
     """Which units gave a value that is not (nearly) zero, bool [units], and among how many examples."""
     assert kind.dead_below is not None
-    seen = output[example_slices(output.shape, axis, ALIVE_LIMIT)]
+    seen = output[row_slices(output.shape, axis, ALIVE_LIMIT)]
     others = [a for a in range(seen.dim()) if a != axis]
     # Written so that NaN counts as alive: a broken unit is not a dead one.
     alive = ~(seen.amax(others) <= kind.dead_below)

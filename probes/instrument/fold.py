@@ -132,24 +132,63 @@ class _Columns:
         self.measured[kind][numbers] = True
 
 
+@dataclass(frozen=True)
+class _Rows:
+    """All samples of a frame, or those of one kind: everything runs along the same axis [k].
+
+    Attributes:
+        numbers: along the kind's axis.
+        lengths: elements of the samples.
+        populations: elements of the whole tensors.
+        stats: float64 [k, 4], see `GroupArrays`.
+        counts: bins [k, BINS].
+        outside: [k, 5], see `probes.buckets.OUTSIDE`.
+        places: rows of the table of codes that they are.
+    """
+
+    numbers: Array
+    lengths: Array
+    populations: Array
+    stats: Array
+    counts: Array
+    outside: Array
+    places: Array
+
+    def of(self, rows: Sequence[int]) -> _Rows:
+        return _Rows(*(column[rows] for column in vars(self).values()))
+
+
+def _gather(frame: FrameArrays, table: Array) -> dict[str, _Rows]:
+    """The samples of each kind. Folding all at once costs a fraction of folding group by group."""
+    keys = [key for group in frame.groups for key in group.keys]
+    counts, outside = buckets.fold(table)
+    everything = _Rows(
+        np.array([number for _, number in keys], dtype=np.int64),
+        np.repeat([float(g.length) for g in frame.groups], [len(g.keys) for g in frame.groups]),
+        np.array([frame.populations[key] for key in keys], dtype=np.float64),
+        np.concatenate([group.stats for group in frame.groups]).astype(np.float64),
+        counts,
+        outside,
+        np.arange(len(keys)),
+    )
+    rows_of: dict[str, list[int]] = {}
+    for row, (kind, _) in enumerate(keys):
+        rows_of.setdefault(kind, []).append(row)
+    return {kind: everything.of(rows) for kind, rows in rows_of.items()}
+
+
 def fold_frame(frame: FrameArrays, dead: DeadUnits) -> list[Record]:
     """The layer frame and the histogram frame of what was measured."""
     columns = _Columns(frame.axes)
-    tables: dict[str, _Table] = {}
-    for group in frame.groups:
-        counts, outside = buckets.fold(group.table)
-        kinds = np.array([kind for kind, _ in group.keys])
-        places = np.array([number for _, number in group.keys], dtype=np.int64)
-        for kind in dict.fromkeys(kinds.tolist()):
-            rows = kinds == kind
-            where = places[rows]
-            _mend_norms(frame, kind, where, group.table[rows], outside[rows])
-            _set_statistics(columns, frame, kind, where, group.stats[rows], outside[rows], group.length)
-            table = tables.setdefault(kind, _Table(len(frame.axes[_AXIS_OF[kind]])))
-            table.counts[where] = counts[rows]
-            table.outside[where] = outside[rows]
-            if kind == "activation":
-                _set_variation(columns, frame, where, group.stats[rows], group.length)
+    kinds: dict[str, _Rows] = {}
+    if frame.groups:
+        table = np.concatenate([group.table for group in frame.groups])
+        kinds = _gather(frame, table)
+    for kind, rows in kinds.items():
+        _mend_norms(frame, kind, rows, table)
+        _set_statistics(columns, frame, kind, rows)
+    if "activation" in kinds:
+        _set_variation(columns, frame, kinds["activation"])
     for kind, (numbers, lengths) in frame.norms.items():
         columns.set(f"{_PREFIX_OF.get(kind, kind)}_norm", "parameter", list(numbers), lengths)
     _set_update_ratio(columns, frame)
@@ -158,84 +197,77 @@ def fold_frame(frame: FrameArrays, dead: DeadUnits) -> list[Record]:
         for column, name in enumerate(("mean", "std", "min", "max")):
             columns.set(f"input_{name}", "input", slice(None), frame.inputs[:, column])
     records: list[Record] = [LayerFrame(frame.step, frame.time, frame.axes, columns.values, columns.measured)]
-    if tables:
-        records.append(_histograms(frame, tables))
+    if kinds:
+        tables = {kind: _table(len(frame.axes[_AXIS_OF[kind]]), frame, kind, rows) for kind, rows in kinds.items()}
+        records.append(HistogramFrame(frame.step, frame.time, buckets.EDGES, tables))
     return records
 
 
-class _Table:
-    def __init__(self, layers: int) -> None:
-        self.counts = np.zeros((layers, buckets.BINS), dtype=np.uint32)
-        self.outside = np.zeros((layers, len(buckets.OUTSIDE)), dtype=np.uint32)
-
-
-def _mend_norms(frame: FrameArrays, kind: str, numbers: Array, table: Array, outside: Array) -> None:
+def _mend_norms(frame: FrameArrays, kind: str, rows: _Rows, table: Array) -> None:
     """Replaces norms that float32 could not hold, of values below 1e-19 or above 1e19, by estimates."""
     if kind not in frame.norms:
         return
     known, lengths = frame.norms[kind]
-    places = {number: place for place, number in enumerate(known)}
-    broken = outside[:, NAN] + outside[:, INF] > 0
+    suspect = (lengths == 0) | (lengths == np.inf)
+    if not suspect.any():
+        return
+    places = {number: place for place, number in enumerate(known) if suspect[place]}
+    broken = rows.outside[:, NAN] + rows.outside[:, INF] > 0
     for row in np.flatnonzero(~broken):
-        place = places.get(int(numbers[row]))
-        if place is None or 0 < lengths[place] < np.inf or np.isnan(lengths[place]):
+        place = places.get(int(rows.numbers[row]))
+        if place is None:
             continue
-        size = float(buckets.rms(table[row])) * frame.populations[(kind, int(numbers[row]))] ** 0.5
+        size = float(buckets.rms(table[rows.places[row]])) * rows.populations[row] ** 0.5
         # A zero tensor has norm zero. An infinite norm of moderate values comes from an element outside the sample.
         if lengths[place] == 0 or size > 1e15:
             lengths[place] = size
 
 
-def _set_statistics(
-    columns: _Columns,
-    frame: FrameArrays,
-    kind: str,
-    numbers: Array,
-    stats: Array,
-    outside: Array,
-    length: int,
-) -> None:
+def _set_statistics(columns: _Columns, frame: FrameArrays, kind: str, rows: _Rows) -> None:
     if kind == "update":
         return
-    axis, prefix = _AXIS_OF[kind], _PREFIX_OF[kind]
-    mean, std, low, high = stats.astype(np.float64).T
-    zero = outside[:, ZERO] / length
-    population = np.array([frame.populations[(kind, int(n))] for n in numbers], dtype=np.float64)
+    axis, prefix, numbers = _AXIS_OF[kind], _PREFIX_OF[kind], rows.numbers
+    mean, std, low, high = rows.stats.T
+    zero = rows.outside[:, ZERO] / rows.lengths
     columns.set(f"{prefix}_std", axis, numbers, std)
     if kind == "activation_gradient":
-        columns.set("activation_grad_norm", axis, numbers, np.sqrt(population * (mean**2 + std**2)))
+        columns.set("activation_grad_norm", axis, numbers, np.sqrt(rows.populations * (mean**2 + std**2)))
         columns.set("activation_grad_zero_fraction", axis, numbers, zero)
         return
     columns.set(f"{prefix}_mean", axis, numbers, mean)
     columns.set("zero_fraction" if kind == "activation" else f"{prefix}_zero_fraction", axis, numbers, zero)
+    largest = np.maximum(np.abs(low), np.abs(high))
     if kind == "weight":
         columns.set("weight_min", axis, numbers, low)
         columns.set("weight_max", axis, numbers, high)
     else:
-        columns.set(f"{prefix}_max_abs", axis, numbers, np.maximum(np.abs(low), np.abs(high)))
-    found = (outside[:, NAN] + outside[:, INF]).astype(np.float64)
-    nonfinite = np.rint(found * population / length)
-    if kind in frame.norms:
-        exact = dict(zip(frame.norms[kind][0], frame.norms[kind][1], strict=True))
+        columns.set(f"{prefix}_max_abs", axis, numbers, largest)
+    found = (rows.outside[:, NAN] + rows.outside[:, INF]).astype(np.float64)
+    nonfinite = np.rint(found * rows.populations / rows.lengths)
+    if kind in frame.norms and not np.isfinite(frame.norms[kind][1]).all():
+        exact = dict(zip(*frame.norms[kind], strict=True))
         whole = np.array([exact.get(int(n), 0.0) for n in numbers], dtype=np.float64)
         # The exact norm notices what the sample missed. An infinite norm of moderate values can only come
         # from an infinite element; of huge ones (squares overflow above 1.8e19) it says nothing.
-        moderate = np.maximum(np.abs(low), np.abs(high)) < 1e15
-        missed = np.isnan(whole) | (np.isinf(whole) & moderate)
+        missed = np.isnan(whole) | (np.isinf(whole) & (largest < 1e15))
         nonfinite = np.where((nonfinite == 0) & missed, 1.0, nonfinite)
     columns.set(f"{prefix}_nonfinite", axis, numbers, nonfinite)
 
 
-def _set_variation(columns: _Columns, frame: FrameArrays, numbers: Array, stats: Array, length: int) -> None:
+def _set_variation(columns: _Columns, frame: FrameArrays, rows: _Rows) -> None:
     """Deviation across the batch / overall deviation: 0 when every example gives the same output, at most 1.
 
     An output that does not vary at all has 0.
     """
-    for number, std in zip(numbers.tolist(), stats[:, STD], strict=True):
-        across = frame.modules[number].across if number in frame.modules else None
-        if across is not None:
-            overall = float(std) * length**0.5
-            columns.set("batch_variation", "module", number, 0.0 if overall == 0 else across / overall)
+    across = {number: module.across for number, module in frame.modules.items() if module.across is not None}
+    known = [row for row, number in enumerate(rows.numbers.tolist()) if number in across]
+    if known:
+        chosen = rows.of(known)
+        overall = chosen.stats[:, STD] * np.sqrt(chosen.lengths)
+        deviation = np.array([across[number] for number in chosen.numbers.tolist()])
+        with np.errstate(divide="ignore", invalid="ignore"):
+            variation = np.where(overall == 0, 0.0, deviation / overall)
+        columns.set("batch_variation", "module", chosen.numbers, variation)
 
 
 def _set_update_ratio(columns: _Columns, frame: FrameArrays) -> None:
@@ -253,19 +285,21 @@ def _set_update_ratio(columns: _Columns, frame: FrameArrays) -> None:
 
 
 def _set_modules(columns: _Columns, frame: FrameArrays, dead: DeadUnits) -> None:
+    saturated = {n: m.saturated for n, m in frame.modules.items() if m.saturated is not None}
+    fractions: dict[int, float] = {}
     for number, module in frame.modules.items():
-        if module.saturated is not None:
-            columns.set("saturated_fraction", "module", number, module.saturated)
         if module.alive is not None:
             fraction = dead.update(frame.axes["module"][number], module.alive, module.observations)
             if fraction is not None:
-                columns.set("dead_fraction", "module", number, fraction)
+                fractions[number] = fraction
+    for kind, values in (("saturated_fraction", saturated), ("dead_fraction", fractions)):
+        if values:
+            columns.set(kind, "module", list(values), list(values.values()))
 
 
-def _histograms(frame: FrameArrays, tables: Mapping[str, _Table]) -> HistogramFrame:
-    result = {}
-    for kind, table in tables.items():
-        layers = frame.axes[_AXIS_OF[kind]]
-        population = np.array([frame.populations.get((kind, n), 0) for n in range(len(layers))], dtype=np.uint64)
-        result[kind] = HistogramTable(layers, table.counts, table.outside, population)
-    return HistogramFrame(frame.step, frame.time, buckets.EDGES, result)
+def _table(length: int, frame: FrameArrays, kind: str, rows: _Rows) -> HistogramTable:
+    counts = np.zeros((length, buckets.BINS), dtype=np.uint32)
+    outside = np.zeros((length, len(buckets.OUTSIDE)), dtype=np.uint32)
+    population = np.zeros(length, dtype=np.uint64)
+    counts[rows.numbers], outside[rows.numbers], population[rows.numbers] = rows.counts, rows.outside, rows.populations
+    return HistogramTable(frame.axes[_AXIS_OF[kind]], counts, outside, population)

@@ -94,13 +94,14 @@ class Frame:
             self.sheet.add(("activation_gradient", number), _join(gradients))
             self.populations[("activation_gradient", number)] = sum(s.population * len(s.gradients) for s in samples)
         if watched.kind is not None and watched.kind.bounds is not None:
-            result.saturated = torch.stack([capture.saturated_share(v, watched.kind) for v in values]).mean()
+            shares = [capture.saturated_share(v, watched.kind) for v in values]
+            result.saturated = shares[0] if len(shares) == 1 else torch.stack(shares).mean()
         if all(v.shape[0] > 1 for v in values):
             parts = [capture.across_examples(v) for v in values]
             result.across = parts[0] if len(parts) == 1 else torch.linalg.vector_norm(torch.stack(parts))
         masks = [s.alive for s in samples if s.alive is not None]
         if masks and all(mask.shape == masks[0].shape for mask in masks):
-            result.alive = torch.stack(masks).any(0)
+            result.alive = masks[0] if len(masks) == 1 else torch.stack(masks).any(0)
             result.observations = sum(s.observations for s in samples)
         return result
 
@@ -128,19 +129,23 @@ class PendingFrame:
         self._tensors: list[Tensor] = []
         self._groups = [(g.keys, g.length, self._send(g.stats), self._send(g.table)) for g in groups]
         self._norms = {kind: [(n, self._send(t)) for n, t in parts] for kind, parts in norms.items()}
-        self._modules = {
-            number: (self._send(m.saturated), self._send(m.across), self._send(m.alive), m.observations)
-            for number, m in modules.items()
-        }
+        self._saturated = self._send_all({n: m.saturated for n, m in modules.items() if m.saturated is not None})
+        self._across = self._send_all({n: m.across for n, m in modules.items() if m.across is not None})
+        self._alive = {n: (self._send(m.alive), m.observations) for n, m in modules.items() if m.alive is not None}
+        self._called = list(modules)
         self._inputs = [self._send(values) for values in inputs]
         self._transfer = Transfer(self._tensors)
         del self._tensors
 
-    def _send(self, tensor: Tensor | None) -> int | None:
-        if tensor is None:
-            return None
+    def _send(self, tensor: Tensor) -> int:
         self._tensors.append(tensor)
         return len(self._tensors) - 1
+
+    def _send_all(self, numbers: dict[int, Tensor]) -> tuple[list[int], list[int]]:
+        """0-d tensors, taken together where they are of one device: their keys and where they are sent."""
+        if len({t.device for t in numbers.values()}) == 1:
+            return list(numbers), [self._send(torch.stack(list(numbers.values())))]
+        return list(numbers), [self._send(t.reshape(1)) for t in numbers.values()]
 
     def ready(self) -> bool:
         """Whether the results have arrived."""
@@ -152,7 +157,7 @@ class PendingFrame:
         return {
             kind: (
                 [n for part, _ in parts for n in part],
-                np.concatenate([arrays[i] for _, i in parts if i is not None]),
+                np.concatenate([arrays[i] for _, i in parts]),
             )
             for kind, parts in self._norms.items()
         }
@@ -161,16 +166,17 @@ class PendingFrame:
         """The records; called once, on the writer's thread. ``norms`` are put in the place of those measured here."""
         arrays = self._transfer.arrays()
 
-        def scalar(index: int | None) -> float | None:
-            return None if index is None else float(arrays[index])
+        def received(sent: tuple[list[int], list[int]]) -> dict[int, float]:
+            numbers, places = sent
+            return dict(zip(numbers, (v for i in places for v in arrays[i].tolist()), strict=True))
 
+        saturated, across = received(self._saturated), received(self._across)
+        alive = {number: (arrays[i], observations) for number, (i, observations) in self._alive.items()}
         modules = {
-            number: ModuleNumbers(
-                scalar(saturated), scalar(across), None if alive is None else arrays[alive], observations
-            )
-            for number, (saturated, across, alive, observations) in self._modules.items()
+            number: ModuleNumbers(saturated.get(number), across.get(number), *alive.get(number, ()))
+            for number in self._called
         }
-        inputs = [arrays[i] for i in self._inputs if i is not None]
+        inputs = [arrays[i] for i in self._inputs]
         frame = FrameArrays(
             step=self.step,
             time=self.time,
@@ -178,7 +184,6 @@ class PendingFrame:
             groups=[
                 GroupArrays(keys, length, arrays[stats], unsigned_order(arrays[table]))
                 for keys, length, stats, table in self._groups
-                if stats is not None and table is not None
             ],
             norms=self.norms() if norms is None else norms,
             populations=self._populations,

@@ -73,14 +73,32 @@ def example_slices(shape: tuple[int, ...], feature_axis: int, limit: int) -> tup
     down to one, and only when a single position of a single example exceeds ``limit``, the units along
     ``feature_axis``.
     """
+    examples = [0] if feature_axis != 0 else []
+    positions = [axis for axis in range(1, len(shape)) if axis != feature_axis]
+    rounds = [(positions, 4), (examples, 8), (positions, 1), (examples, 1), ([feature_axis], 1)]
+    return _thinned(shape, rounds, limit)
+
+
+@lru_cache(maxsize=4096)
+def row_slices(shape: tuple[int, ...], feature_axis: int, limit: int) -> tuple[slice, ...]:
+    """Like `example_slices`, but the innermost positions are thinned out last: whole rows stay together in memory.
+
+    A reduction over them runs several times as fast as one over a stride.
+    """
+    examples = [0] if feature_axis != 0 else []
+    positions = [axis for axis in range(1, len(shape)) if axis != feature_axis]
+    outer, inner = positions[:-1], positions[-1:]
+    rounds = [(outer, 2), (examples, 8), (inner, 4), (positions, 1), (examples, 1), ([feature_axis], 1)]
+    return _thinned(shape, rounds, limit)
+
+
+def _thinned(shape: tuple[int, ...], rounds: list[tuple[list[int], int]], limit: int) -> tuple[slice, ...]:
+    """Steps along the axes, taken in turn down to the number that is to stay, until about ``limit`` elements stay."""
     steps = [1] * len(shape)
 
     def kept() -> int:
         return math.prod(-(-size // step) for size, step in zip(shape, steps, strict=True))
 
-    examples = [0] if feature_axis != 0 else []
-    positions = [axis for axis in range(1, len(shape)) if axis != feature_axis]
-    rounds = [(positions, 4), (examples, 8), (positions, 1), (examples, 1), ([feature_axis], 1)]
     for axes, floor in rounds:
         for axis in axes:
             others = kept() // -(-shape[axis] // steps[axis])
