@@ -55,8 +55,9 @@ CSS = """
 .bs-row { display: grid; grid-template-columns: 7rem 17rem 1fr; gap: 0.8rem; align-items: baseline; padding: 0.3rem 0;
   font-size: 0.95rem; border-bottom: 1px solid color-mix(in srgb, currentColor 9%, transparent); }
 .bs-row > * { overflow-wrap: anywhere; }
-.bs-details { margin: 0.15rem 0 0; font-size: 0.92rem; }
-.bs-details summary { cursor: pointer; opacity: 0.75; }
+.bs-details summary { cursor: pointer; }
+.bs-card .bs-details { margin: 0.4rem 0 0; font-size: 0.9rem; }
+.bs-row .bs-details summary { list-style-position: outside; }
 .bs-details pre { white-space: pre-wrap; overflow-wrap: anywhere; font-size: 0.8rem; margin: 0.3rem 0 0;
   max-height: 14rem; overflow: auto; }
 .bs-symptom { margin-left: 2.2rem; }
@@ -140,20 +141,21 @@ def check_row(result: Result) -> str:
     """A sanity result: what needs attention as a card, the rest as one line; the numbers behind it on demand."""
     tone = TONES[result.status]
     badge, name, message = chip(tone, CHECK_WORDS[result.status]), text(result.check), text(result.message)
-    details = _details(result)
     if result.status in ("pass", "skip"):
-        return f'<div class="bs-row"><span>{badge}</span><b>{name}</b><span>{message}{details}</span></div>'
+        told = _details(result, message) or message
+        return f'<div class="bs-row"><span>{badge}</span><b>{name}</b><span>{told}</span></div>'
     tries = "".join(f"<li>{text(one)}</li>" for one in result.suggestions)
     tries = f"<p><b>Try, in this order:</b></p><ol>{tries}</ol>" if tries else ""
     return (
         f'<div class="bs-card bs-gap" style="--tone: var(--{tone})"><h4>{badge}{name}</h4>'
-        f"<p>{message}</p>{tries}{details}</div>"
+        f"<p>{message}</p>{tries}{_details(result, 'numbers')}</div>"
     )
 
 
-def _details(result: Result) -> str:
+def _details(result: Result, summary: str) -> str:
+    """What was measured, behind its `summary` (markup); "" when nothing was."""
     if not result.evidence:
         return ""
     lines = [f"{key}: {json.dumps(value, ensure_ascii=False)[:300]}" for key, value in result.evidence.items()]
     told = "\n".join(lines)[:MAX_EVIDENCE]
-    return f'<details class="bs-details"><summary>numbers</summary><pre>{text(told)}</pre></details>'
+    return f'<details class="bs-details"><summary>{summary}</summary><pre>{text(told)}</pre></details>'

@@ -19,6 +19,7 @@ NOTHING = (
     "when the first layer is a convolution or a dense layer."
 )
 MOMENTS = 8
+ONE_LINE = 48  # letters of title and readout beside each other, in half of a small screen
 STRIP_FILTERS = 12
 
 
@@ -158,5 +159,6 @@ def picture_layout(
             theme, tickvals=yticks[0], ticktext=yticks[1], range=[shape[0] - 0.5, -0.5],
             scaleanchor="x", scaleratio=1, constraintoward="top", **plain,
         ),
-        margin={"l": 8, "r": 8, "t": 34, "b": 8},
+        room=ONE_LINE,
+        margin={"l": 8, "r": 8, "t": 34 + 16 * (len(title) + len(readout) > ONE_LINE), "b": 8},
     )  # fmt: skip

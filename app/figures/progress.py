@@ -61,32 +61,37 @@ def learning_rate(runs: Sequence[Any], params: Mapping[str, Any], theme: str) ->
 
 @chart("live.speed")
 def speed(runs: Sequence[Any], params: Mapping[str, Any], theme: str) -> base.Figure:
-    """Steps per second, and the shares of each step spent waiting for data and in the probes. params: `log_x`."""
+    """Where the time of a step goes: compute, waiting for data, the probes, stacked on one axis. params: `log_x`."""
     colours = themes.theme(theme)
     log_x = bool(params.get("log_x", False))
     found = pace(runs[0], log_x)
     if found is None:
         return base.message(colours, "Speed", "No step times yet: they come with the first optimizer step.")
-    shares = [
-        ("data wait", found.data_wait, colours.validation, "dash"),
-        ("probes", found.probes, colours.test, "dot"),
+    with np.errstate(divide="ignore", invalid="ignore"):
+        whole = 1000 / found.per_second
+    wait, probes = (np.nan_to_num(share) * whole for share in (found.data_wait, found.probes))
+    unit, factor = ("s", 1e-3) if np.nanmedian(whole) >= 1000 else ("ms", 1.0)
+    parts = [
+        ("compute", whole - wait, colours.train, found.per_second),
+        ("data wait", wait, colours.validation, found.data_wait),
+        ("probes", probes, colours.test, found.probes),
     ]
-    traces = [base.line(found.steps, found.per_second, "steps/s", colours.train, width=1.8)]
-    readout, said = [], []
+    steps = base.step_values(found.steps, log_x)
+    traces = [
+        base.line(
+            steps, values * factor, label, colour, stackgroup="time",
+            line={"color": colour, "width": 1, "shape": "vh"},
+            fillcolor=base.faded(colours, colour, 0.35),
+            hovertemplate=f"%{{y:.3~g}} {unit}<extra>{label}</extra>",
+        )
+        for label, values, colour, measured in parts
+        if np.isfinite(measured).any()
+    ]  # fmt: skip
     newest = recent_pace(runs[0])
-    if newest is not None:
-        readout.append(f"<b>{number(newest)}</b> steps/s")
-    for label, values, colour, dash in shares:
-        last = _last_finite(values)
-        if last is None:
-            continue
-        traces.append(
-            base.line(
-                found.steps, values, label, colour, width=1.8, dash=dash, yaxis="y2",
-                hovertemplate="%{y:.1%}<extra>" + label + "</extra>",
-            )
-        )  # fmt: skip
-        readout.append(f"{label} {percent(last)}")
+    readout = [] if newest is None else [f"<b>{number(newest)}</b> steps/s"]
+    for label, values in (("data wait", found.data_wait), ("probes", found.probes)):
+        if np.isfinite(values).any():
+            readout.append(f"{label} {percent(_whole_share(values, whole))}")
     said = [part.replace("<b>", "").replace("</b>", "").replace("<", "under ") for part in readout]
     readout = [part.replace("<0.1%", "&lt;0.1%") for part in readout]
     return base.figure(
@@ -97,29 +102,20 @@ def speed(runs: Sequence[Any], params: Mapping[str, Any], theme: str) -> base.Fi
             " · ".join(readout),
             summary=f"Speed: {', '.join(said) or 'nothing finite'}.",
             xaxis=base.step_axis(colours, int(found.steps[-1]), log_x),
-            yaxis=base.axis(colours, "steps / s", rangemode="tozero"),
-            yaxis2=base.axis(
-                colours,
-                "share of a step",
-                overlaying="y",
-                side="right",
-                tickformat=".0%",
-                rangemode="tozero",
-                showgrid=False,
-                nticks=5,
-                tickmode="auto",
-                range=_share_range([values for _, values, _, _ in shares]),
-            ),
+            yaxis=base.axis(colours, f"{unit} per step", range=[0, _calm_top((whole + probes) * factor)]),
         ),
     )
 
 
-def _share_range(values: Sequence[np.ndarray]) -> list[float]:
-    known = np.concatenate([one[np.isfinite(one)] for one in values])
-    highest = float(known.max()) if len(known) else 0.0
-    return [0.0, next(top for top in (0.1, 0.2, 0.5, 1.0) if highest <= top)]
+def _whole_share(shares: np.ndarray, whole: np.ndarray) -> float:
+    """A part's share of all the time measured, not of the last moment."""
+    known = np.isfinite(shares) & np.isfinite(whole)
+    return float((shares[known] * whole[known]).sum() / max(whole[known].sum(), 1e-12))
 
 
-def _last_finite(values: np.ndarray) -> float | None:
+def _calm_top(values: np.ndarray) -> float:
+    """The axis' end: a single slow stretch (a warm-up, a checkpoint) runs off it instead of flattening the rest."""
     known = values[np.isfinite(values)]
-    return float(known[-1]) if len(known) else None
+    if not len(known):
+        return 1.0
+    return float(min(known.max(), 3 * np.median(known))) * 1.08 or 1.0

@@ -114,7 +114,7 @@ def _dots(found: series.Dots, theme: themes.Theme) -> base.Figure:
             legend=len(found.groups) > 1,
             hovermode="closest",
             xaxis=depth_axis(names, theme, most=8, range=[-0.5, len(names) - 0.5]),
-            yaxis=base.log_axis(theme, [*shown, np.array([g.value for g in found.guides])])
+            yaxis=base.log_axis(theme, [*shown, np.array([g.value for g in found.guides])]) | _few_ticks([*shown])
             if found.log_y
             else base.axis(theme),
             **_guides(found.guides, theme, False, found.log_y),
@@ -186,6 +186,11 @@ def _guides(guides: Sequence[series.Guide], theme: themes.Theme, log_x: bool, lo
             shapes.append(style | {"xref": "paper", "x0": 0, "x1": 1, "y0": guide.value, "y1": guide.value})
             notes.append(note | {"xref": "paper", "x": 1, "xanchor": "right", "y": at, "yanchor": "bottom"})
     return {"shapes": shapes, "annotations": notes}
+
+
+def _few_ticks(values: Sequence[np.ndarray]) -> dict[str, Any]:
+    """A tick every few decades where the values and their limits span many; these charts are low."""
+    return {"dtick": 2} if base.spans_decades(values, 3) else {}
 
 
 def _last(values: np.ndarray) -> float:

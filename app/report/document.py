@@ -43,11 +43,11 @@ a { color: inherit; }
 .finding { display: grid; grid-template-columns: minmax(0, 1fr); gap: 0.8rem 1.2rem; margin-bottom: 0.9rem; }
 .finding:has(.charts) { grid-template-columns: minmax(0, 1fr) minmax(0, 1fr); align-items: start; }
 .pictures { margin-top: 1rem; }
-.tables { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(26rem, 100%), 1fr)); gap: 0 2rem; }
+.tables { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(30rem, 100%), 1fr)); gap: 0 2rem; }
 table { border-collapse: collapse; width: 100%; font-size: 0.9rem; }
 td, th { text-align: left; vertical-align: top; padding: 0.2rem 0.8rem 0.2rem 0; overflow-wrap: anywhere;
   border-bottom: 1px solid color-mix(in srgb, currentColor 10%, transparent); }
-th { font-weight: 600; min-width: 9rem; }
+th { font-weight: 600; width: 13rem; }
 summary { cursor: pointer; }
 @media (max-width: 62rem) { .finding:has(.charts) { grid-template-columns: minmax(0, 1fr); } }
 @media print { .charts figure, .bs-card { break-inside: avoid; } }
@@ -112,8 +112,7 @@ def _chart(drawing: Drawing) -> str:
     data = b'{"light":' + drawing.light + b',"dark":' + drawing.dark + b"}"
     inert = data.decode("utf-8").replace("<", "\\u003c")
     return (
-        f'<figure><div class="chart" role="img" aria-label="{text(drawing.summary)}" '
-        f'style="height:{drawing.height}px"></div>'
+        f'<figure aria-label="{text(drawing.summary)}"><div class="chart" style="height:{drawing.height}px"></div>'
         f'<noscript>{text(drawing.summary)}</noscript><script type="application/json">{inert}</script></figure>'
     )
 

@@ -13,7 +13,7 @@ from app.series.smooth import bucket_means
 if TYPE_CHECKING:
     from probes.runlog import Run
 
-MAX_COLUMNS, STEPS_PER_COLUMN = 80, 10
+MAX_COLUMNS, STEPS_PER_COLUMN = 40, 10
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from app.series.numbers import plural
 
 if TYPE_CHECKING:
+    from app.series.progress import Progress
     from probes.diagnosis import Finding, Report
 
 Tone = Literal["good", "unknown", "info", "warning", "critical"]
@@ -41,8 +42,12 @@ class Verdict:
     coverage: str
 
 
-def verdict(report: Report) -> Verdict:
-    """The banner's verdict. Never good when no rule could judge: missing data is not health."""
+def verdict(report: Report, progress: Progress | None = None) -> Verdict:
+    """The banner's verdict.
+
+    Never good when no rule, or less than a third of them, could judge: missing data is not health. Nor while the loss
+    has not fallen, whatever the rules say: a net at chance is not fine.
+    """
     judged, missing = judged_count(report), len(report.not_judged)
     worst = worst_finding(report)
     coverage = f"{plural(judged, 'rule')} judged" + (f", {missing} could not be judged" if missing else "")
@@ -65,8 +70,15 @@ def verdict(report: Report) -> Verdict:
     if not judged:
         reason = report.not_judged[0].reason if report.not_judged else ""
         return Verdict("unknown", NOT_RUN, f"For example: {reason}" if reason else "", "", coverage)
+    upto = f"up to step {report.step:,}"
+    if progress is not None and not progress.fell:
+        said = f"Nothing has been learned yet: {progress.words}"
+        return Verdict("unknown", said, "No rule has found the reason so far.", "", f"{coverage}, {upto}")
+    if missing > 2 * judged:
+        said = f"Only {judged} of {plural(judged + missing, 'rule')} could judge, and found nothing"
+        return Verdict("unknown", said, f"For example: {report.not_judged[0].reason}", "", upto)
     gap = f", {missing} could not be judged" if missing else ""
-    return Verdict("good", f"No problem found by {plural(judged, 'rule')}{gap}", "", "", f"up to step {report.step:,}")
+    return Verdict("good", f"No problem found by {plural(judged, 'rule')}{gap}", "", "", upto)
 
 
 def _inside_sentence(title: str) -> str:
@@ -95,10 +107,12 @@ def when(finding: Finding) -> str:
     return f"steps {finding.first_step:,} to {finding.last_step:,}, over now"
 
 
-def short_verdict(report: Report) -> str:
+def short_verdict(report: Report, progress: Progress | None = None) -> str:
     """The verdict in a few words, for a table."""
     worst = worst_finding(report)
     if worst is None:
-        return "✓ none found" if judged_count(report) else "? not judged"
+        if verdict(report, progress).tone == "good":
+            return "✓ none found"
+        return "? loss has not fallen" if progress is not None and not progress.fell else "? not judged"
     others = len([f for f in report.findings if f is not worst and f.severity != "info"])
     return f"{'✕' if worst.severity == 'critical' else '!'} {worst.title}" + (f" (+{others})" if others else "")

@@ -14,7 +14,7 @@ from app.views import options
 from app.views.header import framed
 from app.views.reports import report_of
 
-TALL, LOW = 390, 240
+TALL, LOW = 410, 250
 MAX_MORE = 4
 
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
 from urllib.parse import quote
 
 import streamlit as st
 
 from app.component import live_version
 from app.series.numbers import number, percent
+from app.series.progress import loss_progress
 from app.series.runs import Line, line, started
 from app.series.verdict import short_verdict
 from app.store import Page, RunEntry
@@ -18,7 +22,9 @@ from probes.errors import BabysitError
 
 MAX_RUNS = 200
 ICONS = {"running": "▶ running", "finished": "■ finished", "crashed": "✕ crashed", "stalled": "! stalled"}
-_ended: dict[tuple[str, str], tuple[Line, str]] = {}
+FEW, REDRAW_SECONDS = 8, 1.0
+Known = tuple[Line | None, str]  # the verdict, or in its place why there is no line
+_ended: dict[tuple[str, str], Known] = {}
 _lock = threading.Lock()
 
 
@@ -35,25 +41,53 @@ def _table(page: Page) -> None:
     search = st.text_input("Search", key="runs search", placeholder="part of a name or a status", width=360)
     found = [entry for entry in entries if search.lower() in f"{entry.id} {entry.status}".lower()]
     st.caption(f"{len(found):,} of {len(entries):,} runs" + (f", newest {MAX_RUNS}" if len(found) > MAX_RUNS else ""))
-    rows = [_row(page, entry) for entry in found[:MAX_RUNS]]
-    if rows:
-        columns = {
-            "run": st.column_config.LinkColumn(display_text=r"#(.*)$", width="medium"),
-            "started": st.column_config.DatetimeColumn(format="MMM D, HH:mm"),
-        }
-        st.dataframe(rows, hide_index=True, column_config=columns, height="content", key="runs")
-    else:
+    if not found:
         st.info("No run matches." if entries else "There is no run yet.")
+        return
+    place = st.empty()
+    _fill(page, found[:MAX_RUNS], lambda rows: _show(place, rows))
 
 
-def _row(page: Page, entry: RunEntry) -> dict[str, object]:
-    link = f"/live?run={quote(entry.id)}#{entry.id}"
-    try:
-        found, verdict = _read(page, entry)
-    except BabysitError as error:
-        return {"run": link, "status": "? unreadable", "findings": str(error)}
-    return {
-        "run": link,
+def _show(place: Any, rows: list[dict[str, object]]) -> None:
+    columns = {
+        "run": st.column_config.LinkColumn(display_text=r"#(.*)$", width="medium"),
+        "started": st.column_config.DatetimeColumn(format="MMM D, HH:mm"),
+    }
+    place.dataframe(rows, hide_index=True, column_config=columns, height="content")
+
+
+def _fill(page: Page, entries: Sequence[RunEntry], show: Callable[[list[dict[str, object]]], None]) -> None:
+    """Shows at once what costs nothing, then reads run after run; the table is drawn anew about once a second."""
+    rows = [_row(entry, _ended.get(_key(entry))) for entry in entries]
+    unknown = [i for i, entry in enumerate(entries) if _key(entry) not in _ended]
+    if len(unknown) > FEW:
+        show(rows)
+    shown = time.monotonic()
+    for done, i in enumerate(unknown, 1):
+        rows[i] = _row(entries[i], _read(page, entries[i]))
+        if time.monotonic() - shown > REDRAW_SECONDS and done < len(unknown):
+            show(rows)
+            shown = time.monotonic()
+    show(rows)
+
+
+def _row(entry: RunEntry, known: Known | None) -> dict[str, object]:
+    """One line of the table; `known` is None before the run was read."""
+    row: dict[str, object] = {
+        "run": f"/live?run={quote(entry.id)}#{entry.id}",
+        "status": ICONS.get(entry.status, entry.status),
+        "findings": "…",
+        "best val accuracy": "",
+        "last loss": "",
+        "steps": None,
+        "started": None,
+    }
+    if known is None:
+        return row
+    found, verdict = known
+    if found is None:
+        return row | {"status": "? unreadable", "findings": verdict}
+    return row | {
         "status": ICONS.get(found.status, found.status),
         "findings": verdict,
         "best val accuracy": "" if found.best_accuracy != found.best_accuracy else percent(found.best_accuracy),
@@ -63,16 +97,19 @@ def _row(page: Page, entry: RunEntry) -> dict[str, object]:
     }
 
 
-def _read(page: Page, entry: RunEntry) -> tuple[Line, str]:
-    """A run's line and verdict; those of ended runs are kept, for they change no more."""
-    key = (str(entry.path), entry.status)
-    if key in _ended:
-        return _ended[key]
-    with page.dashboard.reading([entry.id]) as (run,):
-        found = line(run)
-    report = report_of(page, entry.id)
-    verdict = short_verdict(report)
+def _read(page: Page, entry: RunEntry) -> Known:
+    """A run's line and verdict (no line when it cannot be read); those of ended runs are kept, they change no more."""
+    try:
+        with page.dashboard.reading([entry.id]) as (run,):
+            found, progress = line(run), loss_progress(run)
+        verdict = short_verdict(report_of(page, entry.id), progress)
+    except BabysitError as error:
+        return None, str(error)
     if entry.status in ("finished", "crashed"):
         with _lock:
-            _ended[key] = (found, verdict)
+            _ended[_key(entry)] = (found, verdict)
     return found, verdict
+
+
+def _key(entry: RunEntry) -> tuple[str, str]:
+    return str(entry.path), entry.status

@@ -184,11 +184,13 @@ def test_pins_carry_the_number_of_the_finding(full) -> None:
     assert [shape["x0"] for shape in figure["layout"]["shapes"]] == [40]
 
 
-def test_speed_shows_steps_per_second_and_shares(full) -> None:
+def test_speed_shows_where_the_time_of_a_step_goes_on_one_axis(full) -> None:
     figure = build("live.speed", full)
-    np.testing.assert_allclose(trace(figure, "steps/s")["y"], 4.0)
-    np.testing.assert_allclose(trace(figure, "data wait")["y"], 0.2)
+    np.testing.assert_allclose(trace(figure, "compute")["y"], 200.0)  # of 250 ms a step, 50 are spent waiting
+    np.testing.assert_allclose(trace(figure, "data wait")["y"], 50.0)
+    assert {one["stackgroup"] for one in figure["data"]} == {"time"} and "yaxis2" not in figure["layout"]
     assert "4 steps/s, data wait 20%" in figure["layout"]["meta"]["summary"]
+    assert figure["layout"]["yaxis"]["range"][1] > 250
 
 
 def test_update_ratio_has_band_and_guide_and_colours_only_what_is_outside(make_run) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 
 from app.series.facts import Facts, explanation, facts, total_steps, words
+from app.series.progress import Progress, loss_progress
 from app.series.verdict import short_verdict, verdict
 from probes.diagnosis import Finding, NotJudgedRule, Report
 
@@ -84,6 +86,41 @@ def test_nothing_found_says_how_many_rules_looked_and_how_many_could_not() -> No
     found = verdict(report([], not_judged=2, clear=5))
     assert found.tone == "good" and found.headline == "No problem found by 5 rules, 2 could not be judged"
     assert verdict(report([], clear=1)).headline == "No problem found by 1 rule"
+
+
+def test_few_rules_that_found_nothing_are_no_good_news() -> None:
+    found = verdict(report([], not_judged=9, clear=2))
+    assert found.tone == "unknown" and found.headline == "Only 2 of 11 rules could judge, and found nothing"
+    assert short_verdict(report([], not_judged=9, clear=2)) == "? not judged"
+
+
+def test_a_loss_that_has_not_fallen_is_never_good_news_whatever_the_rules_say() -> None:
+    flat = Progress(2.303, 2.301, False)
+    found = verdict(report([], clear=14), flat)
+    assert found.tone == "unknown" and "has not fallen (2.3 at the beginning, 2.3 now)" in found.headline
+    assert short_verdict(report([], clear=14), flat) == "? loss has not fallen"
+    assert verdict(report([finding("a")], clear=4), flat).tone == "critical"
+    assert verdict(report([], clear=14), Progress(2.3, 0.4, True)).tone == "good"
+
+
+@pytest.mark.parametrize(
+    ("values", "fell"),
+    [
+        (lambda rng: 2.3 + rng.normal(0, 0.1, 300), False),  # chance
+        (lambda rng: 2.3 + 0.3 * np.exp(-np.arange(300) / 50) + rng.normal(0, 0.05, 300), True),
+        (lambda rng: np.r_[2.3, 0.1 + rng.normal(0, 0.01, 299)], True),  # learned within the first step
+        (lambda rng: np.linspace(1, 3, 300), False),
+        (lambda rng: 2.3 - np.arange(300) * 1e-6, False),  # without noise, and without any use
+    ],
+)
+def test_whether_the_loss_has_fallen(make_run, values, fell: bool) -> None:
+    run = make_run().scalars("train/loss", list(values(np.random.default_rng(0)))).open()
+    assert loss_progress(run).fell is fell
+
+
+def test_too_short_or_no_loss_is_unknown_progress(make_run) -> None:
+    assert loss_progress(make_run("a").scalars("train/loss", [1.0, 0.5]).open()) is None
+    assert loss_progress(make_run("b").scalars("val/loss", [1.0] * 50).open()) is None
 
 
 def test_the_headline_is_the_cause_with_its_symptoms_and_the_first_thing_to_try() -> None:
