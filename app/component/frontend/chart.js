@@ -152,7 +152,7 @@ export class Chart {
     shown.modebar = { ...this.#modebar(), ...layout.modebar };
     delete shown.width;
     delete shown.height;
-    await this.#Plotly.react(this.#plot, data, shown, this.#config());
+    await this.#Plotly.react(this.#plot, this.#view.overTraces(data), shown, this.#config());
     if (this.#gone) {
       this.#Plotly.purge(this.#plot);
       return;
