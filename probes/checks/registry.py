@@ -9,8 +9,8 @@ from functools import cache
 from typing import Literal
 
 from probes.checks.context import Context
+from probes.checks.names import SLUGS
 from probes.checks.outcome import Outcome
-from probes.checks.slugs import SLUGS
 from probes.errors import UnknownNameError
 
 Family = Literal["basics", "data", "loss", "model", "gradients", "optimizer", "learning"]
