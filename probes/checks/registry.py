@@ -9,7 +9,7 @@ from functools import cache
 from typing import Literal
 
 from probes.checks.context import Context
-from probes.checks.names import SLUGS
+from probes.checks.order import SLUGS
 from probes.checks.outcome import Outcome
 from probes.errors import UnknownNameError
 

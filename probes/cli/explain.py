@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from probes.checks.names import SLUGS
+from probes.checks.order import SLUGS
 from probes.diagnosis import RULES
 from probes.diagnosis.options import nearest
 from probes.diagnosis.text import markdown, plain
