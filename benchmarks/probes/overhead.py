@@ -1,10 +1,11 @@
-"""What watching costs: training with probes against the bare loop, in turns, as medians of the ratios.
+"""What watching costs in time: a step with a tool / a step of the bare loop, as medians of paired ratios.
 
-    python benchmarks/probes/overhead.py [--rounds 15] [--only mlp]
+    python -m benchmarks.probes.overhead [--quick] [--only mlp] [--threads 2]
 
-Each variant trains a copy of the same network in the same process; a round runs a few steps of every variant
-in changing order, and the ratio to the bare loop is taken within the round, so that what else the machine
-does hits all variants alike.
+Every variant trains a copy of the same network in the same process. A round is a block of ten steps of each variant
+in changing order; the ratio to the bare loop is taken within the round, so that what else the machine does hits all
+variants alike. Tools take turns, because the threads and processes that one leaves at work would be counted with the
+next.
 """
 
 from __future__ import annotations
@@ -13,108 +14,119 @@ import argparse
 import random
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
+from statistics import median, quantiles
 
 import torch
 from torch import nn
-from workloads import WORKLOADS, Workload
 
-import probes
+from benchmarks.probes.tools import GROUPS, Tool, bare, missing
+from benchmarks.probes.workloads import WORKLOADS, Workload
 
-Step = Callable[[], None]
+BLOCK = 10
+"""Steps of one variant in a round: one frame when frames are taken at every tenth."""
 
+SECONDS = {"babysit": 100.0, "TensorBoard": 40.0, "W&B offline": 40.0}
+"""How long each tool is measured on each network."""
 
-def bare(workload: Workload, stack: ExitStack, folder: Path) -> Step:
-    return _loop(workload, None)
-
-
-def default(workload: Workload, stack: ExitStack, folder: Path) -> Step:
-    return _watched(workload, stack, folder / "default", "auto")
+_LEAST_ROUNDS = 4
 
 
-def scalars(workload: Workload, stack: ExitStack, folder: Path) -> Step:
-    return _watched(workload, stack, folder / "scalars", 1_000_000_000)
+@dataclass(frozen=True)
+class Ratio:
+    """Time with the tool / time without.
+
+    Attributes:
+        middle: the median of the paired ratios; where blocks differ by design (frames when the budget allows), the
+            ratio of the sums.
+        low, high: 10th and 90th percentile of the paired ratios.
+    """
+
+    middle: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.middle:.3f} ({self.low:.2f}–{self.high:.2f})"
 
 
-def tenth(workload: Workload, stack: ExitStack, folder: Path) -> Step:
-    return _watched(workload, stack, folder / "tenth", 10)
-
-
-def every(workload: Workload, stack: ExitStack, folder: Path) -> Step:
-    return _watched(workload, stack, folder / "every", 1)
-
-
-VARIANTS: dict[str, Callable[[Workload, ExitStack, Path], Step]] = {
-    "bare": bare,
-    "scalars only": scalars,
-    "default": default,
-    "every 10th step": tenth,
-    "every step": every,
-}
-
-
-def _watched(workload: Workload, stack: ExitStack, folder: Path, cadence: int | str) -> Step:
-    return _loop(workload, lambda m, o: stack.enter_context(probes.watch(m, o, folder, every=cadence)))
-
-
-def _loop(workload: Workload, attach: Callable[[nn.Module, torch.optim.Optimizer], probes.Probe] | None) -> Step:
+def training_step(workload: Workload, tool: Tool, folder: Path, stack: ExitStack) -> Callable[[], None]:
+    """One step of a fresh copy of the network, watched by the tool."""
     torch.manual_seed(0)
     model = workload.model()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
     inputs, targets = workload.batch()
-    probe = attach(model, optimizer) if attach else None
+    after = tool(model, optimizer, folder, stack)
 
     def step() -> None:
         optimizer.zero_grad()
         loss = nn.functional.cross_entropy(model(inputs), targets)
         loss.backward()
         optimizer.step()
-        if probe is not None:
-            probe.log("train", loss=loss)
+        after(loss)
 
     return step
 
 
-def measure(workload: Workload, rounds: int, names: list[str]) -> dict[str, float]:
-    """Median over the rounds of each variant's time / the bare loop's time; "bare" itself in ms a step."""
+def measure(workload: Workload, tools: Mapping[str, Tool], seconds: float) -> tuple[float, dict[str, Ratio], int]:
+    """Milliseconds of a bare step, the ratio of each tool, and the number of rounds."""
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
-        steps = {name: VARIANTS[name](workload, stack, Path(folder)) for name in names}
-        for step in steps.values():
-            for _ in range(max(3, workload.steps // 2)):
-                step()
-        times: dict[str, list[float]] = {name: [] for name in names}
-        for _ in range(rounds):
-            for name in random.sample(names, len(names)):
-                began = time.perf_counter()
-                for _ in range(workload.steps):
-                    steps[name]()
-                times[name].append((time.perf_counter() - began) / workload.steps)
-        result = {name: median(t / b for t, b in zip(times[name], times["bare"], strict=True)) for name in names}
-        result["bare"] = 1000 * median(times["bare"])
-        return result
+        variants = {"bare": bare, **tools}
+        steps = {
+            name: training_step(workload, tool, Path(folder) / str(number), stack)
+            for number, (name, tool) in enumerate(variants.items())
+        }
+        times: dict[str, list[float]] = {name: [] for name in variants}
+        _round(steps, {name: [] for name in variants}, 3)
+        end = time.perf_counter() + seconds
+        while time.perf_counter() < end or len(times["bare"]) < _LEAST_ROUNDS:
+            _round(steps, times, BLOCK)
+        ratios = {name: _ratio(times[name], times["bare"], pooled=name == "default") for name in tools}
+        return 1000 * median(times["bare"]) / BLOCK, ratios, len(times["bare"])
+
+
+def _round(steps: Mapping[str, Callable[[], None]], times: dict[str, list[float]], count: int) -> None:
+    for name in random.sample(list(steps), len(steps)):
+        began = time.perf_counter()
+        for _ in range(count):
+            steps[name]()
+        times[name].append(time.perf_counter() - began)
+
+
+def _ratio(watched: list[float], alone: list[float], pooled: bool) -> Ratio:
+    paired = [w / a for w, a in zip(watched, alone, strict=True)]
+    tenths = quantiles(paired, n=10, method="inclusive")
+    return Ratio(sum(watched) / sum(alone) if pooled else median(paired), tenths[0], tenths[-1])
+
+
+def table(only: str = "", share: float = 1.0, threads: int = 2) -> Iterator[str]:
+    """The lines of the table as they are measured; ``share`` shortens the measurement."""
+    torch.set_num_threads(threads)
+    cadences = ["scalars", "default", "every 10th", "every step"]
+    yield "| network | tool | bare, ms a step | rounds | " + " | ".join(cadences) + " |"
+    yield "|---" * (len(cadences) + 4) + "|"
+    for group, tools in GROUPS.items():
+        package = missing(group)
+        if package:
+            print(f"{group} is left out: {package} is not installed (pip install 'babysit[bench]')", flush=True)
+            continue
+        for workload in (w for w in WORKLOADS if only.lower() in w.name.lower()):
+            alone, ratios, rounds = measure(workload, tools, SECONDS[group] * share)
+            cells = [str(ratios[c]) if c in ratios else "" for c in cadences]
+            yield f"| {workload.name} | {group} | {alone:.1f} | {rounds} | " + " | ".join(cells) + " |"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--only", default="", help="workloads whose name contains this")
-    parser.add_argument("--variants", nargs="*", default=list(VARIANTS), choices=list(VARIANTS))
+    parser.add_argument("--quick", action="store_true", help="a tenth of the time")
+    parser.add_argument("--only", default="", help="networks whose name contains this")
+    parser.add_argument("--threads", type=int, default=2, help="that torch computes with")
     options = parser.parse_args()
-    names = ["bare", *(v for v in options.variants if v != "bare")]
-    print(f"{torch.get_num_threads()} threads, torch {torch.__version__}, {options.rounds} rounds\n")
-    print("| network | bare, ms a step | " + " | ".join(names[1:]) + " |")
-    print("|---" * (len(names) + 1) + "|")
-    for workload in _chosen(options.only):
-        result = measure(workload, options.rounds, names)
-        cells = [f"{result[name]:.3f}" for name in names[1:]]
-        print(f"| {workload.name} | {result['bare']:.2f} | " + " | ".join(cells) + " |", flush=True)
-
-
-def _chosen(only: str) -> Iterator[Workload]:
-    return (w for w in WORKLOADS if only.lower() in w.name.lower())
+    for line in table(options.only, 0.1 if options.quick else 1.0, options.threads):
+        print(line, flush=True)
 
 
 if __name__ == "__main__":

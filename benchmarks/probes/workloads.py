@@ -11,12 +11,11 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True)
 class Workload:
-    """A network, its optimizer, a batch that is used again and again, and how many steps make a round."""
+    """A network, and a batch that is used again and again."""
 
     name: str
     model: Callable[[], nn.Module]
     batch: Callable[[], tuple[Tensor, Tensor]]
-    steps: int
 
 
 def mlp() -> nn.Module:
@@ -77,9 +76,9 @@ class Transformer(nn.Module):
 
 WORKLOADS = [
     Workload("MLP 784-512-512-512-10, batch 128", mlp,
-             lambda: (torch.randn(128, 784), torch.randint(10, (128,))), 100),
+             lambda: (torch.randn(128, 784), torch.randint(10, (128,)))),
     Workload("ResNet-20, 32x32x3, batch 64", resnet20,
-             lambda: (torch.randn(64, 3, 32, 32), torch.randint(10, (64,))), 10),
+             lambda: (torch.randn(64, 3, 32, 32), torch.randint(10, (64,)))),
     Workload("Transformer 6.9 M, sequence 128, batch 8", Transformer,
-             lambda: (torch.randint(4096, (8, 128)), torch.randint(4096, (1024,))), 5),
+             lambda: (torch.randint(4096, (8, 128)), torch.randint(4096, (1024,)))),
 ]  # fmt: skip

@@ -9,6 +9,7 @@ from functools import partial
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.module import register_module_forward_hook
 from torch.utils.hooks import RemovableHandle
 
 from probes.instrument import capture
@@ -73,9 +74,15 @@ class Collector:
         """Installs the hooks. ``root`` is the model when its own forward pass can be followed."""
         if self._handles:
             return
+        untouchable = {}
         for index, watched in enumerate(self.watched):
             hook = Hook(partial(self._on_output, index, watched))
-            self._handles.append(watched.module.register_forward_hook(hook))
+            if watched.untouchable:
+                untouchable[id(watched.module)] = hook
+            else:
+                self._handles.append(watched.module.register_forward_hook(hook))
+        if untouchable:
+            self._handles.append(register_module_forward_hook(Hook(partial(_dispatch, untouchable))))
         if root is not None:
             self._handles.append(root.register_forward_hook(Hook(self._on_root_end)))
 
@@ -158,3 +165,10 @@ class Collector:
             if is_measurable(gradient):
                 batch, _ = capture.as_batch(gradient, axis == 1)
                 sample.gradients.append(capture.sample_values(batch, axis))
+
+
+def _dispatch(hooks: dict[int, Hook], module: nn.Module, args: object, output: object) -> None:
+    """A hook on all modules there are, for those that must not have one of their own."""
+    hook = hooks.get(id(module))
+    if hook is not None:
+        hook(module, args, output)

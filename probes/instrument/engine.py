@@ -16,9 +16,9 @@ from probes.instrument import manifest
 from probes.instrument.capture import MAX_CALLS
 from probes.instrument.collector import Collected, Collector
 from probes.instrument.delivery import Delivery
-from probes.instrument.filters import first_layer
+from probes.instrument.filters import first_layer, next_snapshot
 from probes.instrument.frame import Frame
-from probes.instrument.governor import Schedule, Share, is_log_spaced
+from probes.instrument.governor import Schedule, Share
 from probes.instrument.guard import Guard
 from probes.instrument.hooks import Hook
 from probes.instrument.modules import first_tensor
@@ -63,6 +63,7 @@ class Engine:
         self._frames_wanted = self._leads or self._sharded
         self._began = False
         self._taken = 0  # steps since attached
+        self._filters_due = next_snapshot(0)
         self._share = Share()
         self._workspace, self._copies = Workspace(), Copies()
         self._frame: Frame | None = None
@@ -225,7 +226,8 @@ class Engine:
         elif skipped is not None and skipped.item():
             values["optimizer/skipped"] = 1.0
         self.delivery.scalars(step, wall, values, elsewhere)
-        if is_log_spaced(self._taken):
+        if self._taken >= self._filters_due:
+            self._filters_due = next_snapshot(self._taken)
             self.take_filters()
         if self._frame is None:
             self._plan_next()

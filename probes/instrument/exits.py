@@ -88,6 +88,8 @@ exits = ExitWatch()
 
 
 def describe_exception(error: BaseException) -> str:
-    """Type and message on one line."""
+    """Type and message on one line; of `sys.exit` the exit code."""
+    if isinstance(error, SystemExit):
+        return f"exit code {error.code if isinstance(error.code, int) else 1}"
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -17,6 +17,9 @@ _WHOLE = (nn.MultiheadAttention,)
 # Modules that hand their input on: their output says nothing that the module before them did not say.
 _TRANSPARENT = (nn.Identity, nn.Flatten, nn.Unflatten, nn.modules.dropout._DropoutNd)
 
+# In evaluation a fused kernel takes the place of their parts, unless one of these has a hook.
+_FAST_WITHOUT_HOOKS = (nn.TransformerEncoderLayer,)
+
 # Containers without a forward of their own.
 _CONTAINERS = (nn.ModuleList, nn.ModuleDict, nn.ParameterList, nn.ParameterDict, nn.Sequential)
 
@@ -25,11 +28,16 @@ _WRAPPER_PREFIXES = ("module.", "_orig_mod.")
 
 @dataclass(frozen=True)
 class Watched:
-    """A module whose output is measured."""
+    """A module whose output is measured.
+
+    ``untouchable``: it must carry no hook of its own, because a module around it computes in another way, and so
+    to other digits, when one of its parts does.
+    """
 
     name: str
     module: nn.Module
     kind: ActivationKind | None
+    untouchable: bool = False
 
 
 def clean_name(name: str) -> str:
@@ -47,8 +55,11 @@ def is_compiled(module: nn.Module) -> bool:
 def find_modules(model: nn.Module) -> tuple[list[Watched], list[str]]:
     """The modules to watch in order of registration, and notes about what cannot be watched."""
     notes: list[str] = []
+    untouchable = {
+        id(part) for module in model.modules() if isinstance(module, _FAST_WITHOUT_HOOKS) for part in module.modules()
+    }
     watched = [
-        Watched(clean_name(name) or type(module).__name__, module, activation_kind(module))
+        Watched(clean_name(name) or type(module).__name__, module, activation_kind(module), id(module) in untouchable)
         for name, module in _walk("", model, notes, set())
     ]
     return watched, notes

@@ -42,14 +42,15 @@ class Unattended:
         self._roots: WeakSet[nn.Module] = WeakSet()
         self._depth = 0
         self._losses: deque[Tensor] = deque(maxlen=_MOST_LOSSES_A_STEP)
-        self._unscaled = WeakTensorKeyDictionary()  # what GradScaler.scale returned -> the loss it was given
+        # What GradScaler.scale returned -> the loss it was given.
+        self._unscaled: Any = WeakTensorKeyDictionary()
         self._discovery = [
             register_module_forward_pre_hook(self._enter),
             register_module_forward_hook(self._leave, always_call=True),
-            register_optimizer_step_pre_hook(self._first_step),
         ]
-        self._hooks: list[Any] = []
-        self._backward = torch.Tensor.backward
+        # Stays until the end: torch walks through these hooks while it calls this one.
+        self._hooks: list[Any] = [register_optimizer_step_pre_hook(self._first_step)]
+        self._backward: Callable[..., None] = torch.Tensor.backward
         self._scale = torch.amp.GradScaler.scale
         torch.Tensor.backward = self._observed_backward()  # type: ignore[method-assign]
         torch.amp.GradScaler.scale = self._observed_scale()  # type: ignore[method-assign]
@@ -72,6 +73,8 @@ class Unattended:
         self._depth -= 1
 
     def _first_step(self, optimizer: Optimizer, args: object, kwargs: object) -> None:
+        if not self._discovery:
+            return
         mine = {id(p) for group in optimizer.param_groups for p in group["params"]}
         shares = [(sum(id(p) in mine for p in root.parameters()), root) for root in self._roots]
         held, model = max(shares, key=lambda share: share[0], default=(0, None))
@@ -79,10 +82,11 @@ class Unattended:
             return  # an optimizer of something that is not a called module; another one may follow
         for hook in self._discovery:
             hook.remove()
+        self._discovery.clear()
         self._roots.clear()
         try:
             self.probe = watch(model, optimizer, **self._options)
-        except Exception as error:  # noqa: BLE001 - the user's training goes on without us, and the user is told
+        except Exception as error:  # noqa: BLE001  the user's training goes on without us, and the user is told
             logger.error("babysit run: this training is not watched: %s", error)
             return
         # Registered after the probe's own hook, so that the step is counted when the loss is logged.

@@ -1,0 +1,1 @@
+"""What the probes cost: time a step, and memory."""
