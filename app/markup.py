@@ -33,7 +33,8 @@ CSS = """
 .bs-banner { display: grid; grid-template-columns: auto 1fr auto; gap: 0.1rem 0.9rem; align-items: center;
   margin-top: 0.5rem; padding: 0.55rem 0.9rem; border-radius: 0.5rem; border-left: 5px solid var(--tone);
   background: color-mix(in srgb, var(--tone) 11%, transparent); }
-.bs-banner .bs-icon { font-size: 1.5rem; grid-row: span 2; width: 1.3em; text-align: center; }
+.bs-banner .bs-icon { font-size: 1.5rem; width: 1.3em; text-align: center; }
+.bs-banner:has(.bs-more) .bs-icon { grid-row: span 2; }
 .bs-headline { font-size: 1.06rem; font-weight: 650; overflow-wrap: anywhere; }
 .bs-more { font-size: 0.9rem; opacity: 0.88; overflow-wrap: anywhere; }
 .bs-banner .bs-more { grid-column: 2 / -1; }
@@ -52,12 +53,14 @@ CSS = """
 .bs-card li { overflow-wrap: anywhere; }
 .bs-card code { font-size: 0.85rem; }
 .bs-gap { margin-bottom: 0.5rem; }
-.bs-row { display: grid; grid-template-columns: 7rem 17rem 1fr; gap: 0.8rem; align-items: baseline; padding: 0.3rem 0;
+.bs-row { display: grid; grid-template-columns: 6rem minmax(8rem, 15.5rem) minmax(0, 2fr);
+  gap: 0.8rem; align-items: baseline; padding: 0.3rem 0;
   font-size: 0.95rem; border-bottom: 1px solid color-mix(in srgb, currentColor 9%, transparent); }
 .bs-row > * { overflow-wrap: anywhere; }
 .bs-details summary { cursor: pointer; }
 .bs-card .bs-details { margin: 0.4rem 0 0; font-size: 0.9rem; }
 .bs-row .bs-details summary { list-style-position: outside; }
+.bs-details summary::marker { color: color-mix(in srgb, currentColor 45%, transparent); font-size: 0.8em; }
 .bs-details pre { white-space: pre-wrap; overflow-wrap: anywhere; font-size: 0.8rem; margin: 0.3rem 0 0;
   max-height: 14rem; overflow: auto; }
 .bs-symptom { margin-left: 2.2rem; }

@@ -19,6 +19,7 @@ class Theme:
     """Every colour a figure may use, as "#rrggbb".
 
     Attributes:
+        accent: what is chosen among the controls; legible also on its own tint (WCAG 2.2, 4.5 to 1).
         series: the sticky colours of runs and of flagged layers, in order of use.
         faint: healthy layers and older curves, that should be there without drawing the eye.
         sequential: anchors of a sequential scale (Cividis), low to high.
@@ -26,6 +27,7 @@ class Theme:
 
     name: ThemeName
     background: str
+    accent: str
     surface: str
     text: str
     muted: str
@@ -50,8 +52,9 @@ _CIVIDIS = (
 LIGHT = Theme(
     name="light",
     background="#ffffff",
+    accent="#005f96",
     surface="#f6f7f9",
-    text="#1b1f24",
+    text="#11151a",
     muted="#5f6873",
     grid="#e8ebef",
     faint="#b4bcc6",
@@ -68,6 +71,7 @@ LIGHT = Theme(
 DARK = Theme(
     name="dark",
     background="#11151a",
+    accent="#63b8f0",
     surface="#1a2027",
     text="#e6e9ed",
     muted="#9aa5b1",
@@ -100,7 +104,7 @@ def streamlit_options() -> dict[str, object]:
     options: dict[str, object] = {}
     for one in (LIGHT, DARK):
         options |= {
-            f"theme.{one.name}.primaryColor": one.train,
+            f"theme.{one.name}.primaryColor": one.accent,
             f"theme.{one.name}.backgroundColor": one.background,
             f"theme.{one.name}.secondaryBackgroundColor": one.surface,
             f"theme.{one.name}.textColor": one.text,

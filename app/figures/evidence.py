@@ -40,8 +40,9 @@ def draw(found: Sequence[Track], title: str, params: Mapping[str, Any], theme: t
     traces: list[base.Trace] = []
     for track in found:
         if not track.named:
-            traces.append(base.line(track.steps, _drawable(track.values, log_y), base.escape(track.name), theme.faint,
-                                    width=1, showlegend=False))  # fmt: skip
+            traces.append(base.line(track.steps, _drawable(track.values, log_y), base.escape(track.name),
+                                    theme.faint if named else theme.muted,
+                                    width=1 if named else 1.5, showlegend=False))  # fmt: skip
     for i, track in enumerate(named):
         shade = theme.train if len(named) == 1 else theme.series[i % len(theme.series)]
         traces.append(base.line(track.steps, _drawable(track.values, log_y), base.escape(track.name), shade, width=2))

@@ -14,6 +14,7 @@ from app.series import metrics
 from app.series.decimate import Marks
 from app.series.numbers import number
 
+DENSE = 1000  # points that touch each other in half a page: fainter, or the trend drowns in them
 TITLES = {"loss": "Loss", "accuracy": "Accuracy"}
 ROLE_NAMES = {"train": "training", "validation": "validation"}
 
@@ -112,7 +113,7 @@ def curve_traces(one: metrics.Curve, theme: themes.Theme) -> list[base.Trace]:
             one.steps,
             one.values,
             f"{name}, as logged",
-            base.faded(theme, colour, 0.32),
+            base.faded(theme, colour, 0.32 if len(one.steps) <= DENSE else 0.18),
             width=1,
             showlegend=False,
         ),

@@ -76,10 +76,11 @@ def speed(runs: Sequence[Any], params: Mapping[str, Any], theme: str) -> base.Fi
         ("data wait", wait, colours.validation, found.data_wait),
         ("probes", probes, colours.test, found.probes),
     ]
-    steps = base.step_values(found.steps, log_x)
+    # Each value is that of the stretch before it; the first stretch begins with the run.
+    steps = base.step_values(np.append(0, found.steps), log_x)
     traces = [
         base.line(
-            steps, values * factor, label, colour, stackgroup="time",
+            steps, np.append(values[0], values) * factor, label, colour, stackgroup="time",
             line={"color": colour, "width": 1, "shape": "vh"},
             fillcolor=base.faded(colours, colour, 0.35),
             hovertemplate=f"%{{y:.3~g}} {unit}<extra>{label}</extra>",

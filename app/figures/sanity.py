@@ -58,7 +58,7 @@ def _lines(found: series.Lines, theme: themes.Theme) -> base.Figure:
                 hovertemplate="%{x:.3~g}: %{y:.4~g}<extra>" + base.escape(name) + "</extra>",
             )
         )  # fmt: skip
-    ends = [f"{name} {number(_last(y))}" for name, _, y, main in found.curves if main and np.isfinite(y).any()]
+    ends = [f"{name}: ends at {number(_last(y))}" for name, _, y, main in found.curves if main and np.isfinite(y).any()]
     said = "; ".join(guide.label for guide in found.guides if guide.upright) or "; ".join(ends)
     x_axis = (
         base.log_axis(theme, [x for _, x, _, _ in found.curves], found.x_title)
@@ -117,7 +117,7 @@ def _dots(found: series.Dots, theme: themes.Theme) -> base.Figure:
             yaxis=base.log_axis(theme, [*shown, np.array([g.value for g in found.guides])]) | _few_ticks([*shown])
             if found.log_y
             else base.axis(theme),
-            **_guides(found.guides, theme, False, found.log_y),
+            **_guides(found.guides, theme, False, found.log_y, names_left=True),
         ),
     )
 
@@ -163,12 +163,11 @@ def _images(found: series.Images, theme: themes.Theme) -> base.Figure:
     )
 
 
-def _guides(guides: Sequence[series.Guide], theme: themes.Theme, log_x: bool, log_y: bool) -> dict[str, Any]:
+def _guides(
+    guides: Sequence[series.Guide], theme: themes.Theme, log_x: bool, log_y: bool, names_left: bool = False
+) -> dict[str, Any]:
     """Dashed lines, each with its name at its end."""
     shapes, notes = [], []
-    upright = [guide for guide in guides if guide.upright and (not log_x or guide.value > 0)]
-    # Names of neighbouring upright lines go away from each other.
-    leftmost = min((guide.value for guide in upright), default=0.0)
     for guide in guides:
         log = log_x if guide.upright else log_y
         if not math.isfinite(guide.value) or (log and guide.value <= 0):
@@ -179,12 +178,13 @@ def _guides(guides: Sequence[series.Guide], theme: themes.Theme, log_x: bool, lo
         note = {"text": base.escape(guide.label), "showarrow": False, "font": {"size": 11, "color": colour}}
         if guide.upright:
             shapes.append(style | {"yref": "paper", "y0": 0, "y1": 1, "x0": guide.value, "x1": guide.value})
-            left = guide.value == leftmost and len(upright) > 1
-            notes.append(note | {"x": at, "xanchor": "right" if left else "left", "yref": "paper", "y": 0.04,
-                                 "xshift": -4 if left else 4})  # fmt: skip
+            # One name above the other, to the left of its line: to the right is where the loss falls and explodes.
+            height = 0.04 + 0.12 * sum(1 for one in notes if one.get("yref") == "paper")
+            notes.append(note | {"x": at, "xanchor": "right", "yref": "paper", "y": height, "xshift": -4})
         else:
             shapes.append(style | {"xref": "paper", "x0": 0, "x1": 1, "y0": guide.value, "y1": guide.value})
-            notes.append(note | {"xref": "paper", "x": 1, "xanchor": "right", "y": at, "yanchor": "bottom"})
+            side = {"x": 0, "xanchor": "left"} if names_left else {"x": 1, "xanchor": "right"}
+            notes.append(note | side | {"xref": "paper", "y": at, "yanchor": "bottom"})
     return {"shapes": shapes, "annotations": notes}
 
 

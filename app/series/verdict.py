@@ -46,7 +46,7 @@ def verdict(report: Report, progress: Progress | None = None) -> Verdict:
     """The banner's verdict.
 
     Never good when no rule, or less than a third of them, could judge: missing data is not health. Nor while the loss
-    has not fallen, whatever the rules say: a net at chance is not fine.
+    has not fallen, whatever the rules say: a net at chance is not fine. Nor when the run crashed.
     """
     judged, missing = judged_count(report), len(report.not_judged)
     worst = worst_finding(report)
@@ -74,6 +74,9 @@ def verdict(report: Report, progress: Progress | None = None) -> Verdict:
     if progress is not None and not progress.fell:
         said = f"Nothing has been learned yet: {progress.words}"
         return Verdict("unknown", said, "No rule has found the reason so far.", "", f"{coverage}, {upto}")
+    if report.status == "crashed":
+        said = f"The run crashed; before that {plural(judged, 'rule')} found no problem"
+        return Verdict("unknown", said, "", "", f"{coverage}, {upto}")
     if missing > 2 * judged:
         said = f"Only {judged} of {plural(judged + missing, 'rule')} could judge, and found nothing"
         return Verdict("unknown", said, f"For example: {report.not_judged[0].reason}", "", upto)
@@ -113,6 +116,8 @@ def short_verdict(report: Report, progress: Progress | None = None) -> str:
     if worst is None:
         if verdict(report, progress).tone == "good":
             return "✓ none found"
-        return "? loss has not fallen" if progress is not None and not progress.fell else "? not judged"
+        if progress is not None and not progress.fell:
+            return "? loss has not fallen"
+        return "? nothing found before" if judged_count(report) and report.status == "crashed" else "? not judged"
     others = len([f for f in report.findings if f is not worst and f.severity != "info"])
     return f"{'✕' if worst.severity == 'critical' else '!'} {worst.title}" + (f" (+{others})" if others else "")

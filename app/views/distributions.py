@@ -30,30 +30,33 @@ def _body(page: Page) -> None:
     with page.reading() as run:
         held = {kind: run.histogram_layers(kind) for kind in run.histogram_kinds}
         reasons = {kind: missing_reason(run, kind) for kind in NAMES if not held.get(kind)}
-    pick_kind, pick_axis, pick_layer = st.columns([5, 2, 3], gap="small")
-    kind = pick_kind.segmented_control(
-        "Distribution of",
-        list(NAMES),
-        default="weight",
-        format_func=NAMES.get,
-        required=True,
-        key="distributions kind",
-        help=KIND_HELP,
-    )
-    layers = held.get(kind) or []
+    with st.container(horizontal=True, gap="medium"):
+        kind = st.segmented_control(
+            "Distribution of",
+            list(NAMES),
+            default="weight",
+            format_func=NAMES.get,
+            required=True,
+            key="distributions kind",
+            width="content",
+            help=KIND_HELP,
+        )
+        layers = held.get(kind) or []
+        if layers:
+            axis = st.segmented_control(
+                "Value axis",
+                list(AXES),
+                default="linear" if kind in READS_LINEAR else "log",
+                format_func=AXES.get,
+                required=True,
+                key=f"distributions axis {kind}",
+                width="content",
+                help="Linear shows the familiar bell; powers of ten show what vanishes and what explodes on one axis.",
+            )
+            layer = st.selectbox("Layer", layers, key=f"distributions layer {kind}", width=260)
     if not layers:
         st.info(f"{NAMES[kind]}: {reasons.get(kind, '')}")
         return
-    layer = pick_layer.selectbox("Layer", layers, key=f"distributions layer {kind}")
-    axis = pick_axis.segmented_control(
-        "Value axis",
-        list(AXES),
-        default="linear" if kind in READS_LINEAR else "log",
-        format_func=AXES.get,
-        required=True,
-        key=f"distributions axis {kind}",
-        help="Linear shows the familiar bell; powers of ten show what vanishes and what explodes on one axis.",
-    )
     runs, params = [page.run_id or ""], {"kind": kind, "layer": layer}
     left, right = st.columns(2, gap="small")
     with left:

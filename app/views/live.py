@@ -26,7 +26,10 @@ def render(page: Page) -> None:
 
 def _charts(page: Page, params: dict[str, Any]) -> None:
     with page.reading() as run:
-        metrics = [metric for metric in metric_groups(run.series_names) if metric != "loss"] or ["accuracy"]
+        metrics = [metric for metric in metric_groups(run.series_names) if metric != "loss"]
+    if not metrics:
+        _only_loss(page, params)
+        return
     left, right = st.columns(2, gap="small")
     with left:
         pins = pins_of(report_of(page).findings)
@@ -45,6 +48,17 @@ def _charts(page: Page, params: dict[str, Any]) -> None:
             _chart(page, "live.metric", f"{metric} over steps", {**params, "metric": metric}, LOW)
     if metrics[1 + MAX_MORE :]:
         st.caption(f"Logged too: {', '.join(metrics[1 + MAX_MORE :])}. Compare shows any of them.")
+
+
+def _only_loss(page: Page, params: dict[str, Any]) -> None:
+    """No other metric is logged: the loss gets its room."""
+    left, right = st.columns([3, 2], gap="small")
+    with left:
+        pins = pins_of(report_of(page).findings)
+        _chart(page, "live.loss", "Loss over steps", {**params, "pins": pins}, 2 * LOW + 10)
+    with right:
+        _chart(page, "live.lr", "Learning rate over steps", {"log_x": params["log_x"], "y": params["y"]}, LOW)
+        _chart(page, "live.speed", "Speed over steps", {"log_x": params["log_x"]}, LOW)
 
 
 def _chart(page: Page, chart: str, label: str, params: dict[str, Any], height: int) -> None:

@@ -103,6 +103,13 @@ def test_a_loss_that_has_not_fallen_is_never_good_news_whatever_the_rules_say() 
     assert verdict(report([], clear=14), Progress(2.3, 0.4, True)).tone == "good"
 
 
+def test_a_crash_is_never_good_news() -> None:
+    crashed = Report("net", "crashed", 100, [], [], ["clear-1", "clear-2"])
+    found = verdict(crashed, Progress(2.3, 0.4, True))
+    assert found.tone == "unknown" and found.headline == "The run crashed; before that 2 rules found no problem"
+    assert short_verdict(crashed) == "? nothing found before"
+
+
 @pytest.mark.parametrize(
     ("values", "fell"),
     [

@@ -97,6 +97,14 @@ def test_live_says_first_how_the_run_is_and_then_draws_it(make_run, served) -> N
     assert charts(drawn)[1]["params"]["metric"] == "accuracy"
 
 
+def test_without_another_metric_the_loss_gets_the_room(make_run, served) -> None:
+    make_run("bare").scalars("train/loss", [1.0, 0.9, 0.8]).close()
+    served()
+    drawn = charts(page("live", "bare"))
+    assert [chart["chart"] for chart in drawn] == ["live.loss", "live.lr", "live.speed"]
+    assert drawn[0]["height"] > 1.9 * drawn[1]["height"]
+
+
 def test_nan_is_the_banner_and_a_pin_on_the_loss_and_a_card_with_its_evidence(make_run, served) -> None:
     losses = [1.0] * 60 + [math.nan] * 40
     maker = make_run("ill").scalars("train/loss", losses).scalars("optimizer/lr", [0.1] * 100)
@@ -147,6 +155,22 @@ def test_a_kind_that_was_not_measured_says_why_in_place_of_charts(make_run, serv
     drawn = page("distributions", "fine")
     drawn.segmented_control(key="distributions kind").set_value("activation").run()
     assert charts(drawn) == [] and "this run holds none" in text(drawn)
+
+
+def test_the_value_axis_is_chosen_for_each_kind(make_run, served) -> None:
+    rng = np.random.default_rng(0)
+    maker = healthy(make_run("fine"))
+    maker.histogram("gradient", {s: [rng.normal(0, 1e-4, 500).astype(np.float32)] * 3 for s in range(200, 205)}).close()
+    served()
+    drawn = page("distributions", "fine")
+    assert "distributions.bell" in [chart["chart"] for chart in charts(drawn)]
+    drawn.segmented_control(key="distributions kind").set_value("gradient").run()
+    assert "distributions.ridges" in [chart["chart"] for chart in charts(drawn)]
+    drawn.segmented_control(key="distributions axis gradient").set_value("linear").run()
+    assert "distributions.bell" in [chart["chart"] for chart in charts(drawn)]
+    drawn.segmented_control(key="distributions kind").set_value("weight").run()
+    drawn.segmented_control(key="distributions axis weight").set_value("log").run()
+    assert "distributions.ridges" in [chart["chart"] for chart in charts(drawn)]
 
 
 def test_filters_follow_slider_and_brightness(make_run, served) -> None:
@@ -200,6 +224,22 @@ def test_the_table_of_runs_has_them_all_also_the_damaged_one_and_finds_by_name(
     assert rows["broken"]["status"] == "? unreadable" and "run.json" in rows["broken"]["findings"]
     drawn.text_input(key="runs search").set_value("crash").run()
     assert [name.partition("#")[2] for name in drawn.dataframe[0].value["run"]] == ["ill"]
+
+
+def test_many_runs_are_listed_before_they_are_read(make_run, served, monkeypatch) -> None:
+    from app.views import runs
+
+    for i in range(12):
+        make_run(f"run-{i:02}").scalars("train/loss", [1.0]).close()
+    served()
+    shown: list[list[dict[str, Any]]] = []
+    monkeypatch.setattr(runs, "_show", lambda place, rows: shown.append([dict(row) for row in rows]))
+    page("runs", "run-00")
+    assert len(shown[0]) == len(shown[-1]) == 12
+    assert {row["findings"] for row in shown[0]} == {"…"} and {row["status"] for row in shown[0]} == {"■ finished"}
+    assert all(row["steps"] == 1 and row["findings"] != "…" for row in shown[-1])
+    page("runs", "run-00")
+    assert shown[-1][0]["steps"] == 1 and len(shown) == 3  # ended runs are known by then: drawn once, whole
 
 
 def test_compare_asks_for_the_chosen_runs(make_run, served) -> None:
