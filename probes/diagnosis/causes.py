@@ -11,9 +11,21 @@ from probes.diagnosis.finding import Finding, Severity, rank
 from probes.diagnosis.view import Steps
 
 CAUSES: Mapping[str, tuple[str, ...]] = {
-    "nonfinite-values": ("exploding-gradients", "learning-rate-too-high", "loss-diverging"),
-    "exploding-gradients": ("learning-rate-too-high", "poor-initialization", "unnormalized-inputs"),
-    "loss-diverging": ("exploding-gradients", "learning-rate-too-high", "gradients-not-cleared"),
+    "nonfinite-values": ("exploding-gradients", "learning-rate-too-high", "loss-diverging", "gradients-not-cleared"),
+    "exploding-gradients": (
+        "learning-rate-too-high",
+        "gradients-not-cleared",
+        "poor-initialization",
+        "unnormalized-inputs",
+    ),
+    "learning-rate-too-high": ("gradients-not-cleared", "unnormalized-inputs", "poor-initialization"),
+    "loss-diverging": (
+        "exploding-gradients",
+        "learning-rate-too-high",
+        "gradients-not-cleared",
+        "unnormalized-inputs",
+    ),
+    "overfitting": ("no-generalization", "gradients-not-cleared"),
     "weights-growing": ("learning-rate-too-high", "exploding-gradients"),
     "vanishing-gradients": ("saturated-activations", "dead-units", "poor-initialization"),
     "saturated-activations": (
@@ -26,6 +38,7 @@ CAUSES: Mapping[str, tuple[str, ...]] = {
         "symmetric-initialization",
         "learning-rate-too-high",
         "exploding-gradients",
+        "gradients-not-cleared",
         "poor-initialization",
         "unnormalized-inputs",
     ),
@@ -35,7 +48,7 @@ CAUSES: Mapping[str, tuple[str, ...]] = {
         "learning-rate-too-high",
         "poor-initialization",
     ),
-    "missing-gradients": ("dead-units", "symmetric-initialization", "poor-initialization"),
+    "missing-gradients": ("dead-units", "symmetric-initialization", "poor-initialization", "unnormalized-inputs"),
     "parameters-not-updated": ("missing-gradients", "vanishing-gradients"),
     "unexpected-initial-loss": ("poor-initialization", "unnormalized-inputs", "loss-output-mismatch"),
     "loss-not-decreasing": (

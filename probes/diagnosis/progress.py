@@ -1,7 +1,9 @@
-"""How much a run has learned: the fall of its training loss against where it began."""
+"""How much a run has learned: the fall of its training loss against where it began, or against guessing."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from probes.diagnosis.signal import closing, opening
@@ -16,18 +18,26 @@ class Progress:
     Attributes:
         series: its name.
         start, end: level of the first values and of the last tenth.
+        guessing: the loss of guessing, when it is known (`guessing_loss`).
         share: part of the initial loss that is gone: 0 nothing learned, 1 all of it, negative: worse than at
-            the start.
+            the start. A loss that begins above that of guessing is measured from there: to come down to it takes
+            small scores, and no knowledge.
     """
 
     series: str
     start: float
     end: float
+    guessing: float | None = None
+
+    @property
+    def reference(self) -> float:
+        """The level that learning is measured from."""
+        return self.start if self.guessing is None else min(self.start, self.guessing)
 
     @property
     def share(self) -> float:
         """See the class."""
-        return (self.start - self.end) / abs(self.start) if self.start else 0.0
+        return (self.reference - self.end) / abs(self.reference) if self.reference else 0.0
 
 
 def progress(view: RunView) -> Progress | None:
@@ -39,4 +49,35 @@ def progress(view: RunView) -> Progress | None:
     finite = curve.finite
     if len(finite) < 4:
         return None
-    return Progress(name, opening(finite.values), closing(finite.values))
+    return Progress(name, opening(finite.values), closing(finite.values), guessing_loss(view))
+
+
+def guessing_loss(view: RunView) -> float | None:
+    """ln C: the mean cross-entropy over C classes when all get the same probability, whatever the labels.
+
+    None when the loss function is not known to be a mean cross-entropy, or the number of classes is not known.
+    Class weights, label smoothing and ignored targets leave it as it is.
+    """
+    loss, data = view.manifest.get("loss"), view.manifest.get("data")
+    if not isinstance(loss, Mapping) or loss.get("class") != "CrossEntropyLoss" or loss.get("reduction") != "mean":
+        return None
+    classes = data.get("classes") if isinstance(data, Mapping) else None
+    return math.log(classes) if isinstance(classes, int) and classes >= 2 else None
+
+
+def label_counts(view: RunView) -> tuple[int, ...]:
+    """How often each class was seen among the targets, [C]; empty when it was not recorded."""
+    data = view.manifest.get("data")
+    counts = data.get("label_counts") if isinstance(data, Mapping) else None
+    if not isinstance(counts, (list, tuple)) or not all(isinstance(count, (int, float)) for count in counts):
+        return ()
+    return tuple(int(count) for count in counts)
+
+
+def majority_share(view: RunView) -> float:
+    """Accuracy of always answering the most frequent class; 1/C when only C is known, 0 when nothing is."""
+    counts = label_counts(view)
+    if sum(counts) > 0:
+        return max(counts) / sum(counts)
+    guessing = guessing_loss(view)
+    return math.exp(-guessing) if guessing is not None else 0.0

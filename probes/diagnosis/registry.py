@@ -9,11 +9,13 @@ from probes.diagnosis.rule import FAMILIES, Rule
 from probes.diagnosis.rules import (
     dead_units,
     exploding_gradients,
+    gradients_not_cleared,
     input_bottleneck,
     learning_rate_too_high,
     loss_diverging,
     loss_not_decreasing,
     missing_gradients,
+    no_generalization,
     nonfinite_values,
     overfitting,
     parameters_not_updated,
@@ -21,6 +23,7 @@ from probes.diagnosis.rules import (
     stalled_run,
     symmetric_initialization,
     unexpected_initial_loss,
+    unnormalized_inputs,
     vanishing_gradients,
 )
 
@@ -29,6 +32,7 @@ _MODULES = (
     vanishing_gradients,
     exploding_gradients,
     missing_gradients,
+    gradients_not_cleared,
     learning_rate_too_high,
     parameters_not_updated,
     dead_units,
@@ -38,6 +42,8 @@ _MODULES = (
     loss_not_decreasing,
     loss_diverging,
     overfitting,
+    no_generalization,
+    unnormalized_inputs,
     input_bottleneck,
     stalled_run,
 )

@@ -16,12 +16,15 @@ below that of the first values by more than `fall` (0.02) of it, and none of the
 run was below by more than twice that. Nor may it be
 falling now, however slowly: its level over the last fifth must not be below that of the middle fifth by more
 than its error. In a run that has ended such a fall counts only when it went below the first values, by more
-than its error: a loss that rose and ends where it began has learned nothing. When the noise of the loss is too
+than its error: a loss that rose and ends where it began has learned nothing. A mean cross-entropy that began
+above that of guessing (ln C for C classes) is measured from there: scores that shrink bring it down, and nothing
+is learned by that; as long as it falls by more than `fall` from the middle fifth to the last it is on its way.
+When the noise of the loss is too
 large to see such a fall (two standard errors of the levels above `blur`, 0.06 of the level), it is not judged.
 
 Not a finding when the loss was small from the beginning, as in fine-tuning: below half of that of guessing
 among as many classes as the last layer has outputs; or when the accuracy is good (above 0.7), or rises by a
-tenth.
+tenth, both beyond always answering the most frequent class.
 
 Evidence
 --------
@@ -72,6 +75,7 @@ import numpy as np
 
 from probes.diagnosis.finding import Evidence, Finding
 from probes.diagnosis.numbers import percent, short
+from probes.diagnosis.progress import guessing_loss, majority_share
 from probes.diagnosis.rule import Rule
 from probes.diagnosis.signal import block_medians, closing, level, noise
 from probes.diagnosis.tracks import accuracy, training_loss
@@ -94,6 +98,7 @@ def criterion(
     steps: Steps,
     values: Floats,
     ended: bool = False,
+    guessing: float = math.inf,
     *,
     fall: float = 0.02,
     blur: float = 0.06,
@@ -103,15 +108,17 @@ def criterion(
 
     Args:
         ended: whether the run is over; one that goes on may be on its way down from a rise.
+        guessing: the loss of guessing, inf when it is not known.
         fall: fall of the level, as a share of it, that counts as learning (one part in fifty).
         blur: two standard errors of the levels, as a share of the level, above which nothing can be said.
         steps_needed: steps before which standing still is no finding (used by the judge).
     """
     head = values[: max(5, len(values) // 20)]
     tail = values[-max(6, len(values) // 5) :]
-    start, end, sigma = level(head), level(tail), noise(values)
+    began, end, sigma = level(head), level(tail), noise(values)
+    start = min(began, guessing)
     error = 2.5 * sigma * float(np.sqrt(1 / len(head) + 1 / len(tail)))
-    if end > 1.5 * start > 0:
+    if end > 1.5 * began > 0:
         return None  # it rises: loss-diverging tells
     if start <= 0 or error > blur * abs(start):
         raise NotJudged("the loss is too noisy to tell whether it falls")
@@ -123,9 +130,9 @@ def criterion(
     recent = level(middle) - end
     # A plateau that is being left falls slowly at first, but it falls, and below where it began.
     falling = recent > max(2.5 * sigma * float(np.sqrt(1 / len(middle) + 1 / len(tail))), 0.001 * abs(end))
-    if falling and (not ended or start - end > error):
+    if falling and (not ended or start - end > error or (began > start and recent > fall * abs(end))):
         return None
-    return Standstill(start, end, drop, sigma)
+    return Standstill(began, end, (began - end) / abs(began), sigma)
 
 
 def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
@@ -138,10 +145,13 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
         raise NotJudged(f"{seen}, needs {MINIMUM_VALUES} in {needed}")
     if len(loss) < 0.5 * len(curve):
         raise NotJudged(f"most values of {name} are not finite")
-    found = criterion(loss.steps, loss.values, view.status != "running", **thresholds)
+    known = guessing_loss(view)
+    ended = view.status != "running"
+    found = criterion(loss.steps, loss.values, ended, math.inf if known is None else known, **thresholds)
     if found is None or _good_from_the_start(view, found.start) or _learned_by_accuracy(view):
         return []
     guessing = _guessing(view)
+    reference = found.start if known is None else min(found.start, known)
     at = f", about that of guessing among {round(math.exp(guessing))} classes" if _near(guessing, found.end) else ""
     return [
         RULE.finding(
@@ -151,7 +161,7 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
             (int(loss.steps[0]), view.last_step),
             view,
             evidence=(
-                Evidence(name, found.end, found.start * (1 - thresholds["fall"]), ">", note="level at the end"),
+                Evidence(name, found.end, reference * (1 - thresholds["fall"]), ">", note="level at the end"),
                 Evidence(name, found.start, note="level at the beginning"),
                 Evidence(name, found.noise, note="noise of a single value"),
             ),
@@ -190,11 +200,15 @@ def _good_from_the_start(view: RunView, start: float) -> bool:
 
 
 def _learned_by_accuracy(view: RunView) -> bool:
+    common = majority_share(view)
     for validation in (False, True):
         track = accuracy(view, validation=validation)
         if track is not None:
             values = track[1].finite.values
-            if len(values) and (closing(values) > 0.7 or closing(values) > values[0] + 0.1):
+            # Untrained scores may lie below chance: to rise to it is no learning.
+            if len(values) and (
+                closing(values) > max(0.7, common + 0.05) or closing(values) > max(values[0], common) + 0.1
+            ):
                 return True
     return False
 

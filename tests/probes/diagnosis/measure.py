@@ -35,6 +35,7 @@ KINDS = (
     "weight_nonfinite", "weight_min", "weight_max", "grad_zero_fraction",
     "activation_mean", "activation_std", "zero_fraction", "dead_fraction", "saturated_fraction",
     "activation_nonfinite", "batch_variation", "activation_grad_std",
+    "activation_grad_norm", "input_mean", "input_std",
 )  # fmt: skip
 
 

@@ -35,6 +35,8 @@ class NaiveRecorder:
         for kind, row in self._weights().items():
             self.frames[kind][0].append(0)
             self.frames[kind][1].append(row)
+        self.inputs, self.data = None, {}
+        model.register_forward_pre_hook(lambda m, inputs: setattr(self, "inputs", inputs[0].detach()))
         names = {module: name for name, module in model.named_modules()}
         for module in model.modules():
             if not list(module.children()) or isinstance(module, nn.MultiheadAttention):
@@ -91,15 +93,21 @@ class NaiveRecorder:
         for kind, row in (rows | self._weights()).items():
             self.frames[kind][0].append(self.step)
             self.frames[kind][1].append(row)
+        if self.inputs.is_floating_point():
+            channels = self.inputs.double().transpose(0, 1).flatten(1)
+            for kind, row in (("mean", channels.mean(1)), ("std", channels.std(1, unbiased=False))):
+                self.frames[f"input_{kind}"][0].append(self.step)
+                self.frames[f"input_{kind}"][1].append(row.tolist())
         acts = {m: ACTIVATIONS.get(type(mod)) for m, mod in self.model.named_modules()}
         for name in self.order:
             out = self.outputs.get(name)
             cells = self._activation(name, out.double(), acts.get(name)) if out is not None else {}
             if name in self.output_grads:
                 cells["activation_grad_std"] = self.output_grads[name].double().std(unbiased=False).item()
+                cells["activation_grad_norm"] = self.output_grads[name].double().norm().item()
             for kind in (
                 "activation_mean", "activation_std", "zero_fraction", "dead_fraction", "saturated_fraction",
-                "activation_nonfinite", "batch_variation", "activation_grad_std",
+                "activation_nonfinite", "batch_variation", "activation_grad_std", "activation_grad_norm",
             ):  # fmt: skip
                 self.frames[kind][0].append(self.step) if name == self.order[0] else None
                 if name == self.order[0]:
@@ -149,7 +157,8 @@ class NaiveRecorder:
         ids = {id(p): n for n, p in self.parameters.items()}
         modules = dict(self.model.named_modules())
         return {
-            "loss": {"class": type(self.loss_fn).__name__},
+            "loss": {"class": type(self.loss_fn).__name__, "reduction": getattr(self.loss_fn, "reduction", None)},
+            "data": self.data,
             "model": {
                 "class": type(self.model).__name__,
                 "parameters": [
@@ -185,6 +194,9 @@ class NaiveRecorder:
         self._measured = measured
         for kind, (steps, rows) in self.frames.items():
             names = parameters if len(rows[0]) == len(parameters) and not self._module_kind(kind) else self.order
+            if kind.startswith("input_"):
+                layers[kind] = ([str(c) for c in range(len(rows[0]))], steps, np.array(rows))
+                continue
             table = np.array(
                 [[np.nan if v is None else v for v in row] + [np.nan] * (len(names) - len(row)) for row in rows]
             )

@@ -23,6 +23,8 @@ ALSO: dict[str, set[str]] = {
     "exploding-gradients": {"nonfinite-values", "learning-rate-too-high", "dead-units"},
     "learning-rate-too-high": {"dead-units"},
     "dead-units": {"loss-not-decreasing", "missing-gradients"},
+    "gradients-not-cleared": {"overfitting"},
+    "unnormalized-inputs": {"unexpected-initial-loss", "dead-units", "loss-not-decreasing"},
 }
 """Rule -> what else its ill example shows, and rightly so. Anything not listed fails."""
 

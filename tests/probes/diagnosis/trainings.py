@@ -78,6 +78,9 @@ def train(
     loss_fn = loss_fn or torch.nn.CrossEntropyLoss()
     recorder = RECORDER(model, optimizer, every)
     recorder.loss_fn = loss_fn
+    if isinstance(loss_fn, torch.nn.CrossEntropyLoss):
+        recorder.data = {"classes": 10} if data is None else {"classes": int(targets.max()) + 1}
+        recorder.data["label_counts"] = torch.bincount(targets.flatten()).tolist()
     order = torch.randperm(len(inputs), generator=generator)
     place = 0
     for _ in range(steps):

@@ -1,0 +1,158 @@
+"""Gradients are added to those of all steps before, because they are not cleared.
+
+What it detects
+---------------
+Gradients of biases that are larger than one backward pass can make them, and grow: `zero_grad` is missing.
+
+Why it matters
+--------------
+`backward` adds to what is there. Without clearing, each step moves along the sum of all gradients so far: like a
+momentum of 1, which never forgets. Training overshoots, oscillates and often diverges, and where it does not it
+learns worse than it could.
+
+Criterion
+---------
+The gradient of the bias of a dense or convolutional layer is the sum of the gradients of the layer's output over
+the N places of the batch. By the Cauchy-Schwarz inequality its norm is at most sqrt(N) times the norm of the
+output's gradient, for a single backward pass of any net, loss and data; usually it is about a fifth of that. The
+ratio to that bound, its median over the layers, must have exceeded `bound` (1.5) in each of the last two frames,
+and be `growth` (3) times what it was in the first frame. Accumulation on purpose, over the same number of batches
+for each step, does not grow.
+
+Critical when the training loss has not fallen by a tenth; a warning otherwise.
+
+Evidence
+--------
+The ratio in the first and the last frame.
+
+What to try
+-----------
+1. Call `optimizer.zero_grad()` once for each `optimizer.step()`.
+2. Check that it is the zero_grad of the optimizer that steps, and that it holds all parameters.
+
+When it misleads
+----------------
+Accumulation over ever more batches looks the same. Batches that become many times larger during training raise the
+bound, which is taken from the first batch.
+
+Example that fires
+------------------
+```python
+model = nn.Sequential(nn.Flatten(), nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10))
+optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+optimizer.zero_grad = lambda set_to_none=True: None
+train(model, optimizer)
+```
+
+Example that stays quiet
+------------------------
+```python
+model = nn.Sequential(nn.Flatten(), nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10))
+train(model, torch.optim.SGD(model.parameters(), lr=0.1))
+```
+
+References
+----------
+- PyTorch documentation, torch.optim.Optimizer.zero_grad.
+- Karpathy, Most common neural net mistakes, 2018 ("you forgot to .zero_grad() before .backward()").
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from probes.diagnosis.finding import Evidence, Finding
+from probes.diagnosis.numbers import short
+from probes.diagnosis.progress import progress
+from probes.diagnosis.rule import Rule
+from probes.diagnosis.view import Floats, NotJudged, RunView, Steps
+
+AFFINE = ("Linear", "Conv1d", "Conv2d", "Conv3d", "LazyLinear", "NonDynamicallyQuantizableLinear")
+"""Modules whose output is the bias plus something that does not depend on it."""
+
+
+def criterion(ratios: Floats, *, bound: float = 1.5, growth: float = 3.0) -> int | None:
+    """The frame (index) since which gradients pile up, or None.
+
+    Args:
+        ratios: gradient of the biases over what one backward pass can make it at most, per frame [T].
+        bound: ratio that one pass cannot reach (1 by theory; the rest is for batches of other sizes and for
+            statistics of a sample).
+        growth: rise since the first frame; accumulation on purpose has none.
+    """
+    if len(ratios) < 3 or not (ratios[-2:] > bound).all() or not ratios[-1] > growth * ratios[0]:
+        return None
+    return int(np.argmax(ratios > 1.5 * ratios[0]))
+
+
+def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
+    """Judge the biases of all dense and convolutional layers."""
+    steps, ratios, layers = pile(view)
+    if len(steps) < 3:
+        raise NotJudged(f"{len(steps)} frames with gradients of biases and of outputs, needs 3")
+    since = criterion(ratios, **thresholds)
+    if since is None:
+        return []
+    learned = progress(view)
+    harmless = learned is not None and learned.share >= 0.1
+    seen = int(steps[-1])
+    return [
+        RULE.finding(
+            "warning" if harmless else "critical",
+            f"The gradients of the biases are {short(float(ratios[-1]))} times what one backward pass can make them at "
+            f"most (step {seen}), and {short(float(ratios[-1] / ratios[0]))} times as much, measured so, as at step "
+            f"{int(steps[0])}: gradients of earlier steps are still in them.",
+            (int(steps[since]), view.last_step),
+            view,
+            layers=layers,
+            evidence=(
+                Evidence("grad_norm", float(ratios[-1]), thresholds["bound"], ">", seen, None, "ratio to the bound"),
+                Evidence("grad_norm", float(ratios[0]), None, ">", int(steps[0]), None, "ratio in the first frame"),
+            ),
+            suggestions=(
+                "call optimizer.zero_grad() once for each optimizer.step(), before backward()",
+                "check that zero_grad is called on the optimizer that steps, and that it holds all parameters",
+            ),
+        )
+    ]
+
+
+def pile(view: RunView) -> tuple[Steps, Floats, tuple[str, ...]]:
+    """(steps [T], median ratio to the bound [T], names of the biases); frames without any ratio are left out."""
+    gradients, passed = view.need_layers("grad_norm"), view.need_layers("activation_grad_norm")
+    modules = {module.name: module for module in view.modules if module.type in AFFINE}
+    steps = np.intersect1d(gradients.steps, passed.steps)
+    gradients, passed = gradients.at(steps), passed.at(steps)
+    columns, layers = [], []
+    for parameter in view.parameters:
+        module = modules.get(parameter.module)
+        if module is None or len(parameter.shape) != 1 or not module.output_shape or not parameter.trainable:
+            continue
+        own, output = gradients.pick([parameter.name]), passed.pick([module.name])
+        if not own.layers or not output.layers or not parameter.name.endswith("bias"):
+            continue
+        places = math.prod(module.output_shape) / parameter.numel
+        usable = own.measured & output.measured & (output.values > 0)
+        ratio = own.values / (math.sqrt(places) * output.values)
+        columns.append(np.where(usable & np.isfinite(ratio), ratio, np.nan)[:, 0])
+        layers.append(parameter.name)
+    if not columns:
+        raise NotJudged("no bias of a dense or convolutional layer with the gradient of its output was recorded")
+    table = np.stack(columns, axis=1)
+    seen = np.isfinite(table).any(axis=1)
+    return steps[seen], np.nanmedian(table[seen], axis=1), tuple(layers)
+
+
+RULE = Rule(
+    slug="gradients-not-cleared",
+    family="gradients",
+    severity="critical",
+    title="Gradients are not cleared",
+    needs="3 frames of the gradients of biases and of the outputs of their layers",
+    criterion=criterion,
+    judge=judge,
+    doc=__doc__,
+)

@@ -1,0 +1,159 @@
+"""The net learns its training examples and nothing about others: validation stays at chance.
+
+What it detects
+---------------
+A training loss that falls, beside a validation loss that never gets better than guessing.
+
+Why it matters
+--------------
+What is learned holds for the training examples alone. From the very first steps a net that finds any rule in the
+data gets better on others too; when it never does, there is no rule to find: the labels do not belong to the
+inputs, or the two splits do not belong together (other preprocessing, another order of the classes).
+
+Criterion
+---------
+After `steps_needed` (200) steps and at least 5 validations, the training loss has fallen by `learned` (0.15) or
+more of its initial level or of guessing, and no validation loss since the first tenth of the run lies below
+`chance` (0.95) times that of guessing. Guessing is ln C for a mean cross-entropy over C classes; with other losses
+it is the first validation loss, which must then have been taken before the first step. When the validation
+accuracy is known, it must not have risen above the share of the most frequent class by more than 0.05 plus what
+it varies by.
+
+Evidence
+--------
+The best validation loss against that of guessing, and the fall of the training loss.
+
+What to try
+-----------
+1. Look at single validation examples with their targets, as the net sees them; then at training examples.
+2. Check that shuffling keeps inputs and targets together.
+3. Check that both splits get the same preprocessing and the same numbers for the classes.
+
+When it misleads
+----------------
+Very small or noisy data can look like this with everything in order: then there is too little to learn from.
+
+Example that fires
+------------------
+```python
+targets = torch.cat([targets[:1400].roll(7), targets[1400:]])
+model = nn.Sequential(nn.Flatten(), nn.Linear(64, 256), nn.ReLU(), nn.Linear(256, 10))
+train(model, torch.optim.Adam(model.parameters(), lr=3e-3), steps=400, log_val=40)
+```
+
+Example that stays quiet
+------------------------
+```python
+model = nn.Sequential(nn.Flatten(), nn.Linear(64, 256), nn.ReLU(), nn.Linear(256, 10))
+train(model, torch.optim.Adam(model.parameters(), lr=3e-3), steps=400, log_val=40)
+```
+
+References
+----------
+- Zhang, Bengio, Hardt, Recht and Vinyals, Understanding deep learning requires rethinking generalization, 2017
+  (nets fit random labels, at chance on others).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from probes.diagnosis.finding import Evidence, Finding
+from probes.diagnosis.numbers import percent, short
+from probes.diagnosis.progress import majority_share, progress
+from probes.diagnosis.rule import Rule
+from probes.diagnosis.signal import noise
+from probes.diagnosis.tracks import accuracy, validation_loss
+from probes.diagnosis.view import NotJudged, RunView
+
+
+def criterion(
+    share: float,
+    best: float,
+    guessing: float,
+    *,
+    learned: float = 0.15,
+    chance: float = 0.95,
+    steps_needed: float = 200,
+) -> bool:
+    """Whether training learns and validation does not.
+
+    Args:
+        share: fall of the training loss, as a share of its reference.
+        best: lowest validation loss.
+        guessing: the validation loss of guessing.
+        learned: fall of the training loss that is no noise (and more than priors of the classes explain).
+        chance: best validation loss over that of guessing (in its first steps a net finds how often each class
+            comes, and some chance agreement: a few percent).
+        steps_needed: steps before which nothing is said (used by the judge).
+    """
+    return share >= learned and guessing > 0 and best > chance * guessing
+
+
+def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
+    """Judge the one training loss beside the one validation loss."""
+    name, whole = validation_loss(view)
+    curve, learned = whole.finite, progress(view)
+    if learned is None:
+        raise NotJudged("no training loss to compare with")
+    after = curve.values[curve.steps > 0.1 * view.last_step]
+    if len(after) < 5 or view.last_step < thresholds["steps_needed"]:
+        needed = int(thresholds["steps_needed"])
+        raise NotJudged(f"{len(after)} values of {name} in {view.last_step} steps, needs 5 in {needed}")
+    if learned.guessing is None and curve.steps[0] > 0:
+        raise NotJudged("the validation loss of guessing is not known (none was logged before the first step)")
+    guessing = float(curve.values[0]) if learned.guessing is None else learned.guessing
+    best = float(after.min())
+    if not criterion(learned.share, best, guessing, **thresholds) or _accuracy_rises(view):
+        return []
+    step = int(curve.steps[0])
+    return [
+        RULE.finding(
+            "warning",
+            f"{learned.series} fell from {short(learned.start)} to {short(learned.end)}, but {name} never came below "
+            f"{short(best)}; guessing gives {short(guessing)}.",
+            (step, view.last_step),
+            view,
+            evidence=(
+                Evidence(name, best, thresholds["chance"] * guessing, ">", note="best value, against guessing"),
+                Evidence(
+                    learned.series,
+                    learned.share,
+                    thresholds["learned"],
+                    ">",
+                    note=f"fall of the loss ({percent(learned.share)})",
+                ),
+            ),
+            suggestions=(
+                "look at validation and training examples with their targets as the net sees them: do they belong "
+                "together?",
+                "check that shuffling keeps inputs and targets together",
+                "check that both splits get the same preprocessing and the same numbering of the classes",
+            ),
+        )
+    ]
+
+
+def _accuracy_rises(view: RunView) -> bool:
+    """Whether the validation accuracy says that something was learned."""
+    track = accuracy(view, validation=True)
+    if track is None:
+        return False
+    values = track[1].finite.values
+    if len(values) < 3:
+        return False
+    return float(np.median(values[-3:])) > majority_share(view) + 0.05 + 2.0 * noise(values)
+
+
+RULE = Rule(
+    slug="no-generalization",
+    family="generalisation",
+    severity="warning",
+    title="Nothing is learned for other examples",
+    needs="5 values of a validation loss over 200 steps, and the training loss",
+    criterion=criterion,
+    judge=judge,
+    doc=__doc__,
+)

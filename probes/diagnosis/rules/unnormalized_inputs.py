@@ -1,0 +1,176 @@
+"""The inputs are far from mean 0 and standard deviation 1, and the net does not cope.
+
+What it detects
+---------------
+Inputs, as the net sees them, that are large, far off zero, of very unlike scales, or all the same, in a run that
+learns little.
+
+Why it matters
+--------------
+The first layer's outputs and gradients grow with the inputs, its steps with their square: a learning rate that
+suits the other layers is far too high for it. Inputs far from zero move all weights of a unit together, and
+features on small scales are not seen beside large ones.
+
+Criterion
+---------
+Over the frames, for each channel (median of the frames), one of
+
+- *large*: the root mean square, sqrt(mean^2 + std^2), is above `size` (5);
+- *off zero*: the mean is above `offset` (5) standard deviations, and above 1;
+- *unlike*: the largest standard deviation of a channel is above `spread` (100) times the smallest that is not 0;
+- *constant*: no channel varies at all.
+
+Not judged when the first layer is a normalisation. A warning when, after 100 steps, the training loss has fallen
+by less than `learned` (0.3), measured from that of guessing where it began above it; only information otherwise.
+Pixels in [0, 1] are no finding.
+
+Evidence
+--------
+Mean and standard deviation of the worst channel, and the fall of the loss.
+
+What to try
+-----------
+1. Subtract the mean and divide by the standard deviation, per channel, both taken from the training data.
+2. Use the same numbers for validation.
+3. Start the net with a normalisation layer.
+
+When it misleads
+----------------
+Nets that are made for raw inputs (pretrained on them, or dividing by 255 within a layer of their own) do not need
+normalised ones; when such a net fails for another reason, the inputs are suspected too.
+
+Example that fires
+------------------
+```python
+inputs = inputs * 64 + 128
+model = nn.Sequential(nn.Flatten(), nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10))
+train(model, torch.optim.SGD(model.parameters(), lr=0.1), steps=150)
+```
+
+Example that stays quiet
+------------------------
+```python
+model = nn.Sequential(nn.Flatten(), nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10))
+train(model, torch.optim.SGD(model.parameters(), lr=0.1), steps=150)
+```
+
+References
+----------
+- LeCun, Bottou, Orr and Müller, Efficient BackProp, 1998, section 4.3.
+- CS231n, Neural Networks part 2: data preprocessing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from probes.diagnosis.finding import Evidence, Finding, Severity
+from probes.diagnosis.numbers import percent, short
+from probes.diagnosis.progress import progress
+from probes.diagnosis.rule import Rule
+from probes.diagnosis.view import Floats, NotJudged, RunView
+
+MINIMUM_STEPS = 100
+
+
+@dataclass(frozen=True)
+class Abnormal:
+    """What is wrong with the inputs, and the worst channel (index)."""
+
+    kind: Literal["large", "off zero", "unlike", "constant"]
+    channel: int
+
+
+def criterion(
+    mean: Floats,
+    std: Floats,
+    *,
+    size: float = 5.0,
+    offset: float = 5.0,
+    spread: float = 100.0,
+    learned: float = 0.3,
+) -> Abnormal | None:
+    """What is wrong with inputs of these channels, or None.
+
+    Args:
+        mean, std: of each channel, [C].
+        size: root mean square (normalised inputs: 1; pixels in [0, 1]: at most 1; bytes: about 140).
+        offset: mean in standard deviations (pixels in [0, 1]: about 1 to 3 in bright pictures).
+        spread: ratio of the standard deviations of two channels.
+        learned: share of the loss that is gone, above which the inputs did no harm (used by the judge).
+    """
+    if not (std > 0).any():
+        return Abnormal("constant", int(np.argmax(np.abs(mean))))
+    root = np.sqrt(mean**2 + std**2)
+    if root.max() > size:
+        return Abnormal("large", int(np.argmax(root)))
+    off = np.where((np.abs(mean) > 1) & (std > 0), np.abs(mean) / np.where(std > 0, std, 1.0), 0.0)
+    if off.max() > offset:
+        return Abnormal("off zero", int(np.argmax(off)))
+    if std.max() > spread * std[std > 0].min():
+        return Abnormal("unlike", int(np.argmax(std)))
+    return None
+
+
+def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
+    """Judge the medians over the frames."""
+    means, stds = view.need_layers("input_mean"), view.need_layers("input_std")
+    first = next((module for module in view.modules if module.output_shape), None)
+    if first is not None and "Norm" in first.type:
+        raise NotJudged("the net begins with a normalisation layer")
+    whole = np.isfinite(means.values).all(axis=1) & means.measured.all(axis=1) & stds.measured.all(axis=1)
+    if not whole.any():
+        raise NotJudged("no frame with finite inputs")
+    mean, std = np.median(means.values[whole], axis=0), np.median(stds.values[whole], axis=0)
+    found = criterion(mean, std, **thresholds)
+    if found is None:
+        return []
+    learned = progress(view)
+    severity: Severity = "info"
+    if learned is not None and view.last_step >= MINIMUM_STEPS and not learned.share >= thresholds["learned"]:
+        severity = "warning"
+    channel, step = means.layers[found.channel], int(means.steps[whole][0])
+    middle, width = float(mean[found.channel]), float(std[found.channel])
+    where = "" if len(means.layers) == 1 else f" of channel {channel}"
+    message = f"The inputs have mean {short(middle)} and standard deviation {short(width)}{where}."
+    if found.kind == "unlike":
+        lowest = float(std[std > 0].min())
+        message = f"The inputs' standard deviations reach from {short(lowest)} to {short(width)}."
+    if found.kind == "constant":
+        message = f"The inputs do not vary: every number is {short(middle)}."
+    evidence = [
+        Evidence("input_mean", middle, step=step, layer=channel, note="mean over the batch"),
+        Evidence("input_std", width, step=step, layer=channel, note="standard deviation over the batch"),
+    ]
+    if learned is not None:
+        message += f" {learned.series} went from {short(learned.start)} to {short(learned.end)}."
+        gone = f"fall of the loss ({percent(max(learned.share, 0.0))})"
+        evidence.append(Evidence(learned.series, learned.share, thresholds["learned"], "<", note=gone))
+    advice = [
+        f"normalise the inputs: (x - {short(middle)}) / {short(width)}, for each channel with its own numbers",
+        "use the same numbers for the validation inputs",
+        "or start the net with a normalisation layer (BatchNorm, LayerNorm)",
+    ]
+    if found.kind == "constant":
+        advice = ["look at a batch as the net gets it: reading or preprocessing makes all inputs the same"]
+    return [
+        RULE.finding(
+            severity, message, (step, view.last_step), view, evidence=tuple(evidence), suggestions=tuple(advice)
+        )
+    ]
+
+
+RULE = Rule(
+    slug="unnormalized-inputs",
+    family="data and head",
+    severity="warning",
+    title="The inputs are not normalised",
+    needs="a frame of the inputs' mean and standard deviation",
+    criterion=criterion,
+    judge=judge,
+    doc=__doc__,
+)
