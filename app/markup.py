@@ -56,6 +56,11 @@ CSS = """
 .bs-row { display: grid; grid-template-columns: 6rem minmax(8rem, 15.5rem) minmax(0, 2fr);
   gap: 0.8rem; align-items: baseline; padding: 0.3rem 0;
   font-size: 0.95rem; border-bottom: 1px solid color-mix(in srgb, currentColor 9%, transparent); }
+.bs { container-type: inline-size; }
+@container (max-width: 44rem) {
+  .bs-row { grid-template-columns: 6rem minmax(0, 1fr); gap: 0.1rem 0.8rem; }
+  .bs-row > :nth-child(3) { grid-column: 2; }
+}
 .bs-row > * { overflow-wrap: anywhere; }
 .bs-details summary { cursor: pointer; }
 .bs-card .bs-details { margin: 0.4rem 0 0; font-size: 0.9rem; }

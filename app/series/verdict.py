@@ -15,7 +15,7 @@ Tone = Literal["good", "unknown", "info", "warning", "critical"]
 
 WORDS: dict[Tone, str] = {
     "good": "No problem found",
-    "unknown": "Not judged",
+    "unknown": "Unclear",
     "info": "Note",
     "warning": "Warning",
     "critical": "Critical",
@@ -76,7 +76,7 @@ def verdict(report: Report, progress: Progress | None = None) -> Verdict:
         return Verdict("unknown", said, "No rule has found the reason so far.", "", f"{coverage}, {upto}")
     if report.status == "crashed":
         said = f"The run crashed; before that {plural(judged, 'rule')} found no problem"
-        return Verdict("unknown", said, "", "", f"{coverage}, {upto}")
+        return Verdict("unknown", said, "", "", (f"{missing} could not be judged, " if missing else "") + upto)
     if missing > 2 * judged:
         said = f"Only {judged} of {plural(judged + missing, 'rule')} could judge, and found nothing"
         return Verdict("unknown", said, f"For example: {report.not_judged[0].reason}", "", upto)
