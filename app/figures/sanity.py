@@ -72,6 +72,7 @@ def _lines(found: series.Lines, theme: themes.Theme) -> base.Figure:
             theme,
             found.title,
             base.escape(said),
+            room=base.ONE_SHORT_LINE,
             summary=f"{found.title}: {said or plural(len(found.curves), 'curve')}.",
             legend=len(found.curves) > 1,
             hovermode="closest",
@@ -109,7 +110,8 @@ def _dots(found: series.Dots, theme: themes.Theme) -> base.Figure:
         base.layout(
             theme,
             found.title,
-            base.escape("; ".join(spans), 120),
+            base.escape(spans[0], 120) if len(found.groups) == 1 and spans else "",
+            room=base.ONE_SHORT_LINE,
             summary=f"{found.title}: {'; '.join(spans) or 'nothing finite'}.",
             legend=len(found.groups) > 1,
             hovermode="closest",
@@ -117,7 +119,7 @@ def _dots(found: series.Dots, theme: themes.Theme) -> base.Figure:
             yaxis=base.log_axis(theme, [*shown, np.array([g.value for g in found.guides])]) | _few_ticks([*shown])
             if found.log_y
             else base.axis(theme),
-            **_guides(found.guides, theme, False, found.log_y, names_left=True),
+            **_guides(found.guides, theme, False, found.log_y),
         ),
     )
 
@@ -163,9 +165,7 @@ def _images(found: series.Images, theme: themes.Theme) -> base.Figure:
     )
 
 
-def _guides(
-    guides: Sequence[series.Guide], theme: themes.Theme, log_x: bool, log_y: bool, names_left: bool = False
-) -> dict[str, Any]:
+def _guides(guides: Sequence[series.Guide], theme: themes.Theme, log_x: bool, log_y: bool) -> dict[str, Any]:
     """Dashed lines, each with its name at its end."""
     shapes, notes = [], []
     for guide in guides:
@@ -183,7 +183,7 @@ def _guides(
             notes.append(note | {"x": at, "xanchor": "right", "yref": "paper", "y": height, "xshift": -4})
         else:
             shapes.append(style | {"xref": "paper", "x0": 0, "x1": 1, "y0": guide.value, "y1": guide.value})
-            side = {"x": 0, "xanchor": "left"} if names_left else {"x": 1, "xanchor": "right"}
+            side = {"x": 0, "xanchor": "left"} if guide.left else {"x": 1, "xanchor": "right"}
             notes.append(note | side | {"xref": "paper", "y": at, "yanchor": "bottom"})
     return {"shapes": shapes, "annotations": notes}
 

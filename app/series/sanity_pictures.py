@@ -23,11 +23,12 @@ NEAR_ZERO = 1e-12  # relative errors below it are rounding, and a log axis needs
 
 @dataclass(frozen=True)
 class Guide:
-    """A dashed line at a value, with its name."""
+    """A dashed line at a value, with its name: at the right end of a level one unless `left`."""
 
     value: float
     label: str
     upright: bool = False
+    left: bool = False
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,7 @@ def _overfit(evidence: Mapping[str, Any]) -> Lines:
          float(fit["learning_rate"]) == best)
         for fit in evidence["curves"]
     ]  # fmt: skip
-    guides = [Guide(constant, "best constant answer"), Guide(aim, "learned by heart below")]
+    guides = [Guide(constant, "best constant answer"), Guide(aim, "learned by heart below", left=True)]
     return Lines(f"Loss on {int(evidence['examples'])} examples", "step", "loss", curves, guides)
 
 
@@ -125,20 +126,23 @@ def _rates(evidence: Mapping[str, Any]) -> Lines:
 
 def _initialization(evidence: Mapping[str, Any]) -> Dots:
     layers = list(evidence["layers"])[:MAX_NAMES]
-    groups = [("output scale / input's", [str(one["name"]) for one in layers], _floats(one["scale"] for one in layers))]
+    groups = [("output scale", [str(one["name"]) for one in layers], _floats(one["scale"] for one in layers))]
     gradients = list(evidence.get("gradients") or ())[:MAX_NAMES]
     if gradients:
         # A weight stands with its layer, so that both curves share one axis.
         names = [str(one["name"]).removesuffix(".weight") for one in gradients]
         groups.append(("gradient norm", names, _floats(one["norm"] for one in gradients)))
-    return Dots("Scale through depth, before training", groups, [Guide(1.0, "input's scale")])
+    return Dots("Scale through depth, before training", groups, [Guide(1.0, "scale of the input", left=True)])
 
 
 def _gradient_check(evidence: Mapping[str, Any]) -> Dots:
     parameters = list(evidence["parameters"])[:MAX_NAMES]
     values = _floats(one["worst_relative_error"] for one in parameters)
     limits = evidence["limits"]
-    guides = [Guide(float(limits["warn"]), "suspicious above"), Guide(float(limits["fail"]), "wrong above")]
+    guides = [
+        Guide(float(limits["warn"]), "suspicious above", left=True),
+        Guide(float(limits["fail"]), "wrong above", left=True),
+    ]
     groups = [("largest relative error", [str(p["name"]) for p in parameters], np.maximum(values, NEAR_ZERO))]
     return Dots("Analytic against numerical gradient", groups, guides)
 
@@ -146,7 +150,7 @@ def _gradient_check(evidence: Mapping[str, Any]) -> Dots:
 def _named(title: str, key: str, label: str) -> Callable[[Mapping[str, Any]], Dots]:
     def make(evidence: Mapping[str, Any]) -> Dots:
         items = list(evidence[key].items())[:MAX_NAMES]
-        guides = [Guide(1e-3, "usual: about 0.001")] if key == "update_ratios" else []
+        guides = [Guide(1e-3, "usual: about 0.001", left=True)] if key == "update_ratios" else []
         return Dots(title, [(label, [str(name) for name, _ in items], _floats(v for _, v in items))], guides)
 
     return make
