@@ -31,10 +31,10 @@ TITLES = {
 }
 EXPLAINED = {
     "probes": """Time with the tool / time of the bare loop: medians of ratios taken within rounds in which every
-variant trains ten steps in turn (in brackets 10th to 90th percentile of the rounds). *Scalars*: loss and learning rate at every
-step. *Default*: `every="auto"`; its rounds differ by design, so it is the ratio of the sums. *Every 10th*, *every
-step*: with a full frame then (TensorBoard and W&B: histograms of all weights and gradients, no activations, updates or
-norms). The background threads of a tool run on the same cores and are part of the figures.""",
+variant trains ten steps in turn (in brackets 10th to 90th percentile of the rounds). *Scalars*: loss and learning rate
+at every step. *Default*: `every="auto"`, a frame as often as 3% of the loop's time allows. *Every 10th*, *every step*:
+with a full frame then (TensorBoard and W&B: histograms of all weights and gradients, no activations, updates or norms).
+The background threads of a tool run on the same cores and are part of the figures.""",
     "memory": "Each line is measured in processes of its own.",
     "runlog": "1,000,000 steps of 20 series and 10,000 frames of 50 layers.",
 }
@@ -106,7 +106,6 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2, help="that torch computes with in the probes' part")
     parser.add_argument("--note", default="", help="a remark put beside the tables")
     options = parser.parse_args()
-    known = sections(DOCUMENT.read_text()) if DOCUMENT.exists() else {}
     for part in options.parts or PARTS:
         begun = machine(options.threads)
         print(f"\n{TITLES[part]}: {begun}\n", flush=True)
@@ -116,6 +115,7 @@ def main() -> None:
             lines.append(line)
         threads = f" --threads {options.threads}" if options.threads != 2 and part == "probes" else ""
         about = f"`python -m benchmarks {part}{threads}` on {begun}." + (f" {options.note}" if options.note else "")
+        known = sections(DOCUMENT.read_text()) if DOCUMENT.exists() else {}
         known[part] = "\n\n".join([f"## {TITLES[part]}", EXPLAINED[part], about, "\n".join(lines)]) + "\n"
         if not options.quick:
             DOCUMENT.write_text("\n".join([HEAD, *(known[p] for p in TITLES if p in known)]))

@@ -63,7 +63,7 @@ class Engine:
         self._frames_wanted = self._leads or self._sharded
         self._began = False
         self._taken = 0  # steps since attached
-        self._filters_due = next_snapshot(0)
+        self._filters_due, self._filters_at = next_snapshot(0), -1
         self._share = Share()
         self._workspace, self._copies = Workspace(), Copies()
         self._frame: Frame | None = None
@@ -85,7 +85,8 @@ class Engine:
         self._root_seen = False
         self.optimizer_hooks = OptimizerHooks(optimizers, self.concerns, self)
         self._due = self._frames_wanted and schedule.due(1)
-        if self._due and type(model).forward is nn.Module.forward:  # it is never called itself, only its parts
+        # A container is never called itself, only its parts are; a TransformerEncoderLayer must not carry a hook.
+        if self._due and (type(model).forward is nn.Module.forward or not self._follow_root):
             self._open_collector()
 
     # ---- isolation and accounting ----
@@ -316,8 +317,9 @@ class Engine:
 
     def take_filters(self) -> None:
         """Records the first layer's weights as they are now."""
-        if not self._leads or not self._frames_wanted:
+        if not self._leads or not self._frames_wanted or self._filters_at == self.counter.step:
             return
+        self._filters_at = self.counter.step
         collector = self._collector
         layer = first_layer(collector.watched if self._order_known else collector.in_call_order())
         if layer is not None:

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import textwrap
+import time
 from pathlib import Path
 
 import pytest
@@ -113,6 +114,36 @@ def test_a_full_disk(tmp_path: Path):
     assert "Traceback" not in result.stderr
     run = probes.open_run(tmp_path / "run")
     assert run.series("train/loss").steps[:20].tolist() == list(range(1, 21))
+
+
+@pytest.mark.parametrize("jump", [3600.0, -3600.0])
+def test_a_clock_that_jumps(jump: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Set back or forth by an hour in mid-run: durations, frames and flushes go by another clock."""
+    real, offset = time.time, 0.0
+    monkeypatch.setattr(time, "time", lambda: real() + offset)
+    model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e-3)
+    with probes.watch(model, optimizer, tmp_path / "run", budget=1.0) as probe:
+        reader = probes.open_run(tmp_path / "run")
+        for step in range(1, 401):
+            if step == 200:
+                offset = jump
+            optimizer.zero_grad()
+            model(torch.randn(5, 4)).square().sum().backward()
+            optimizer.step()
+            probe.log("train", step=step)
+        deadline = time.monotonic() + 20  # a flush comes by itself
+        while "train/step" not in reader.series_names or len(reader.series("train/step")) < 400:
+            assert time.monotonic() < deadline
+            reader.refresh()
+    run = probes.open_run(tmp_path / "run")
+    assert run.series("train/step").values.tolist() == list(range(1, 401))
+    for name in ("step_time", "probe_time", "data_wait"):
+        assert run.series(f"system/{name}").values.min() >= 0
+        assert run.series(f"system/{name}").values.max() < 60
+    steps = run.layer_series("grad_norm").steps
+    assert steps[steps <= 200].size > 5
+    assert steps[steps > 200].size > 5
 
 
 def test_memory_does_not_grow(tmp_path: Path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from torch import nn
 
 import probes
 from probes import buckets
+from probes.instrument.filters import arrange, next_snapshot
 
 STEPS = 4
 
@@ -152,7 +154,34 @@ def test_the_first_frame_holds_the_weights_before_training(trained):
     assert series.values[0] == pytest.approx(expected, rel=1e-5)
 
 
-def test_first_layer_filters_at_log_spaced_steps_and_at_the_end(trained):
+@pytest.mark.parametrize(("steps", "most"), [(10_000, 34), (1_000_000, 52)])
+def test_the_schedule_of_filters_is_dense_and_bounded(steps: int, most: int):
+    taken = [0]
+    while next_snapshot(taken[-1]) <= steps:
+        taken.append(next_snapshot(taken[-1]))
+    assert taken[:12] == [0, 1, 2, 3, 4, 6, 8, 11, 15, 20, 26, 34]
+    assert all(later <= 1.3 * earlier + 1 for earlier, later in pairwise(taken))
+    assert len(taken) <= most
+
+
+def test_filters_are_taken_by_the_schedule_and_at_the_end_once(tmp_path: Path):
+    model = nn.Linear(3, 2)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with probes.watch(model, optimizer, tmp_path / "run", every=100):
+        for _ in range(13):
+            optimizer.zero_grad()
+            model(torch.randn(4, 3)).sum().backward()
+            optimizer.step()
+    assert probes.open_run(tmp_path / "run").filters(0).steps.tolist() == [0, 1, 2, 3, 4, 6, 8, 11, 13]
+
+
+def test_a_snapshot_of_a_large_dense_layer_is_cut_to_its_first_filters():
+    kept = arrange(torch.randn(512, 784))
+    assert kept.shape == (32_768 // 784, 784)
+    assert arrange(torch.randn(64, 3, 11, 11)).shape == (64, 3, 11, 11)
+
+
+def test_first_layer_filters_at_the_start_and_at_the_end(trained):
     run = trained["run"]
     assert run.filters(0).weights == pytest.approx(trained["initial"][0].astype(np.float32))
     assert run.filters().weights == pytest.approx(trained["after"][0].astype(np.float32))

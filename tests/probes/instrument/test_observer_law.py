@@ -121,6 +121,56 @@ def test_nothing_differs(model_name: str, optimizer_name: str, tmp_path: Path):
     assert (run.layer_series("activation_std").steps == np.arange(1, 9)).all()
 
 
+class Encoder(nn.TransformerEncoderLayer):
+    """The model is the layer itself: its forward cannot be followed by a hook either."""
+
+    def __init__(self) -> None:
+        super().__init__(16, 2, 24, dropout=0.1, batch_first=True)
+
+
+@pytest.mark.parametrize("make", [Encoder, lambda: nn.TransformerEncoder(Encoder(), 2), Attention])
+def test_evaluations_between_forward_and_step_take_the_same_path(
+    make: Callable[[], nn.Module], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """In evaluation a TransformerEncoderLayer runs a fused kernel, and rounds otherwise, if no part has a hook."""
+    fused = []
+    kernel = torch._transformer_encoder_layer_fwd
+    monkeypatch.setattr(torch, "_transformer_encoder_layer_fwd", lambda *a: fused.append(1) or kernel(*a))
+    results, calls = [], []
+    for watched in (False, True):
+        torch.manual_seed(0)
+        model = make()
+        optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+        probe = probes.watch(model, optimizer, tmp_path / "run", every=1) if watched else None
+        seen = []
+
+        def evaluate(model: nn.Module = model, seen: list[torch.Tensor] = seen) -> None:
+            model.eval()
+            with torch.no_grad():
+                seen.append(model(torch.linspace(-1, 1, 5 * 3 * 16).view(5, 3, 16)).clone())
+            model.train()
+
+        for _ in range(3):
+            evaluate()
+            optimizer.zero_grad()
+            loss = model(torch.randn(5, 3, 16)).square().sum()
+            evaluate()
+            loss.backward()
+            evaluate()
+            optimizer.step()
+        if probe is not None:
+            probe.close()
+        results.append(seen)
+        calls.append(len(fused))
+        fused.clear()
+    assert same(*results)
+    assert calls[0] == calls[1] >= 9
+    run = probes.open_run(tmp_path / "run")
+    assert run.layer_series("activation_std").steps.tolist() == [1, 2, 3]
+    assert any(name.endswith("linear1") for name in run.layer_series("activation_std").layers)
+    assert np.isfinite(run.layer_series("activation_std").values).all()
+
+
 def test_the_comparison_itself_notices_a_difference():
     a = {"x": [torch.zeros(2), 1.0]}
     assert same(a, copy.deepcopy(a))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from probes.instrument.sampling import BLOCK, LIMIT, block_rows, example_slices, flatten, take
+from probes.instrument.sampling import BLOCK, LIMIT, block_rows, example_slices, flatten, row_slices, take
 
 
 @pytest.mark.parametrize("shape", [(7,), (3, 5), (128, 128), (2, 3, 4, 5), ()])
@@ -73,10 +74,12 @@ def test_complex_numbers_count_as_two_reals():
 
 
 @settings(deadline=None)
-@given(st.lists(st.integers(1, 300), min_size=2, max_size=4), st.data())
-def test_slices_keep_all_units_and_stay_within_the_limit(shape: list[int], data: st.DataObject):
+@given(st.lists(st.integers(1, 300), min_size=2, max_size=4), st.sampled_from([example_slices, row_slices]), st.data())
+def test_slices_keep_all_units_and_stay_within_the_limit(
+    shape: list[int], choose: Callable[..., tuple[slice, ...]], data: st.DataObject
+):
     axis = data.draw(st.integers(1, len(shape) - 1))
-    slices = example_slices(tuple(shape), axis, LIMIT)
+    slices = choose(tuple(shape), axis, LIMIT)
     kept = torch.empty(shape, device="meta")[slices].shape
     assert all(k >= 1 for k in kept)
     assert kept[axis] == shape[axis]
@@ -89,3 +92,11 @@ def test_a_batch_of_images_keeps_examples_and_positions():
     assert kept[0] >= 8
     assert kept[2] >= 4
     assert LIMIT / 4 <= kept.numel() <= LIMIT
+
+
+@pytest.mark.parametrize("shape", [(64, 16, 32, 32), (64, 64, 8, 8), (8, 128, 56, 56)])
+def test_rows_of_images_stay_whole_and_every_example_stays(shape: tuple[int, ...]):
+    kept = torch.empty(shape, device="meta")[row_slices(shape, 1, 4 * LIMIT)].shape
+    assert kept[:2] == shape[:2]
+    assert kept[2] >= 2
+    assert kept[3] >= 16 or kept[3] == shape[3]

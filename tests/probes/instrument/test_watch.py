@@ -195,6 +195,11 @@ def test_the_probe_says_how_the_run_ended(tmp_path: Path):
     probe.close("crashed", "out of patience")
     probe.close()
     assert probes.open_run(tmp_path / "other").manifest["reason"] == "out of patience"
+    for code, status, reason in ((0, "finished", None), (7, "crashed", "exit code 7"), ("x", "crashed", "exit code 1")):
+        with pytest.raises(SystemExit), probes.watch(model, sgd(model), tmp_path / f"exit-{code}"):
+            sys.exit(code)
+        left = probes.open_run(tmp_path / f"exit-{code}")
+        assert (left.status, left.manifest["reason"]) == (status, reason)
     with (
         probes.watch(model, sgd(model), tmp_path / "third") as probe,
         pytest.raises(InvalidArgumentError, match="status"),
