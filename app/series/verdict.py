@@ -45,7 +45,7 @@ class Verdict:
 def verdict(report: Report, progress: Progress | None = None) -> Verdict:
     """The banner's verdict.
 
-    Never good when no rule, or less than a third of them, could judge: missing data is not health. Nor while the loss
+    Never good when no rule, or less than a quarter of them, could judge: missing data is not health. Nor while the loss
     has not fallen, whatever the rules say: a net at chance is not fine. Nor when the run crashed.
     """
     judged, missing = judged_count(report), len(report.not_judged)
@@ -77,7 +77,7 @@ def verdict(report: Report, progress: Progress | None = None) -> Verdict:
     if report.status == "crashed":
         said = f"The run crashed; before that {plural(judged, 'rule')} found no problem"
         return Verdict("unknown", said, "", "", (f"{missing} could not be judged, " if missing else "") + upto)
-    if missing > 2 * judged:
+    if missing > 3 * judged:
         said = f"Only {judged} of {plural(judged + missing, 'rule')} could judge, and found nothing"
         return Verdict("unknown", said, f"For example: {report.not_judged[0].reason}", "", upto)
     gap = f", {missing} could not be judged" if missing else ""
