@@ -11,12 +11,19 @@ from probes.diagnosis.finding import Finding, Severity, rank
 from probes.diagnosis.view import Steps
 
 CAUSES: Mapping[str, tuple[str, ...]] = {
-    "nonfinite-values": ("exploding-gradients", "learning-rate-too-high", "loss-diverging", "gradients-not-cleared"),
+    "nonfinite-values": (
+        "exploding-gradients",
+        "learning-rate-too-high",
+        "loss-diverging",
+        "gradients-not-cleared",
+        "unexpected-initial-loss",
+    ),
     "exploding-gradients": (
         "learning-rate-too-high",
         "gradients-not-cleared",
         "poor-initialization",
         "unnormalized-inputs",
+        "unexpected-initial-loss",
     ),
     "learning-rate-too-high": ("gradients-not-cleared", "unnormalized-inputs", "poor-initialization"),
     "loss-diverging": (
@@ -25,7 +32,16 @@ CAUSES: Mapping[str, tuple[str, ...]] = {
         "gradients-not-cleared",
         "unnormalized-inputs",
     ),
-    "overfitting": ("no-generalization", "gradients-not-cleared"),
+    "learning-rate-too-low": (
+        "vanishing-gradients",
+        "dead-units",
+        "saturated-activations",
+        "missing-gradients",
+        "symmetric-initialization",
+        "unnormalized-inputs",
+    ),
+    "no-generalization": ("class-imbalance",),
+    "overfitting": ("no-generalization", "class-imbalance", "gradients-not-cleared"),
     "weights-growing": ("learning-rate-too-high", "exploding-gradients"),
     "vanishing-gradients": ("saturated-activations", "dead-units", "poor-initialization"),
     "saturated-activations": (
@@ -80,6 +96,13 @@ CAUSES: Mapping[str, tuple[str, ...]] = {
         "vanishing-gradients",
         "class-imbalance",
         "learning-rate-too-high",
+        "gradients-not-cleared",
+        "poor-initialization",
+        "unnormalized-inputs",
+        "nonfinite-values",
+        "exploding-gradients",
+        "loss-diverging",
+        "loss-not-decreasing",
     ),
     "noisy-filters": ("learning-rate-too-low", "vanishing-gradients", "training-too-short"),
     "underfitting": ("weight-decay-too-strong", "vanishing-gradients", "dead-units"),

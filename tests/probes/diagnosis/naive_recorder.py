@@ -37,6 +37,8 @@ class NaiveRecorder:
             self.frames[kind][1].append(row)
         self.inputs, self.data = None, {}
         model.register_forward_pre_hook(lambda m, inputs: setattr(self, "inputs", inputs[0].detach()))
+        self.scores = None
+        model.register_forward_hook(lambda m, i, o: setattr(self, "scores", o.detach() if torch.is_tensor(o) else None))
         names = {module: name for name, module in model.named_modules()}
         for module in model.modules():
             if not list(module.children()) or isinstance(module, nn.MultiheadAttention):

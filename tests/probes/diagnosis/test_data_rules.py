@@ -183,3 +183,130 @@ class TestLossThatFallsToGuessing:
             three = {"data": {"classes": 3, "label_counts": [82, 80, 84]}}
             series = {"train/loss": (STEPS, FLAT), "val/accuracy": (VALIDATIONS, np.linspace(0.1, last, 21))}
             assert bool(findings(self.slug, series, manifest=three)) == fires
+
+
+class TestLearningRateTooLow:
+    slug = "learning-rate-too-low"
+
+    def run(self, size, loss=FLAT, rates=None):
+        parameters = [{"name": "w", "module": "w", "shape": [8, 8], "trainable": True}]
+        layers = {
+            "update_norm": (["w"], FRAMES, 10.0 * np.broadcast_to(size, len(FRAMES))),
+            "weight_norm": (["w"], FRAMES, np.full(len(FRAMES), 10.0)),
+        }
+        rates = np.full(400, 1e-5) if rates is None else rates
+        series = {"train/loss": (STEPS, loss), "optimizer/lr": (STEPS, rates)}
+        return findings(self.slug, series, layers, {"model": {"parameters": parameters}} | CLASSIFIER)
+
+    def test_small_steps_and_no_learning_fire_with_a_rate_to_try(self):
+        (finding,) = self.run(1e-5)
+        assert finding.suggestions[0] == "raise the learning rate from 1.0e-05 to about 0.001"
+        # 9 gaps of 40 steps, 1e-5 each
+        assert finding.evidence[1].value == pytest.approx(360e-5)
+
+    def test_either_alone_is_fine(self):
+        assert self.run(1e-5, FALLING) == []
+        assert self.run(1e-3) == []
+
+    def test_weights_that_stand_still_are_another_fault(self):
+        assert self.run(0.0) == []
+
+    def test_a_rate_that_is_still_rising_may_yet_do(self):
+        assert self.run(1e-5, rates=1e-7 * STEPS) == []
+
+    def test_fine_tuning_that_begins_well_is_fine(self):
+        assert self.run(1e-5, 0.3 + 0.01 * RNG.standard_normal(400)) == []
+
+
+class TestClassImbalance:
+    slug = "class-imbalance"
+
+    def run(self, counts, train=0.99, validation=0.7):
+        accuracies = {
+            "train/accuracy": (STEPS, np.full(400, train)),
+            "val/accuracy": (VALIDATIONS, np.full(21, validation)),
+        }
+        manifest = CLASSIFIER | {"data": {"classes": len(counts), "label_counts": counts}}
+        return judged(self.slug, accuracies, manifest=manifest)
+
+    @pytest.mark.parametrize("counts", [[700] + [10] * 9, [950, 50], [30, 920, 50]])
+    def test_one_frequent_class_is_loud_only_when_validation_falls_behind(self, counts):
+        (finding,) = self.run(counts).findings
+        assert finding.severity == "warning"
+        assert [f.severity for f in self.run(counts, validation=0.98).findings] == ["info"]
+
+    @pytest.mark.parametrize(
+        "counts", [[120, 100], [70, 30], [300, 250, 10], list(range(20, 120, 10)), [200, 190, 1, 1]]
+    )
+    def test_uneven_classes_are_usual(self, counts):
+        assert self.run(counts).findings == []
+
+    def test_a_few_targets_say_nothing(self):
+        assert "needs 100" in self.run([40, 2]).not_judged[0].reason
+
+
+class TestConstantPredictions:
+    slug = "constant-predictions"
+
+    def run(self, predictions, labels=0.2, status="finished", batch=32):
+        series = {
+            "train/loss": (STEPS, FLAT),
+            "data/largest_prediction_share": (FRAMES, np.broadcast_to(predictions, len(FRAMES))),
+            "data/largest_label_share": (FRAMES, np.broadcast_to(labels, len(FRAMES))),
+        }
+        manifest = CLASSIFIER | {"data": {"classes": 10, "output_shape": [batch, 10]}}
+        return judged(self.slug, series, manifest=manifest, status=status)
+
+    def test_one_answer_to_all_fires_once_the_run_has_ended(self):
+        assert [f.severity for f in self.run(1.0).findings] == ["warning"]
+        assert [f.severity for f in self.run(1.0, status="running").findings] == ["info"]
+
+    def test_a_plateau_that_was_left_is_none(self):
+        assert self.run(np.where(FRAMES < 200, 1.0, 0.25)).findings == []
+
+    def test_targets_that_are_all_alike_allow_it(self):
+        assert self.run(1.0, labels=0.9).findings == []
+
+    def test_tiny_batches_are_not_judged(self):
+        assert "too small" in self.run(1.0, labels=0.5, batch=2).not_judged[0].reason
+
+
+class TestPoorInitialization:
+    slug = "poor-initialization"
+
+    def run(self, output, loss=FLAT, size=1.0, spread=0.1, varying=1.0):
+        parameters = [{"name": f"{n}.weight", "module": n, "shape": [8, 8], "trainable": True} for n in ("a", "b")]
+        layers = {
+            "activation_std": (["a", "relu", "b", "softmax"], FRAMES, np.tile([1.0, 0.5, output, 0.1], (10, 1))),
+            "batch_variation": (["a", "relu", "b", "softmax"], FRAMES, np.tile([1.0, 1.0, varying, 1.0], (10, 1))),
+            "input_mean": (["all"], FRAMES, np.zeros(10)),
+            "input_std": (["all"], FRAMES, np.full(10, size)),
+            "weight_std": (["a.weight", "b.weight"], FRAMES, np.full((10, 2), spread)),
+        }
+        return findings(
+            self.slug, {"train/loss": (STEPS, loss)}, layers, {"model": {"parameters": parameters}} | CLASSIFIER
+        )
+
+    @pytest.mark.parametrize(("output", "word"), [(200.0, "large"), (1e-5, "small")])
+    def test_outputs_far_off_fire_when_nothing_is_learned(self, output, word):
+        spread = {"large": 1.0, "small": 0.05}[word]  # fan-in 8: 2.8 and 0.14, where 1 is usual
+        (finding,) = self.run(output, spread=spread)
+        assert f"far too {word}" in finding.message
+        assert finding.layers == ("b",)
+        assert self.run(output, FALLING, spread=spread) == []
+        assert self.run(output, spread=0.35) == [], "usual weights are not to blame"
+
+    @pytest.mark.parametrize("output", [0.0, 0.01, 0.3, 3.0])
+    def test_usual_outputs_and_a_head_of_zeros_are_none(self, output):
+        assert self.run(output, spread=0.05) == []
+
+    def test_outputs_are_measured_by_the_inputs(self):
+        assert self.run(100.0, size=130.0, spread=1.0) == []
+
+    def test_biases_do_not_hide_inputs_that_all_look_alike(self):
+        assert self.run(0.3, varying=0.9, spread=0.05) == []
+        (finding,) = self.run(0.3, varying=1e-4, spread=0.05)
+        assert "from example to example" in finding.message
+
+    def test_constant_weights_are_told_by_another_rule(self):
+        assert self.run(200.0, spread=0.0) == []

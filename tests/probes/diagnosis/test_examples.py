@@ -24,6 +24,8 @@ ALSO: dict[str, set[str]] = {
     "learning-rate-too-high": {"dead-units"},
     "dead-units": {"loss-not-decreasing", "missing-gradients"},
     "gradients-not-cleared": {"overfitting"},
+    "learning-rate-too-low": {"loss-not-decreasing"},
+    "poor-initialization": {"loss-not-decreasing", "vanishing-gradients", "constant-predictions"},
     "unnormalized-inputs": {"unexpected-initial-loss", "dead-units", "loss-not-decreasing"},
 }
 """Rule -> what else its ill example shows, and rightly so. Anything not listed fails."""

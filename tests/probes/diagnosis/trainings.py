@@ -57,6 +57,16 @@ def digits():
     return inputs[order], torch.tensor(data.target)[order]
 
 
+def watch_classes(recorder, targets):
+    """Log the shares of the most frequent class, as the probes do when they are given the loss function."""
+    scores = getattr(recorder, "scores", None)
+    if scores is None or scores.dim() != 2 or scores.shape[1] < 2 or targets.dim() != 1 or len(targets) != len(scores):
+        return
+    for name, classes in (("prediction", scores.argmax(1)), ("label", targets.long())):
+        share = torch.bincount(classes).max().item() / len(classes)
+        recorder.log(f"data/largest_{name}_share", share)
+
+
 def train(
     model, optimizer, *, loss_fn=None, data=None, validation=None, steps=120, batch=64, log_val=10, every=1,
     label_noise=0.0, accumulate=False, schedule=None, seed=0, transform=None, clip=None,
@@ -105,6 +115,7 @@ def train(
         if schedule is not None:
             schedule.step()
         recorder.log("train/loss", loss.item())
+        watch_classes(recorder, y)
         if times is not None:
             recorder.log("system/step_time", times[0])
             recorder.log("system/data_wait", times[1])

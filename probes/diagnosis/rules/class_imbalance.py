@@ -1,0 +1,139 @@
+"""One class is seen far more often than the others, and the net does badly on data where it is not.
+
+What it detects
+---------------
+Training targets of which one class makes up most, beside a validation score that falls behind training.
+
+Why it matters
+--------------
+Always answering the frequent class is right most of the time: loss and accuracy look good long before anything
+else is learned, and the rare classes, often those that matter, are not learned at all.
+
+Criterion
+---------
+Of at least `seen` (100) targets, the most frequent class makes up `ratio` (5) times its fair share 1/C or, with few
+classes, as much as `share` (0.8) whenever that is less, and the others are rarer by `ratio` (median of the others).
+It is a warning when it harms: the validation accuracy, over its last values, is below the training accuracy by more
+than 0.1, or not above the share of the most frequent class. Otherwise, or without a validation accuracy, it is
+information.
+
+Evidence
+--------
+The share of the most frequent class, and both accuracies.
+
+What to try
+-----------
+1. Weight the loss by class (`weight=` of the cross-entropy), or sample all classes alike (WeightedRandomSampler).
+2. Get more examples of the rare classes, or augment them.
+3. Watch a score that does not reward the frequent class: balanced accuracy, F1, area under the curve.
+
+When it misleads
+----------------
+Data that is sorted by class shows one class at a time. Targets are counted in the batches of the frames alone.
+
+Example that fires
+------------------
+```python
+rows = torch.cat([(targets[:1400] == 0).nonzero()[:, 0], torch.arange(10)])
+data, validation = (inputs[rows], targets[rows]), (inputs[1400:], targets[1400:])
+model = nn.Sequential(nn.Flatten(), nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10))
+train(model, torch.optim.SGD(model.parameters(), lr=0.1), data=data, validation=validation)
+```
+
+Example that stays quiet
+------------------------
+```python
+model = nn.Sequential(nn.Flatten(), nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10))
+train(model, torch.optim.SGD(model.parameters(), lr=0.1))
+```
+
+References
+----------
+- He and Garcia, Learning from imbalanced data, 2009.
+- Amazon SageMaker Debugger, rule ClassImbalance (ratio of the rarest to the most frequent class below 0.1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from probes.diagnosis.finding import Evidence, Finding
+from probes.diagnosis.numbers import percent
+from probes.diagnosis.progress import label_counts
+from probes.diagnosis.rule import Rule
+from probes.diagnosis.signal import closing
+from probes.diagnosis.tracks import accuracy
+from probes.diagnosis.view import NotJudged, RunView
+
+
+def criterion(
+    counts: Sequence[int], *, ratio: float = 5.0, share: float = 0.8, seen: float = 100
+) -> tuple[int, float] | None:
+    """(most frequent class, its share) when it is seen far more often than the others; None otherwise.
+
+    Args:
+        counts: targets seen of each class, [C].
+        ratio: times its fair share, and times the median of the others.
+        share: share that is far too much with few classes, whatever the ratio.
+        seen: targets below which chance decides (used by the judge).
+    """
+    numbers = np.asarray(counts, dtype=np.float64)
+    top = int(numbers.argmax())
+    part = float(numbers[top] / numbers.sum())
+    others = float(np.median(np.delete(numbers, top)))
+    if part < min(ratio / len(numbers), share) or numbers[top] < ratio * others:
+        return None
+    return top, part
+
+
+def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
+    """Judge the targets that were seen, and the accuracies."""
+    counts = label_counts(view)
+    if len(counts) < 2 or sum(counts) < thresholds["seen"]:
+        raise NotJudged(f"{sum(counts)} targets of classes were seen, needs {int(thresholds['seen'])}")
+    found = criterion(counts, **thresholds)
+    if found is None:
+        return []
+    top, part = found
+    fitted, held = accuracy(view, validation=False), accuracy(view, validation=True)
+    message = f"{percent(part)} of the targets that were seen are of class {top} of {len(counts)}."
+    evidence = [Evidence("data/largest_label_share", part, 1 / len(counts), ">", note=f"share of class {top}")]
+    harm = False
+    if held is not None and len(held[1].finite) >= 2:
+        score = closing(held[1].finite.values)
+        message += f" {held[0]} is {score:.2f}."
+        evidence.append(Evidence(held[0], score, part, "<", note="validation accuracy, last values"))
+        harm = score <= part and score < 0.9
+        if fitted is not None and len(fitted[1].finite):
+            own = closing(fitted[1].finite.values)
+            evidence.append(Evidence(fitted[0], own, note="training accuracy, last values"))
+            harm |= own - score > 0.1
+    return [
+        RULE.finding(
+            "warning" if harm else "info",
+            message,
+            (min(1, view.last_step), view.last_step),
+            view,
+            evidence=tuple(evidence),
+            suggestions=(
+                "weight the loss by class (weight= of CrossEntropyLoss), or sample all classes alike "
+                "(torch.utils.data.WeightedRandomSampler)",
+                "get more examples of the rare classes, or augment them",
+                "watch balanced accuracy or F1 in place of accuracy",
+            ),
+        )
+    ]
+
+
+RULE = Rule(
+    slug="class-imbalance",
+    family="data and head",
+    severity="warning",
+    title="One class is seen far too often",
+    needs="100 targets of classes, as a given loss_fn lets the probe see them",
+    criterion=criterion,
+    judge=judge,
+    doc=__doc__,
+)

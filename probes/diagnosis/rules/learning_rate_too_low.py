@@ -1,0 +1,152 @@
+"""The learning rate is so low that the weights hardly move, and hardly anything is learned.
+
+What it detects
+---------------
+A run that moves its weights by a few percent of their size in all, with a loss that is still near its beginning.
+
+Why it matters
+--------------
+The net may be all right: at this rate the training would take a hundred times as long.
+
+Criterion
+---------
+The size of the steps (norm of all updates over norm of all weights) is summed over the run, between frames along
+straight lines. After `steps_needed` (200) steps this sum, the most that the weights can have travelled, is below
+`travel` (0.03) and the mean step below `step` (1e-4: the slow end in CS231n), while the training loss has fallen by
+less than `learned` (0.2), measured from that of guessing where it began above it. Not while the learning rate is
+still being raised, and not for a loss that was below half of guessing from the beginning (fine-tuning). Weights that
+do not move at all are told by `parameters-not-updated`.
+
+Evidence
+--------
+The sum of the steps, their mean, the learning rate and the fall of the loss.
+
+What to try
+-----------
+1. Raise the learning rate by factors of ten, until the loss falls fast or the steps reach 1e-3.
+2. Let a sweep find it: `babysit check` with `learning-rate-range`.
+3. Check the schedule: does it decay too early?
+
+When it misleads
+----------------
+Nets with very large fixed weights travel little for their size. Weights whose gradient vanishes do not move either:
+then that is reported as the cause.
+
+Example that fires
+------------------
+```python
+model = nn.Sequential(nn.Flatten(), nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10))
+train(model, torch.optim.SGD(model.parameters(), lr=1e-5), steps=250)
+```
+
+Example that stays quiet
+------------------------
+```python
+model = nn.Sequential(nn.Flatten(), nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10))
+train(model, torch.optim.SGD(model.parameters(), lr=0.02), steps=250)
+```
+
+References
+----------
+- CS231n, Neural Networks part 3: ratio of weights to updates, about 1e-3.
+- Smith, Cyclical learning rates for training neural networks, 2017 (range test).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from probes.diagnosis.finding import Evidence, Finding
+from probes.diagnosis.gradients import step_size
+from probes.diagnosis.numbers import percent, round_rate, short
+from probes.diagnosis.progress import progress
+from probes.diagnosis.rule import Rule
+from probes.diagnosis.view import Curve, NotJudged, RunView
+
+GOOD_STEP = 1e-3
+"""Step size that the suggested rate aims at (CS231n)."""
+
+
+def criterion(
+    sizes: Curve,
+    share: float,
+    *,
+    travel: float = 0.03,
+    step: float = 1e-4,
+    learned: float = 0.2,
+    steps_needed: float = 200,
+) -> tuple[float, float] | None:
+    """(sum of all steps, mean step) when the weights hardly move and little is learned; None otherwise.
+
+    Args:
+        sizes: step size per frame, all finite, [T].
+        share: fall of the training loss, as a share of its reference.
+        travel: sum of all steps, in sizes of the weights (a small net that learns well travels 0.3 to 3).
+        step: mean step; 1e-3 is usual.
+        learned: fall of the loss above which the rate is none too low.
+        steps_needed: steps before which nothing is said.
+    """
+    span = float(sizes.steps[-1] - sizes.steps[0])
+    if span < 0.5 * steps_needed or share >= learned:
+        return None
+    total = float(np.trapezoid(sizes.values, sizes.steps))
+    if not 0.0 < total < travel or total / span >= step:
+        return None
+    return total, total / span
+
+
+def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
+    """Judge the step size of the whole net beside the fall of the training loss."""
+    whole = step_size(view)
+    sizes, learned = whole.finite, progress(view)
+    if learned is None:
+        raise NotJudged("no training loss was logged")
+    if len(sizes) < 4 or len(sizes) < len(whole) or view.last_step < thresholds["steps_needed"]:
+        needed = int(thresholds["steps_needed"])
+        raise NotJudged(f"{len(sizes)} frames of step sizes in {view.last_step} steps, needs 4 in {needed}")
+    found = criterion(sizes, learned.share, **thresholds)
+    now, before = view.learning_rate(view.last_step), view.learning_rate(int(0.9 * view.last_step))
+    rising = now is not None and before is not None and now > before
+    fine_tuned = learned.guessing is not None and learned.start < 0.5 * learned.guessing
+    if found is None or rising or fine_tuned:
+        return []
+    total, mean = found
+    place = int(np.argmax(sizes.values))
+    highest, rate = float(sizes.values[place]), view.learning_rate(int(sizes.steps[place]))
+    advice = ["let a sweep find the rate: babysit check, learning-rate-range", "check that the schedule decays late"]
+    factor = min(max(GOOD_STEP / highest, 10.0), 1000.0)
+    better = f"raise the learning rate by a factor of {short(factor)}"
+    if rate:
+        better = f"raise the learning rate from {short(rate)} to about {round_rate(rate * factor)}"
+    evidence = [
+        Evidence("update_norm", mean, thresholds["step"], "<", note="mean of all updates over norm of all weights"),
+        Evidence("update_norm", total, thresholds["travel"], "<", note="sum of the steps, in sizes of the weights"),
+        Evidence(learned.series, learned.share, thresholds["learned"], "<", note="fall of the loss"),
+    ]
+    if rate:
+        evidence.append(Evidence("optimizer/lr", rate, step=int(sizes.steps[place]), note="highest learning rate"))
+    return [
+        RULE.finding(
+            "warning",
+            f"In {view.last_step} steps the weights have moved by at most {percent(total)} of their size "
+            f"({short(mean)} a step), and {learned.series} went from {short(learned.start)} to {short(learned.end)}.",
+            (int(sizes.steps[0]), view.last_step),
+            view,
+            evidence=tuple(evidence),
+            suggestions=(better, *advice),
+        )
+    ]
+
+
+RULE = Rule(
+    slug="learning-rate-too-low",
+    family="updates",
+    severity="warning",
+    title="The learning rate is too low",
+    needs="4 frames of update and weight norms over 200 steps, and one training loss",
+    criterion=criterion,
+    judge=judge,
+    doc=__doc__,
+)
