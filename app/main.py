@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
+import shlex
 from collections.abc import Callable
 
 import streamlit as st
 
 from app.component import live_version
 from app.store import Dashboard, Page, dashboard
-from app.views import VIEWS
+from app.views import VIEWS, style
 from probes.errors import BabysitError
 
 _log = logging.getLogger("app.main")
@@ -49,6 +50,7 @@ def _shown(url_path: str, render: Callable[[Page], None], served: Dashboard) -> 
                     pass
             render(Page(served, run_id, served.directory.entries))
         except BabysitError as error:
+            style.apply()
             _cannot(str(error))
             if served.may_be(run_id):
                 live_version([run_id], key="babysit-broken")
@@ -81,11 +83,12 @@ def _choose(served: Dashboard) -> str | None:
 
 
 def _waiting(served: Dashboard) -> None:
+    style.apply()
     st.subheader("Waiting for the first run")
     what = "has no run in it yet" if served.directory.exists else "does not exist yet"
     st.text(f"{served.directory.root} {what}. This page shows the first run as soon as it starts.")
     st.caption("Start one from another terminal:")
-    st.code("babysit train demo", language="bash")
+    st.code(f"babysit train demo --runs {shlex.quote(str(served.directory.root))}", language="bash")
 
 
 def _cannot(reason: str) -> None:
