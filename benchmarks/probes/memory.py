@@ -64,7 +64,7 @@ def peak(workload: int, watched: bool) -> float:
 
 def table(steps: int = 100_000) -> Iterator[str]:
     """The lines of both tables; every figure is from a process of its own."""
-    yield f"| {steps:,} steps | resident, after a fifth | at the end | Python memory blocks, after a fifth | at the end |"
+    yield f"| {steps:,} steps | resident, after a fifth | at the end | Python memory blocks, a fifth | at the end |"
     yield "|---|---|---|---|---|"
     for every in ("10", "auto"):
         f = _in_fresh_process("growth", str(steps), every)
