@@ -85,6 +85,21 @@ class LayerTable:
         columns = [where[name] for name in kept]
         return LayerTable(tuple(kept), self.steps, self.values[:, columns], self.measured[:, columns])
 
+    def one_row_a_step(self) -> LayerTable:
+        """The table with frames of the same step made one: what a later frame measured takes precedence.
+
+        A run that is resumed at a step looks at its weights there once more.
+        """
+        again = np.flatnonzero(np.diff(self.steps) == 0) + 1
+        if not len(again):
+            return self
+        values, measured = self.values.copy(), self.measured.copy()
+        for row in again:
+            values[row] = np.where(measured[row], values[row], values[row - 1])
+            measured[row] |= measured[row - 1]
+        kept = np.concatenate((np.diff(self.steps) != 0, [True]))
+        return LayerTable(self.layers, self.steps[kept], values[kept], measured[kept])
+
     def at(self, steps: Steps) -> LayerTable:
         """The frames at ``steps`` (those the table has)."""
         rows = np.flatnonzero(np.isin(self.steps, steps))
@@ -145,7 +160,7 @@ class RunView:
             table = run.layer_series(kind)
             values = np.asarray(table.values, dtype=np.float64)
             measured = np.asarray(table.measured, dtype=bool)
-            return LayerTable(tuple(table.layers), np.asarray(table.steps), values, measured)
+            return LayerTable(tuple(table.layers), np.asarray(table.steps), values, measured).one_row_a_step()
 
         return cls(
             name=str(run.name),
@@ -254,6 +269,12 @@ class RunView:
             return np.asarray(curve.values[np.maximum(places, 0)])
         rate = self.optimizers[index].lr if index < len(self.optimizers) else None
         return None if rate is None else np.full(len(steps), rate)
+
+    @property
+    def warming_up(self) -> bool:
+        """Whether the learning rate is still being raised at the end of what is judged."""
+        now, before = self.learning_rate(self.last_step), self.learning_rate(int(0.9 * self.last_step))
+        return now is not None and before is not None and now > before
 
     def learning_rate(self, step: int) -> float | None:
         """The (largest) learning rate in force at ``step``, from the log or else from the manifest."""

@@ -11,11 +11,11 @@ else is learned, and the rare classes, often those that matter, are not learned 
 
 Criterion
 ---------
-Of at least `seen` (100) targets, the most frequent class makes up `ratio` (5) times its fair share 1/C or, with few
-classes, as much as `share` (0.8) whenever that is less, and the others are rarer by `ratio` (median of the others).
-It is a warning when it harms: the validation accuracy, over its last values, is below the training accuracy by more
-than 0.1, or not above the share of the most frequent class. Otherwise, or without a validation accuracy, it is
-information.
+Of at least `seen` (100) targets, the most frequent class makes up half or more, and `ratio` (5) times its fair
+share 1/C or, with few classes, as much as `share` (0.8) whenever that is less, and the others are rarer by `ratio`
+(median of the others). It is a warning when it harms: the validation accuracy, over its last values, is below the
+training accuracy by more than 0.1, or, in a run that has ended, not above the share of the most frequent class.
+Otherwise, or without a validation accuracy, it is information.
 
 Evidence
 --------
@@ -83,7 +83,7 @@ def criterion(
     top = int(numbers.argmax())
     part = float(numbers[top] / numbers.sum())
     others = float(np.median(np.delete(numbers, top)))
-    if part < min(ratio / len(numbers), share) or numbers[top] < ratio * others:
+    if part < max(0.5, min(ratio / len(numbers), share)) or numbers[top] < ratio * others:
         return None
     return top, part
 
@@ -105,7 +105,7 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
         score = closing(held[1].finite.values)
         message += f" {held[0]} is {score:.2f}."
         evidence.append(Evidence(held[0], score, part, "<", note="validation accuracy, last values"))
-        harm = score <= part and score < 0.9
+        harm = score <= part and score < 0.9 and view.status != "running"
         if fitted is not None and len(fitted[1].finite):
             own = closing(fitted[1].finite.values)
             evidence.append(Evidence(fitted[0], own, note="training accuracy, last values"))

@@ -107,10 +107,8 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
         needed = int(thresholds["steps_needed"])
         raise NotJudged(f"{len(sizes)} frames of step sizes in {view.last_step} steps, needs 4 in {needed}")
     found = criterion(sizes, learned.share, **thresholds)
-    now, before = view.learning_rate(view.last_step), view.learning_rate(int(0.9 * view.last_step))
-    rising = now is not None and before is not None and now > before
     fine_tuned = learned.guessing is not None and learned.start < 0.5 * learned.guessing
-    if found is None or rising or fine_tuned:
+    if found is None or view.warming_up or fine_tuned:
         return []
     total, mean = found
     place = int(np.argmax(sizes.values))

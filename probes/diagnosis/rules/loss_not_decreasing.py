@@ -22,6 +22,9 @@ is learned by that; as long as it falls by more than `fall` from the middle fift
 When the noise of the loss is too
 large to see such a fall (two standard errors of the levels above `blur`, 0.06 of the level), it is not judged.
 
+A warning; only information in a run that goes on and has done fewer than five times `steps_needed`, for many nets
+begin with a plateau, and what keeps a net from learning is told by other rules.
+
 Not a finding when the loss was small from the beginning, as in fine-tuning: below half of that of guessing
 among as many classes as the last layer has outputs; or when the accuracy is good (above 0.7), or rises by a
 tenth, both beyond always answering the most frequent class.
@@ -82,6 +85,7 @@ from probes.diagnosis.tracks import accuracy, training_loss
 from probes.diagnosis.view import Floats, NotJudged, RunView, Steps
 
 MINIMUM_VALUES = 30
+PLATEAU = 5
 
 
 @dataclass(frozen=True)
@@ -155,7 +159,7 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     at = f", about that of guessing among {round(math.exp(guessing))} classes" if _near(guessing, found.end) else ""
     return [
         RULE.finding(
-            "warning",
+            "warning" if ended or view.last_step >= PLATEAU * needed else "info",
             f"{name} went from {short(found.start)} to {short(found.end)} in {view.last_step} steps (a fall "
             f"of {percent(max(found.fall, 0.0))}){at}.",
             (int(loss.steps[0]), view.last_step),

@@ -30,7 +30,7 @@ the way up as the gradient does on the way back, and the gradient of the weights
 everywhere.
 
 Not reported when the gradient of the first layers has grown threefold meanwhile: then a plateau is being
-left.
+left. Nor while the learning rate is still being raised: then all layers stand still.
 
 Reported when at least 60% of the latter half of the frames (and at least 3 frames) show it, and the training
 loss has fallen by less than half. It is critical when the loss has fallen by less than 10%; for Adam and its
@@ -202,6 +202,8 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     pattern = criterion(gradient, update, view.adaptive, signal, **thresholds)
     recent = pattern.shows[len(steps) // 2 :]
     if recent.mean() < PERSISTENT_SHARE or pattern.shows.sum() < MINIMUM_FRAMES:
+        return []
+    if view.warming_up and not view.adaptive:
         return []
     learned = progress(view)
     share = learned.share if learned is not None else None

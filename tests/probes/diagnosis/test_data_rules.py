@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+import probes
 from probes.diagnosis import RULES
 from probes.diagnosis.engine import judge
 from probes.diagnosis.rules.gradients_not_cleared import criterion as piles_up
@@ -310,3 +311,45 @@ class TestPoorInitialization:
 
     def test_constant_weights_are_told_by_another_rule(self):
         assert self.run(200.0, spread=0.0) == []
+
+    def test_letters_of_a_text_are_no_classes_out_of_balance(self):
+        counts = [1400] + [400] * 10 + [20] * 81
+        assert TestClassImbalance().run(counts, train=0.16, validation=0.12).findings == []
+
+
+def test_a_plateau_at_the_beginning_is_information_while_the_run_goes_on():
+    series = {"train/loss": (STEPS, FLAT)}
+    for status, severity in (("running", "info"), ("crashed", "warning")):
+        (finding,) = findings("loss-not-decreasing", series, status=status)
+        assert finding.severity == severity
+
+
+def test_a_run_that_is_resumed_and_rolled_back_is_judged_by_every_rule_that_can(tmp_path):
+    """A real one: 60 steps, then from the weights of step 40 again, to 120."""
+    torch.manual_seed(0)
+    inputs = torch.randn(256, 20)
+    targets = (inputs @ torch.randn(20, 5)).argmax(1)
+    net = nn.Sequential(nn.Linear(20, 32), nn.ReLU(), nn.Linear(32, 5))
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+
+    def go(probe, steps):
+        for _ in range(steps):
+            rows = torch.randint(0, 256, (32,))
+            loss = nn.functional.cross_entropy(net(inputs[rows]), targets[rows])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            probe.log("train", loss=loss)
+
+    with probes.watch(net, optimizer, run_dir=tmp_path / "run", every=5) as probe:
+        go(probe, 40)
+        kept = {name: value.clone() for name, value in net.state_dict().items()}
+        go(probe, 20)
+    net.load_state_dict(kept)
+    with probes.watch(net, optimizer, run_dir=tmp_path / "run", every=5, step=40) as probe:
+        go(probe, 80)
+    report = probes.diagnose(tmp_path / "run")
+    assert report.step == 120
+    assert [f for f in report.findings if f.severity != "info"] == []
+    assert [r for r in report.not_judged if "failed" in r.reason] == []
+    assert "learning-rate-too-high" in report.clear
