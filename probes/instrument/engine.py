@@ -71,6 +71,7 @@ class Engine:
         self._has_closure = False
         self._collector = Collector(model, self.guard)
         self._order_known = False
+        self._input_shape: list[int] | None = None  # of one example
         self._outcomes: list[Outcome] = []
         self._loss_handle = (
             loss_fn.register_forward_pre_hook(Hook(self._on_loss)) if isinstance(loss_fn, nn.Module) else None
@@ -312,6 +313,9 @@ class Engine:
         notes = self._watchlist.notes + self._collector.notes
         shapes = collected.shapes if collected else {}
         model = manifest.describe_model(self._model, self._watchlist, self._collector.watched, shapes, notes)
+        if collected and collected.inputs:
+            self._input_shape = list(collected.inputs[0].shape[1:])
+        model["input_shape"] = self._input_shape
         optimizers = manifest.describe_optimizers(self.optimizer_hooks.optimizers, self._watchlist)
         self.delivery.manifest(model=model, optimizers=optimizers)
 

@@ -194,6 +194,7 @@ def test_the_manifest_lists_modules_in_forward_order(trained):
     assert [m["name"] for m in model["modules"]] == ["0", "1", "2", "4", "5", "6", "7"]
     assert [m["activation"] for m in model["modules"]] == [None, None, "relu", None, "tanh", None, "sigmoid"]
     assert model["modules"][0]["output_shape"] == [20, 4, 6, 6]
+    assert model["input_shape"] == [2, 6, 6]
     assert model["parameters"][0] == {
         "name": "0.weight", "module": "0", "shape": [4, 2, 3, 3], "dtype": "float32", "numel": 72,
         "trainable": True,
