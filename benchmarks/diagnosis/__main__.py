@@ -12,6 +12,22 @@ from pathlib import Path
 from benchmarks.diagnosis.plan import planned
 
 
+HEAD = """# How often the diagnosis is right: a development measurement
+
+Made by `python -m benchmarks.diagnosis --write docs/diagnosis.md`: recipes of the trainer, shortened to seconds, as
+they are, in healthy variants (other optimizers, rates, batch sizes, activations, schedules) and with one named fault
+each. **The rules were improved with these runs in sight: this says where they stand, and is no measurement on unseen
+runs.** What a rule says is in [rules/](rules/README.md).
+
+A run is harmed when its own validation score stays below 0.9 of that of the healthy run of the same recipe, length
+and seed; the others learned in spite of their fault (a leaked validation split raises the score). "Expected" are the
+findings that the fault names, at warning or above; many faults name rules that are not written yet
+(`validation-anomaly`, `weight-decay-too-strong`, `underfitting`, `noisy-loss`, `oscillating-loss`,
+`training-too-short`, `loss-output-mismatch`). They count as missed.
+
+"""
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.diagnosis", description=__doc__)
     parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "babysit-corpus")
@@ -33,7 +49,7 @@ def main() -> None:
     print(details)
     print(text)
     if args.write:
-        args.write.write_text(text, encoding="utf-8")
+        args.write.write_text(HEAD + text, encoding="utf-8")
 
 
 if __name__ == "__main__":
