@@ -21,8 +21,8 @@ from torch.optim import Optimizer
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 from torch.utils.weak import WeakTensorKeyDictionary
 
+from probes.instrument.attach import watch
 from probes.instrument.probe import Probe
-from probes.instrument.watch import watch
 
 logger = logging.getLogger("babysit")
 
