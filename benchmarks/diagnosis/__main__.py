@@ -11,7 +11,6 @@ from pathlib import Path
 
 from benchmarks.diagnosis.plan import planned
 
-
 HEAD = """# How often the diagnosis is right: a development measurement
 
 Made by `python -m benchmarks.diagnosis --write docs/diagnosis.md`: recipes of the trainer, shortened to seconds, as

@@ -59,7 +59,11 @@ def guessing_loss(view: RunView) -> float | None:
     Class weights, label smoothing and ignored targets leave it as it is.
     """
     loss, data = view.manifest.get("loss"), view.manifest.get("data")
-    if not isinstance(loss, Mapping) or loss.get("class") != "CrossEntropyLoss" or loss.get("reduction") != "mean":
+    if (
+        not isinstance(loss, Mapping)
+        or loss.get("class") not in ("CrossEntropyLoss", "NLLLoss")
+        or loss.get("reduction") != "mean"
+    ):
         return None
     classes = data.get("classes") if isinstance(data, Mapping) else None
     return math.log(classes) if isinstance(classes, int) and classes >= 2 else None

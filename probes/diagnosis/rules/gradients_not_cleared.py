@@ -126,10 +126,14 @@ def pile(view: RunView) -> tuple[Steps, Floats, tuple[str, ...]]:
     modules = {module.name: module for module in view.modules if module.type in AFFINE}
     steps = np.intersect1d(gradients.steps, passed.steps)
     gradients, passed = gradients.at(steps), passed.at(steps)
+    # What no optimizer holds, no optimizer clears: that is told by parameters-not-updated.
+    held = {name for group in view.optimizers for name in group.parameters}
     columns, layers = [], []
     for parameter in view.parameters:
         module = modules.get(parameter.module)
         if module is None or len(parameter.shape) != 1 or not module.output_shape or not parameter.trainable:
+            continue
+        if held and parameter.name not in held:
             continue
         own, output = gradients.pick([parameter.name]), passed.pick([module.name])
         if not own.layers or not output.layers or not parameter.name.endswith("bias"):

@@ -15,8 +15,8 @@ Criterion
 The loss function is a mean cross-entropy over C classes (as recorded by the probe, when it was given the
 loss), and the first value of the training loss, logged at the first step, is above `factor` (3) times ln C;
 for binary cross-entropy above `factor` times ln 2, plus one. A loss below is no finding: a pretrained net
-begins there. A warning; only information when the loss has since fallen below ln C, for then the bad
-beginning is overcome.
+begins there. A warning; only information when the loss has since fallen below ln C, or by half where it is no
+mean, for then the bad beginning is overcome.
 
 Evidence
 --------
@@ -66,6 +66,8 @@ from probes.diagnosis.rule import Rule
 from probes.diagnosis.tracks import training_loss
 from probes.diagnosis.view import NotJudged, RunView
 
+OVERCOME = 0.5
+
 
 def criterion(first: float, classes: int, *, factor: float = 3.0) -> bool:
     """Whether the ``first`` cross-entropy is far above that of guessing among ``classes``.
@@ -91,7 +93,11 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
         return []
     guessing = math.log(classes)
     learned = progress(view)
-    severity: Severity = "info" if learned is not None and learned.end < guessing else "warning"
+    # A summed loss has another level of guessing: there the fall itself shows that the net has learned.
+    overcome = learned is not None and (
+        learned.end < guessing or (learned.guessing is None and learned.share >= OVERCOME)
+    )
+    severity: Severity = "info" if overcome else "warning"
     ratio = first / guessing
     return [
         RULE.finding(

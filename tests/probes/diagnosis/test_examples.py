@@ -18,15 +18,15 @@ from probes.diagnosis.text import example
 FIRES, QUIET = "Example that fires", "Example that stays quiet"
 
 ALSO: dict[str, set[str]] = {
-    "nonfinite-values": {"learning-rate-too-high", "exploding-gradients"},
-    "vanishing-gradients": {"loss-not-decreasing"},
+    "nonfinite-values": {"constant-predictions", "learning-rate-too-high", "exploding-gradients"},
+    "vanishing-gradients": {"constant-predictions", "loss-not-decreasing"},
     "exploding-gradients": {"nonfinite-values", "learning-rate-too-high", "dead-units"},
-    "learning-rate-too-high": {"dead-units"},
-    "dead-units": {"loss-not-decreasing", "missing-gradients"},
+    "learning-rate-too-high": {"constant-predictions", "dead-units"},
+    "dead-units": {"constant-predictions", "loss-not-decreasing", "missing-gradients"},
     "gradients-not-cleared": {"overfitting"},
     "learning-rate-too-low": {"loss-not-decreasing"},
     "poor-initialization": {"loss-not-decreasing", "vanishing-gradients", "constant-predictions"},
-    "unnormalized-inputs": {"unexpected-initial-loss", "dead-units", "loss-not-decreasing"},
+    "unnormalized-inputs": {"constant-predictions", "unexpected-initial-loss", "dead-units", "loss-not-decreasing"},
 }
 """Rule -> what else its ill example shows, and rightly so. Anything not listed fails."""
 
