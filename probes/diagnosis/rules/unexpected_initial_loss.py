@@ -38,7 +38,7 @@ Example that fires
 ```python
 model = nn.Sequential(nn.Flatten(), nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10))
 loss_fn = nn.CrossEntropyLoss(reduction="sum")
-train(model, torch.optim.SGD(model.parameters(), lr=1e-5), loss_fn=loss_fn)
+train(model, torch.optim.SGD(model.parameters(), lr=1e-4), loss_fn=loss_fn, steps=20)
 ```
 
 Example that stays quiet
