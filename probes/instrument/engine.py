@@ -206,7 +206,7 @@ class Engine:
             self._collector.close()
             self._contributed.clear()
             if self.counter.advance(id(optimizer)):
-                self._end_step(torch.ones(()))
+                self._end_step(torch.ones((), dtype=torch.float32, device="cpu"))
 
     def _end_step(self, skipped: Tensor | None) -> None:
         step, now, wall = self.counter.step, self._clock(), _time.time()

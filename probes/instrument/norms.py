@@ -16,7 +16,7 @@ def norms(tensors: Sequence[Tensor]) -> Tensor:
     Halves are summed in float32 and complex numbers by modulus. A norm is NaN or Inf when an element is.
     """
     if not tensors:
-        return torch.zeros(0)
+        return torch.zeros(0, dtype=torch.float32, device="cpu")
     if tensors[0].device.type != "cpu":
         home = tensors[0].device
         lengths = torch._foreach_norm([t if t.dtype in _FULL else _real(t).float() for t in tensors])

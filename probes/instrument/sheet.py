@@ -53,10 +53,11 @@ class Workspace:
         size = rows * length
         if device.type != "cpu" or size > _ROWS_CPU * LIMIT:
             shape = (rows, length)
-            return torch.empty(shape, device=device), torch.empty(shape, dtype=torch.int32, device=device)
+            values = torch.empty(shape, dtype=torch.float32, device=device)
+            return values, torch.empty(shape, dtype=torch.int32, device=device)
         if self._values is None or self._codes is None:
-            self._values = torch.empty(_ROWS_CPU * LIMIT)
-            self._codes = torch.empty(_ROWS_CPU * LIMIT, dtype=torch.int32)
+            self._values = torch.empty(_ROWS_CPU * LIMIT, dtype=torch.float32, device=device)
+            self._codes = torch.empty(_ROWS_CPU * LIMIT, dtype=torch.int32, device=device)
         return self._values[:size].view(rows, length), self._codes[:size].view(rows, length)
 
 

@@ -21,7 +21,7 @@ class Transfer:
         self._host: list[Tensor] | Tensor
         if tensors and all(t.device.type == "cuda" for t in tensors) and len({t.device for t in tensors}) == 1:
             packed = torch.cat([t.contiguous().view(-1).view(torch.uint8) for t in tensors])
-            self._host = torch.empty(packed.shape, dtype=torch.uint8, pin_memory=True)
+            self._host = torch.empty(packed.shape, dtype=torch.uint8, device="cpu", pin_memory=True)
             self._host.copy_(packed, non_blocking=True)
             self._event = torch.cuda.Event()  # type: ignore[no-untyped-call]
             self._event.record(torch.cuda.current_stream(packed.device))
