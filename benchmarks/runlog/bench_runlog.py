@@ -60,9 +60,7 @@ def write(run_dir: Path, steps: int, frames: int) -> dict[str, float]:
             writer.put(LayerFrame(step, now, {"parameter": layers}, statistics))
             histograms = {"weight": HistogramTable(layers, counts, outside, population)}
             writer.put(HistogramFrame(step, now, edges, histograms))
-        while (
-            len(writer._calls) > 20_000
-        ):  # a real step takes far longer; this loop only must not outrun the disk
+        while len(writer._calls) > 20_000:  # a real step takes far longer; this loop only must not outrun the disk
             time.sleep(0.001)
     looped = time.perf_counter() - started
     writer.close()
