@@ -24,8 +24,8 @@ def series_name(split: object, metric: object) -> str:
     Raises:
         MetricError: one of the two cannot be a name.
     """
-    _check_name("split", split)
-    _check_name("metric", metric)
+    check_name("split", split)
+    check_name("metric", metric)
     if split in RESERVED:
         raise MetricError(
             f"split {split!r} is one of babysit's own ({', '.join(RESERVED)}); "
@@ -34,7 +34,8 @@ def series_name(split: object, metric: object) -> str:
     return f"{split}/{metric}"
 
 
-def _check_name(what: str, name: object) -> None:
+def check_name(what: str, name: object) -> None:
+    """Raises MetricError when a split or a metric cannot be called so."""
     if not isinstance(name, str):
         raise MetricError(f'the {what} must be a name such as "train", not {_describe(name)}')
     if not name or name != name.strip() or len(name) > _MAX_NAME or "/" in name or not name.isprintable():
@@ -61,7 +62,15 @@ def as_scalar(name: str, value: object) -> float | Tensor:
             raise MetricError(f"metric {name!r} must be one real number, not {_describe(value)}{_remedy(value)}")
         return float(value.reshape(()))
     if isinstance(value, (numbers.Real, np.bool_)):
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError:
+            size = ""
+            if isinstance(value, numbers.Rational):
+                size = f" of {(value.numerator // value.denominator).bit_length()} bits"
+            raise MetricError(
+                f"metric {name!r} is {_describe(value)}{size}: beyond what a float can hold (about 1.8e308)"
+            ) from None
     raise MetricError(f"metric {name!r} must be one real number, not {_describe(value)}{_remedy(value)}")
 
 
