@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import weakref
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -12,6 +13,8 @@ from probes.errors import RunInUseError
 # A reader that looks whether the lock is free holds it for some microseconds: a writer tries again until
 # then.
 _PATIENCE = 0.5
+
+_held: weakref.WeakSet[WriterLock] = weakref.WeakSet()  # by this process
 
 
 class WriterLock:
@@ -23,11 +26,9 @@ class WriterLock:
         try:
             self._lock.acquire(timeout=_PATIENCE, poll_interval=0.02)
         except Timeout:
-            raise RunInUseError(
-                f"{path.parent}: another live writer records into this run directory: "
-                "give each training its own, or end the other one first"
-            ) from None
+            raise RunInUseError(_in_use(path)) from None
         self._identity = _identity(os.stat(path))
+        _held.add(self)
 
     def beat(self) -> None:
         """Move the heartbeat. Raises FileNotFoundError when the file (the directory, most likely) is gone."""
@@ -37,14 +38,32 @@ class WriterLock:
 
     def release(self) -> None:
         """Let the next writer in."""
+        _held.discard(self)
         self._lock.release()
 
     def forget(self) -> None:
         """In a forked child: let go of the inherited descriptor without unlocking the parent's lock."""
+        _held.discard(self)
         fd = self._lock._context.lock_file_fd  # closing it is what must happen, and no public call does only that
         self._lock._context.lock_file_fd = None
         if fd is not None:
             os.close(fd)
+
+
+def _in_use(path: Path) -> str:
+    try:
+        identity = _identity(os.stat(path))
+    except OSError:
+        identity = None
+    if any(lock._identity == identity for lock in _held):
+        return (
+            f"{path.parent}: another live writer (an earlier probe of this same process) records into this run "
+            "directory: call close() on the earlier probe, or give each training its own directory"
+        )
+    return (
+        f"{path.parent}: another live writer records into this run directory: "
+        "give each training its own, or end the other one first"
+    )
 
 
 def _identity(stat: os.stat_result) -> tuple[int, int]:
