@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import math
+import numbers
+import os
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -12,7 +13,7 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from probes.errors import InvalidArgumentError
+from probes.errors import InvalidArgumentError, RunDirectoryError
 from probes.instrument import manifest
 from probes.instrument.engine import Engine
 from probes.instrument.environment import describe_environment
@@ -20,6 +21,8 @@ from probes.instrument.governor import Every, Governor, LogSpacedThenEvery, Sche
 from probes.instrument.parameters import Watchlist, list_parameters
 from probes.instrument.probe import Probe
 from probes.instrument.sharding import Meeting, rank_and_size, shard_ranks
+from probes.instrument.wrappers import unwrap
+from probes.runlog.manifest import read_manifest
 from probes.runlog.writer import RunWriter
 
 # With shards all processes must take the same frames, whatever time each of them measures.
@@ -32,7 +35,7 @@ def watch(
     run_dir: str | Path | None = None,
     *,
     loss_fn: Callable[..., Any] | None = None,
-    config: Mapping[str, Any] | None = None,
+    config: Mapping[str, Any] | object | None = None,
     every: int | str = "auto",
     budget: float = 0.03,
     name: str | None = None,
@@ -47,7 +50,8 @@ def watch(
             directory that holds an ended run is continued.
         loss_fn: the loss, when outputs and targets are to be looked at: a module is watched as it is, any
             other function through ``probe.loss_fn``.
-        config: settings worth knowing later, e.g. ``{"lr": 0.1}``.
+        config: settings worth knowing later, e.g. ``{"lr": 0.1}``, an ``argparse.Namespace`` or a dataclass
+            instance.
         every: take per-layer frames at every so many steps, or "auto": as often as ``budget`` allows.
         budget: share of the loop's own time that the probes may take, 0.001 to 1.
         name: of the run, for people; the name of its directory otherwise.
@@ -61,39 +65,44 @@ def watch(
     watchlist = _check_model(model)
     optimizers = _check_optimizers(optimizer, watchlist)
     schedule = _schedule(every, budget)
-    if loss_fn is not None and not callable(loss_fn):
-        raise InvalidArgumentError(f"loss_fn must be a function or a module, not a {type(loss_fn).__name__}")
-    if config is not None and not isinstance(config, Mapping):
+    _check_loss(loss_fn)
+    settings = manifest.settings_of(config) if config is not None else {}
+    if settings is None:
         raise InvalidArgumentError(f"config must be a mapping such as {{'lr': 0.1}}, not a {type(config).__name__}")
-    if step is not None and (not isinstance(step, int) or isinstance(step, bool) or step < 0):
+    if name is not None and not isinstance(name, str):
+        raise InvalidArgumentError(f"name must be a text, not a {type(name).__name__}")
+    if step is not None and (not isinstance(step, numbers.Integral) or isinstance(step, bool) or step < 0):
         raise InvalidArgumentError(f"step must be a whole number from 0, not {step!r}")
+    given_dir = _check_run_dir(run_dir) if run_dir is not None else None
     rank, size = rank_and_size()
     meeting = Meeting() if size > 1 else None
-    folder = Path(run_dir) if run_dir is not None else _common_run_dir(model, meeting)
-    if every == "auto" and size > 1 and any(shard_ranks(t) for t in watchlist.tensors):
+    folder = given_dir if given_dir is not None else _common_run_dir(model, meeting)
+    if isinstance(schedule, Governor) and size > 1 and any(shard_ranks(t) for t in watchlist.tensors):
         schedule = LogSpacedThenEvery(_SHARDED_CADENCE)
+    device = watchlist.tensors[0].device if watchlist.tensors else torch.device("cpu")
     facts: dict[str, object] = {
-        "name": name or folder.resolve().name,
-        "config": manifest.plain(dict(config or {})),
+        "name": manifest.plain(name or folder.resolve().name),
+        "config": manifest.plain(settings),
         "model": manifest.describe_model(model, watchlist, [], {}, watchlist.notes),
         "optimizers": manifest.describe_optimizers(optimizers, watchlist),
         "loss": manifest.describe_loss(loss_fn),
         "data": {},
-        "environment": describe_environment(watchlist.tensors[0].device if watchlist.tensors else torch.device("cpu")),
-        "every": every,
-        "budget": budget,
+        "environment": manifest.plain(describe_environment(device)),
+        "every": manifest.plain(every),
+        "budget": float(budget),
     }
 
-    def open_writer(start: int | None) -> RunWriter:
-        return RunWriter(folder, facts, rank=rank, start_step=start)
+    def reopen(start: int) -> RunWriter:
+        known = {**facts, **_learned(folder)} if rank == 0 else facts
+        return RunWriter(folder, known, rank=rank, start_step=start)
 
-    writer = open_writer(step)
+    writer = RunWriter(folder, facts, rank=rank, start_step=None if step is None else int(step))
     try:
         engine = Engine(model, optimizers, writer, schedule, writer.start_step, loss_fn, meeting)
     except BaseException:
         writer.close("crashed", "the probe could not be attached")
         raise
-    return Probe(engine, open_writer, loss_fn)
+    return Probe(engine, reopen, loss_fn)
 
 
 def _check_model(model: object) -> Watchlist:
@@ -111,13 +120,17 @@ def _check_optimizers(given: object, watchlist: Watchlist) -> list[Optimizer]:
         return []
     candidates = [given] if isinstance(given, Optimizer) else given
     if not isinstance(candidates, Iterable):
-        raise InvalidArgumentError(f"optimizer must be a torch optimizer or several, not a {type(given).__name__}")
+        raise InvalidArgumentError(
+            f"optimizer must be a torch optimizer or several, not a {type(given).__name__}{_remedy(given)}"
+        )
     optimizers: list[Optimizer] = []
     for number, candidate in enumerate(candidates):
         if not isinstance(candidate, Optimizer):
             raise InvalidArgumentError(
-                f"optimizer {number} must be a torch.optim.Optimizer, not a {type(candidate).__name__}"
+                f"optimizer {number} must be a torch.optim.Optimizer, "
+                f"not a {type(candidate).__name__}{_remedy(candidate)}"
             )
+        candidate = _with_hooks(candidate)
         if not any(id(p) in watchlist.numbers for group in candidate.param_groups for p in group["params"]):
             raise InvalidArgumentError(
                 f"optimizer {type(candidate).__name__} holds none of the model's parameters: "
@@ -129,14 +142,68 @@ def _check_optimizers(given: object, watchlist: Watchlist) -> list[Optimizer]:
     return optimizers
 
 
+def _remedy(given: object) -> str:
+    steps = callable(getattr(given, "step", None))
+    return ": give the torch optimizer inside it, or None to follow any that steps" if steps else ""
+
+
+def _with_hooks(optimizer: Optimizer) -> Optimizer:
+    """The optimizer itself or, where it only wraps one and never was initialised as one, that one."""
+    inner: object = optimizer
+    for _ in range(10):
+        if not isinstance(inner, Optimizer):
+            break
+        if hasattr(inner, "_optimizer_step_pre_hooks"):
+            return inner
+        inner = getattr(inner, "optimizer", None) or getattr(inner, "base_optimizer", None)
+    raise InvalidArgumentError(
+        f"optimizer {type(optimizer).__name__} never called Optimizer.__init__ and cannot be followed: "
+        "give the torch optimizer inside it, or None to follow any that steps"
+    )
+
+
+def _check_loss(loss_fn: object) -> None:
+    if isinstance(loss_fn, type):
+        home = "nn." if getattr(nn, loss_fn.__name__, None) is loss_fn else ""
+        raise InvalidArgumentError(
+            f"loss_fn is the class {loss_fn.__name__}: give an instance: {home}{loss_fn.__name__}()"
+        )
+    if loss_fn is not None and not callable(loss_fn):
+        raise InvalidArgumentError(f"loss_fn must be a function or a module, not a {type(loss_fn).__name__}")
+
+
+def _check_run_dir(given: object) -> Path:
+    path = os.fspath(given) if isinstance(given, (str, os.PathLike)) else None
+    if not isinstance(path, str):
+        raise InvalidArgumentError(f"run_dir must be a path, not a {type(given).__name__}")
+    if not path.strip():
+        raise InvalidArgumentError("run_dir is empty: give a directory, or None for a new one in runs/")
+    try:
+        usable = b"\0" not in os.fsencode(path)
+    except UnicodeEncodeError:
+        usable = False
+    if not usable:
+        raise InvalidArgumentError(f"run_dir {path!r} cannot be a path: it holds a character no file name can have")
+    return Path(path)
+
+
+def _learned(folder: Path) -> dict[str, object]:
+    """What the manifest knows by now beyond what was known when the probe was attached."""
+    try:
+        known = read_manifest(folder)
+    except (OSError, RunDirectoryError):
+        return {}  # the writer that is opened next meets the same obstacle, and says so
+    return {key: known[key] for key in ("model", "optimizers", "data", "loss") if key in known}
+
+
 def _schedule(every: object, budget: object) -> Schedule:
-    if isinstance(budget, bool) or not isinstance(budget, (int, float)) or not 0.001 <= budget <= 1:
+    if isinstance(budget, bool) or not isinstance(budget, numbers.Real) or not 0.001 <= float(budget) <= 1:
         raise InvalidArgumentError(f"budget must be a share of step time from 0.001 to 1, not {budget!r}")
-    if every == "auto":
+    if isinstance(every, str) and every == "auto":
         return Governor(float(budget))
-    if isinstance(every, bool) or not isinstance(every, int) or every < 1 or not math.isfinite(every):
+    if isinstance(every, bool) or not isinstance(every, numbers.Integral) or every < 1:
         raise InvalidArgumentError(f'every must be "auto" or a whole number of steps from 1, not {every!r}')
-    return Every(every)
+    return Every(int(every))
 
 
 def _common_run_dir(model: nn.Module, meeting: Meeting | None) -> Path:
@@ -149,8 +216,7 @@ def _common_run_dir(model: nn.Module, meeting: Meeting | None) -> Path:
 
 def _new_run_dir(model: nn.Module) -> Path:
     """``runs/<time>-<class>``, numbered when it exists already."""
-    inner = getattr(model, "_orig_mod", None) or getattr(model, "module", None)
-    label = type(inner if isinstance(inner, nn.Module) else model).__name__
+    label = type(unwrap(model)).__name__
     stem = f"{time.strftime('%Y%m%d-%H%M%S')}-{label}"
     for number in range(1, 10_000):
         folder = Path("runs") / (stem if number == 1 else f"{stem}-{number}")

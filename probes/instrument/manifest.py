@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import argparse
+import dataclasses
 import math
 import numbers
+import types
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from probes.instrument.modules import Watched, clean_name
+from probes.instrument.modules import Watched
 from probes.instrument.parameters import Watchlist
+from probes.instrument.wrappers import own_names, unwrap
+
+_MAX_DEPTH = 20
 
 
 def describe_model(
@@ -43,17 +51,17 @@ def describe_model(
         }
         for i, w in enumerate(watched)
     ]
-    inner = getattr(model, "_orig_mod", None) or getattr(model, "module", None)
-    named = inner if isinstance(inner, nn.Module) else model
-    return {"class": type(named).__name__, "parameters": parameters, "modules": modules, "notes": list(notes)}
+    name = type(unwrap(model)).__name__
+    return {"class": name, "parameters": parameters, "modules": modules, "notes": list(notes)}
 
 
 def _owners(model: nn.Module) -> dict[int, str]:
     owners: dict[int, str] = {}
+    own = own_names(model)
     for name, module in model.named_modules():
         for parameter in module._parameters.values():
             if parameter is not None:
-                owners.setdefault(id(parameter), clean_name(name))
+                owners.setdefault(id(parameter), own(name))
     return owners
 
 
@@ -79,7 +87,7 @@ def describe_loss(loss_fn: object) -> dict[str, object] | None:
         return None
     if isinstance(loss_fn, nn.Module):
         settings = {
-            key: value
+            key: plain(value)
             for key, value in vars(loss_fn).items()
             if not key.startswith("_") and key != "training" and isinstance(value, (str, int, float, bool))
         }
@@ -87,19 +95,65 @@ def describe_loss(loss_fn: object) -> dict[str, object] | None:
     return {"class": getattr(loss_fn, "__name__", type(loss_fn).__name__)}
 
 
+def settings_of(config: object) -> Mapping[Any, Any] | None:
+    """The entries of a mapping, a namespace or a dataclass instance; None for anything else."""
+    if isinstance(config, Mapping):
+        return config
+    if isinstance(config, (argparse.Namespace, types.SimpleNamespace)):
+        return dict(vars(config))
+    if dataclasses.is_dataclass(config) and not isinstance(config, type):
+        return {field.name: getattr(config, field.name, None) for field in dataclasses.fields(config)}
+    return None
+
+
 def plain(value: object) -> object:
-    """A value as JSON can hold it. What it cannot hold becomes text; NaN and infinities become text as well."""
-    if value is None or isinstance(value, (bool, str, int)):
-        return value
+    """A value as JSON can hold it. What it cannot hold becomes text: NaN and infinities, whole numbers beyond
+    64 bits, objects, and what contains itself.
+    """
+    return _plain(value, ())
+
+
+def _plain(value: object, around: tuple[int, ...]) -> object:
+    try:
+        return _convert(value, around)
+    except Exception:  # noqa: BLE001  a setting is any object, with any code of its own; the text says what failed
+        return f"<unprintable {type(value).__name__}>"
+
+
+def _convert(value: object, around: tuple[int, ...]) -> object:
+    if value is None or isinstance(value, (bool, np.bool_)):
+        return None if value is None else bool(value)
+    if isinstance(value, str):
+        return _encodable(value)
     if isinstance(value, Tensor):
-        return (
-            plain(value.item()) if value.numel() == 1 and value.device.type != "meta" else f"tensor{list(value.shape)}"
-        )
+        one = value.numel() == 1 and value.device.type != "meta"
+        return _plain(value.item(), around) if one else f"tensor{list(value.shape)}"
+    if isinstance(value, numbers.Integral):
+        number = int(value)
+        if -(2**63) <= number < 2**63:
+            return number
+        # Python refuses to write out more than some thousand digits.
+        return str(number) if number.bit_length() < 10_000 else f"a whole number of {number.bit_length()} bits"
     if isinstance(value, numbers.Real):
-        number = float(value)
-        return number if math.isfinite(number) else str(number)
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple, set, frozenset)):
-        return [plain(item) for item in value]
-    return str(value)
+        try:
+            real = float(value)
+        except OverflowError:
+            return _encodable(str(value))
+        return real if math.isfinite(real) else str(real)
+    settings = settings_of(value)
+    if settings is None and not isinstance(value, (list, tuple, set, frozenset)):
+        return _encodable(str(value))
+    if id(value) in around:
+        return f"<{type(value).__name__} that contains itself>"
+    if len(around) >= _MAX_DEPTH:
+        return f"<{type(value).__name__} nested too deeply>"
+    around = (*around, id(value))
+    if settings is not None:
+        return {str(_plain(str(key), ())): _plain(item, around) for key, item in settings.items()}
+    assert isinstance(value, Iterable)
+    return [_plain(item, around) for item in value]
+
+
+def _encodable(text: str) -> str:
+    """Text without the lone surrogates that no file can hold."""
+    return text.encode("utf-8", "replace").decode("utf-8")

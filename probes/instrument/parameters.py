@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from probes.instrument.modules import clean_name
 from probes.instrument.norms import norms
 from probes.instrument.sampling import take
 from probes.instrument.sheet import Sheet
+from probes.instrument.wrappers import own_names
 
 
 @dataclass(frozen=True)
@@ -36,12 +36,13 @@ def list_parameters(model: nn.Module) -> Watchlist:
     names: list[str] = []
     tensors: list[Tensor] = []
     notes: list[str] = []
+    own = own_names(model)
     for name, parameter in model.named_parameters():
         reason = _why_not(parameter)
         if reason:
-            notes.append(f"{clean_name(name)} is not measured: {reason}")
+            notes.append(f"{own(name)} is not measured: {reason}")
             continue
-        names.append(clean_name(name))
+        names.append(own(name))
         tensors.append(parameter)
     return Watchlist(names, tensors, {id(t): i for i, t in enumerate(tensors)}, notes)
 

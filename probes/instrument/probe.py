@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import numbers
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +16,7 @@ from probes.errors import InvalidArgumentError
 from probes.instrument.engine import Engine
 from probes.instrument.exits import describe_exception, exits
 from probes.instrument.outcomes import ObservedLoss
-from probes.instrument.scalars import as_scalar, series_name
+from probes.instrument.scalars import as_scalar, check_name, series_name
 from probes.runlog.writer import RunWriter
 
 _log = logging.getLogger("babysit")
@@ -50,12 +51,14 @@ class Probe:
 
     @step.setter
     def step(self, value: int) -> None:
-        if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < 0:
             raise InvalidArgumentError(f"step must be a whole number from 0, not {value!r}")
-        if value < self._engine.counter.step and not self._closed:
+        value = int(value)
+        if value < self._engine.counter.step and not self._closed and self._engine.in_owner:
             with self._engine.guard:
                 delivery = self._engine.delivery
                 delivery.flush_scalars()
+                delivery.writer.flush()  # what is still under way may teach the manifest something
                 delivery.writer.close()
                 delivery.writer = self._reopen(value)
         self._engine.counter.step = value
@@ -72,7 +75,7 @@ class Probe:
             raise InvalidArgumentError("probe.loss_fn is the loss given to watch(..., loss_fn=...), and none was given")
         return self._loss_fn
 
-    def log(self, split: str, **scalars: object) -> None:
+    def log(self, split: str, /, **scalars: object) -> None:
         """Records numbers at the present step, as series named ``<split>/<name>``.
 
         Args:
@@ -83,6 +86,8 @@ class Probe:
         Raises:
             MetricError: a value is not one real number, or a name cannot be used.
         """
+        if not isinstance(split, str):
+            check_name("split", split)
         names = self._names
         host: dict[str, float] = {}
         device: dict[str, Tensor] = {}
