@@ -22,7 +22,7 @@ from probes.instrument.governor import Schedule, Share
 from probes.instrument.guard import Guard
 from probes.instrument.hooks import Hook
 from probes.instrument.modules import first_tensor
-from probes.instrument.optimizers import OptimizerHooks, StepCounter
+from probes.instrument.optimizers import OptimizerHooks, StepCounter, share_parameters
 from probes.instrument.outcomes import Outcome, observe
 from probes.instrument.parameters import Copies, list_parameters
 from probes.instrument.sharding import Meeting, shard_ranks
@@ -67,7 +67,8 @@ class Engine:
         self._share = Share()
         self._workspace, self._copies = Workspace(), Copies()
         self._frame: Frame | None = None
-        self._contributed: set[int] = set()  # optimizers that the frame has the step of
+        self._contributed: list[Optimizer] = []  # those that the frame has the step of
+        self._stepping: Optimizer | None = None
         self._has_closure = False
         self._collector = Collector(model, self.guard)
         self._order_known = False
@@ -94,9 +95,7 @@ class Engine:
 
     def fail(self, error: Exception) -> None:
         """Reports a failure of a measurement, once, and takes no more frames."""
-        self._frame = None
-        self._collector.close()
-        self._contributed.clear()
+        self._drop_frame()
         if self._frames_wanted:
             self._frames_wanted = self._due = False
             message = f"{type(error).__name__}: {error}"
@@ -163,9 +162,12 @@ class Engine:
         with self.guard:
             if not self._began:
                 self._begin()
-            if self._frame is not None and id(optimizer) in self._contributed:
-                # An optimizer's next turn came before some other stepped at all: the frame ends without that
-                # one.
+            self._stepping = optimizer
+            if self._frame is not None and any(
+                o is optimizer or share_parameters(o, optimizer) for o in self._contributed
+            ):
+                # An optimizer's next turn came before some other stepped at all, or another took its place: the
+                # frame ends without that one.
                 self._finish_frame(self._collector.cut())
                 self._due = self._frames_wanted and self._schedule.due(self._taken + 1)
                 if not self._due:
@@ -186,12 +188,15 @@ class Engine:
         if not self.in_owner:
             return
         with self.guard:
-            new = self.counter.advance(id(optimizer))
+            new = self.counter.advance(optimizer)
+            if self._frame is not None and self._stepping is not optimizer:
+                self._drop_frame()  # its beginning was not seen
+            self._stepping = None
             if self._frame is not None:
                 self._frame.after_step(self._numbers_of(optimizer) if self._has_closure else ())
-                self._contributed.add(id(optimizer))
+                self._contributed.append(optimizer)
                 self._collector.mark()
-                if all(id(o) in self._contributed for o in self.optimizer_hooks.optimizers):
+                if all(any(o is c for c in self._contributed) for o in self.optimizer_hooks.optimizers):
                     self._finish_frame(self._collector.close())
             if new:
                 skipped = getattr(optimizer, "found_inf", None)
@@ -202,10 +207,8 @@ class Engine:
         if not self.in_owner:
             return
         with self.guard:
-            self._frame = None
-            self._collector.close()
-            self._contributed.clear()
-            if self.counter.advance(id(optimizer)):
+            self._drop_frame()
+            if self.counter.advance(optimizer):
                 self._end_step(torch.ones((), dtype=torch.float32, device="cpu"))
 
     def _end_step(self, skipped: Tensor | None) -> None:
@@ -294,6 +297,11 @@ class Engine:
             self.delivery.outcome(self._outcomes[-1], self.counter.step)
             self._outcomes.clear()
         self._schedule.frame_taken(self._taken + 1, self.guard.spent(self._clock()))
+
+    def _drop_frame(self) -> None:
+        self._frame = None
+        self._collector.close()
+        self._contributed.clear()
 
     def _learn_order(self, collected: Collected) -> None:
         """Puts the modules in the order of the first forward pass seen; those never called come last."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
@@ -27,27 +28,37 @@ class StepListener(Protocol):
 class StepCounter:
     """Counts the loop's steps from the steps of its optimizers.
 
-    A step is a step of whichever optimizer has stepped most: with one optimizer, each of its steps; in a GAN
-    whose two optimizers take turns, a pair; with five critic steps to a generator step, each critic step.
+    A step begins when an optimizer steps for a second time since the last one began, or when it changes parameters
+    that were changed since then: with one optimizer, each of its steps; in a GAN whose two optimizers take turns, a
+    pair; with five critic steps to a generator step, each critic step; each step of an optimizer that took the place
+    of another.
     """
 
     def __init__(self, start: int = 0) -> None:
         self.step = start
-        self._leading = 0
-        self._counts: dict[int, int] = {}
+        self._stepped: list[Optimizer] = []  # since the last step began
 
-    def advance(self, optimizer: int) -> bool:
-        """Takes in one step of an optimizer (any key for it); returns whether it is a new step of the loop."""
-        count = self._counts[optimizer] = self._counts.get(optimizer, 0) + 1
-        if count <= self._leading:
+    def advance(self, optimizer: Optimizer) -> bool:
+        """Takes in one step of an optimizer; returns whether it is a new step of the loop."""
+        if self._stepped and not any(o is optimizer or share_parameters(o, optimizer) for o in self._stepped):
+            self._stepped.append(optimizer)
             return False
-        self._leading = count
+        self._stepped = [optimizer]
         self.step += 1
         return True
 
 
+def share_parameters(one: Optimizer, other: Optimizer) -> bool:
+    """Whether two optimizers hold a parameter in common."""
+    mine = {id(p) for group in one.param_groups for p in group["params"]}
+    return any(id(p) in mine for group in other.param_groups for p in group["params"])
+
+
 class OptimizerHooks:
     """Follows the steps of some optimizers, or of all that hold parameters of the model.
+
+    An optimizer that takes over parameters of a followed one takes its place. Steps inside a followed optimizer's
+    step (of the class it is derived from, or of an optimizer it is made of) are part of that step.
 
     Args:
         optimizers: those to follow; when empty, any that steps and that ``concerns`` accepts is taken in.
@@ -62,11 +73,14 @@ class OptimizerHooks:
         self._concerns = concerns
         self._listener = listener
         self._handles: list[RemovableHandle] = []
-        self._others: set[int] = set()
+        self._own_handles: dict[int, list[RemovableHandle]] = {}  # by id of an optimizer in `optimizers`
+        self._depth = 0  # of followed steps inside one another; too high after a step that raised
+        self._followed_stepped = True  # since a foreign optimizer stepped
         if self.optimizers:
             for optimizer in self.optimizers:
-                self._handles.append(optimizer.register_step_pre_hook(Hook(self._before)))
-                self._handles.append(optimizer.register_step_post_hook(Hook(self._after)))
+                self._hook(optimizer)
+            # No hook before the step: this one may be made inside such a hook, and torch walks through them.
+            self._handles.append(register_optimizer_step_post_hook(Hook(self._after_foreign)))
         else:
             self._handles.append(register_optimizer_step_pre_hook(Hook(self._before_any)))
             self._handles.append(register_optimizer_step_post_hook(Hook(self._after_any)))
@@ -74,14 +88,40 @@ class OptimizerHooks:
 
     def remove(self) -> None:
         """Removes every hook."""
-        for handle in self._handles:
-            handle.remove()
+        for handles in (self._handles, *self._own_handles.values()):
+            for handle in handles:
+                handle.remove()
         self._handles.clear()
+        self._own_handles.clear()
         _scaler_watch.discard(self)
 
     def follows(self, optimizer: Optimizer) -> bool:
         """Whether this optimizer's steps are counted."""
         return any(optimizer is known for known in self.optimizers)
+
+    def _hook(self, optimizer: Optimizer) -> None:
+        self._own_handles[id(optimizer)] = [
+            optimizer.register_step_pre_hook(Hook(self._before)),
+            optimizer.register_step_post_hook(Hook(self._after)),
+        ]
+
+    def _adopt(self, optimizer: Optimizer) -> None:
+        """Follows an optimizer from now on, in the place of those whose parameters it has taken over."""
+        kept = [known for known in self.optimizers if not share_parameters(known, optimizer)]
+        for known in self.optimizers:
+            if not any(known is k for k in kept):
+                for handle in self._own_handles.pop(id(known), []):
+                    handle.remove()
+        self.optimizers = [*kept, optimizer]
+
+    def _depth_now(self) -> int:
+        """How many steps of followed optimizers this thread is inside of, read from its stack."""
+        depth, frame = 0, sys._getframe(1)
+        while frame is not None:
+            if frame.f_code is _STEP_CODE and self.follows(frame.f_locals["args"][0]):
+                depth += 1
+            frame = frame.f_back  # type: ignore[assignment]
+        return depth
 
     def scaler_stepped(self, optimizer: Optimizer, stepped: bool) -> None:
         """Called after a GradScaler had its chance to step an optimizer."""
@@ -89,22 +129,46 @@ class OptimizerHooks:
             self._listener.step_skipped(optimizer)
 
     def _before(self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        self._listener.before_step(optimizer, args, kwargs)
+        if self._depth:
+            self._depth = self._depth_now() - 1
+        self._depth += 1
+        if self._depth <= 1:
+            self._listener.before_step(optimizer, args, kwargs)
 
     def _after(self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        _scaler_watch.saw_step(optimizer)
-        self._listener.after_step(optimizer)
+        if self._depth != 1:
+            self._depth = max(1, self._depth_now())
+        self._depth -= 1
+        if self._depth == 0:
+            self._followed_stepped = True
+            _scaler_watch.saw_step(optimizer)
+            self._listener.after_step(optimizer)
 
     def _before_any(self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if not self.follows(optimizer):
-            if not self._concerns(optimizer):
+            if (self._depth and self._depth_now()) or not self._concerns(optimizer):
                 return
-            self.optimizers.append(optimizer)
+            self._adopt(optimizer)
         self._before(optimizer, args, kwargs)
 
     def _after_any(self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if self.follows(optimizer):
             self._after(optimizer, args, kwargs)
+
+    def _after_foreign(self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Takes in an optimizer made anew by the loop: at its second step without one of the old."""
+        if self.follows(optimizer) or (self._depth and self._depth_now()):
+            return
+        # A step in which a followed one stepped is that of an optimizer made of several.
+        expected, self._followed_stepped = self._followed_stepped, False
+        if not expected and any(share_parameters(known, optimizer) for known in self.optimizers):
+            self._adopt(optimizer)
+            self._hook(optimizer)
+            self._listener.after_step(optimizer)
+
+
+# The code that torch wraps around each class's step, to find its frames.
+_STEP_CODE = Optimizer.profile_hook_step(lambda *_: None).__code__
 
 
 class _ScalerWatch:
