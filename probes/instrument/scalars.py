@@ -65,9 +65,7 @@ def as_scalar(name: str, value: object) -> float | Tensor:
         try:
             return float(value)
         except OverflowError:
-            size = ""
-            if isinstance(value, numbers.Rational):
-                size = f" of {(value.numerator // value.denominator).bit_length()} bits"
+            size = f" of {int(value).bit_length()} bits" if isinstance(value, numbers.Integral) else ""
             raise MetricError(
                 f"metric {name!r} is {_describe(value)}{size}: beyond what a float can hold (about 1.8e308)"
             ) from None
