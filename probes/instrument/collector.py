@@ -131,7 +131,9 @@ class Collector:
         self._pass = None
 
     def _on_output(self, index: int, watched: Watched, module: nn.Module, args: object, output: object) -> None:
-        if torch.compiler.is_compiling() or not torch.is_grad_enabled() or not self._handles:
+        if torch.compiler.is_compiling() or torch.jit.is_tracing():
+            return
+        if not torch.is_grad_enabled() or not self._handles:
             return
         with self._guard:
             self._take(index, watched, first_tensor(output))
@@ -152,7 +154,8 @@ class Collector:
         if watched.kind is not None and watched.kind.dead_below is not None:
             sample.alive, sample.observations = capture.sample_alive(batch, axis, watched.kind)
         self._samples.append(sample)
-        if output.requires_grad:
+        # A leaf (a parameter handed out as it is) would keep the hook, and the sample, beyond this pass.
+        if output.requires_grad and not output.is_leaf:
             # The hook sees the gradient of the values as they are now, also when a later module overwrites
             # them.
             output.register_hook(partial(self._on_gradient, sample, axis))  # type: ignore[no-untyped-call]

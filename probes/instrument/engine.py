@@ -6,7 +6,9 @@ import logging
 import os
 import time as _time
 from collections.abc import Callable
+from numbers import Real
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +18,7 @@ from probes.instrument import manifest
 from probes.instrument.capture import MAX_CALLS
 from probes.instrument.collector import Collected, Collector
 from probes.instrument.delivery import Delivery
+from probes.instrument.exits import describe_exception
 from probes.instrument.filters import first_layer, next_snapshot
 from probes.instrument.frame import Frame
 from probes.instrument.governor import Schedule, Share
@@ -69,6 +72,8 @@ class Engine:
         self._frame: Frame | None = None
         self._contributed: list[Optimizer] = []  # those that the frame has the step of
         self._stepping: Optimizer | None = None
+        self._refreshed = 0  # times that the list of parameters changed
+        self._rejected: WeakKeyDictionary[Optimizer, tuple[int, list[int]]] = WeakKeyDictionary()
         self._has_closure = False
         self._collector = Collector(model, self.guard)
         self._order_known = False
@@ -98,8 +103,9 @@ class Engine:
         self._drop_frame()
         if self._frames_wanted:
             self._frames_wanted = self._due = False
-            message = f"{type(error).__name__}: {error}"
-            _log.warning("babysit: a measurement failed, no more frames are taken: %s", message, exc_info=error)
+            message = describe_exception(error)
+            _log.warning("babysit: a measurement failed, no more frames are taken: %s", message)
+            _log.debug("babysit: where it failed", exc_info=error)
             self.delivery.event(self.counter.step, "probe-error", message)
 
     @property
@@ -110,7 +116,7 @@ class Engine:
     # ---- the forward pass ----
 
     def _on_forward(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        if torch.compiler.is_compiling():
+        if torch.compiler.is_compiling() or torch.jit.is_tracing():  # type: ignore[attr-defined,no-untyped-call]
             return
         if self._wait_from is None and not (torch.is_grad_enabled() and self._due):
             return
@@ -150,11 +156,17 @@ class Engine:
 
     def concerns(self, optimizer: Optimizer) -> bool:
         """Whether an optimizer holds any of the model's parameters."""
-        numbers = self._watchlist.numbers
-        if any(id(p) in numbers for group in optimizer.param_groups for p in group["params"]):
-            return True
-        self._watchlist = list_parameters(self._model)
-        return any(id(p) in self._watchlist.numbers for group in optimizer.param_groups for p in group["params"])
+        with self.guard:
+            sizes = [len(group["params"]) for group in optimizer.param_groups]
+            if self._rejected.get(optimizer) == (self._refreshed, sizes):
+                return False  # listing the parameters takes long for a step of some other model
+            members = {id(p) for group in optimizer.param_groups for p in group["params"]}
+            if not members.isdisjoint(self._watchlist.numbers):
+                return True
+            if not members.isdisjoint(list_parameters(self._model).numbers):
+                return True
+            self._rejected[optimizer] = self._refreshed, sizes
+        return False
 
     def before_step(self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if not self.in_owner:
@@ -212,12 +224,37 @@ class Engine:
                 self._end_step(torch.ones((), dtype=torch.float32, device="cpu"))
 
     def _end_step(self, skipped: Tensor | None) -> None:
-        step, now, wall = self.counter.step, self._clock(), _time.time()
+        now = self._clock()
+        self._taken += 1
+        values: dict[str, float] = {}
+        # Each under the guard by itself: a failure of one must not keep the others and the next step from their turn.
+        with self.guard:
+            values |= self._learning_rates()
+        with self.guard:
+            values |= self._times(now)
+        with self.guard:
+            elsewhere = {}
+            if skipped is not None and skipped.device.type != "cpu":
+                elsewhere = {"optimizer/skipped": skipped}
+            elif skipped is not None and skipped.item():
+                values["optimizer/skipped"] = 1.0
+            self.delivery.scalars(self.counter.step, _time.time(), values, elsewhere)
+        with self.guard:
+            if self._taken >= self._filters_due:
+                self._filters_due = next_snapshot(self._taken)
+                self.take_filters()
+        with self.guard:
+            if self._frame is None:
+                self._plan_next()
+        self._step_ended = self._wait_from = now
+        self._data_wait = None
+        self.guard.restart(now)
+
+    def _times(self, now: float) -> dict[str, float]:
         foreground = self.guard.spent(now)
         probe = foreground + self.delivery.take_thread_seconds()
         own = max(0.0, now - self._step_ended - foreground)
-        self._taken += 1
-        values = self._learning_rates()
+        values = {}
         if self._taken > 1 or self._data_wait is not None:
             values["system/step_time"] = own
             values["system/probe_time"] = probe
@@ -225,20 +262,7 @@ class Engine:
             self._schedule.spend(own, probe)
         if self._data_wait is not None:
             values["system/data_wait"] = self._data_wait
-        elsewhere = {}
-        if skipped is not None and skipped.device.type != "cpu":
-            elsewhere = {"optimizer/skipped": skipped}
-        elif skipped is not None and skipped.item():
-            values["optimizer/skipped"] = 1.0
-        self.delivery.scalars(step, wall, values, elsewhere)
-        if self._taken >= self._filters_due:
-            self._filters_due = next_snapshot(self._taken)
-            self.take_filters()
-        if self._frame is None:
-            self._plan_next()
-        self._step_ended = self._wait_from = now
-        self._data_wait = None
-        self.guard.restart(now)
+        return values
 
     def _plan_next(self) -> None:
         self._due = self._frames_wanted and self._schedule.due(self._taken + 1)
@@ -247,9 +271,13 @@ class Engine:
 
     def _learning_rates(self) -> dict[str, float]:
         rates = [group["lr"] for o in self.optimizer_hooks.optimizers for group in o.param_groups if "lr" in group]
-        if len(rates) == 1:
-            return {"optimizer/lr": float(rates[0])}
-        return {f"optimizer/lr/{i}": float(rate) for i, rate in enumerate(rates)}
+        names = ["optimizer/lr"] if len(rates) == 1 else [f"optimizer/lr/{i}" for i in range(len(rates))]
+        # Some optimizers keep None here and find a rate of their own.
+        return {
+            name: float(rate)
+            for name, rate in zip(names, rates, strict=True)
+            if isinstance(rate, Real) or (isinstance(rate, Tensor) and rate.numel() == 1 and not rate.is_complex())
+        }
 
     # ---- frames ----
 
@@ -272,6 +300,7 @@ class Engine:
         current = list_parameters(self._model)
         if current.names != self._watchlist.names or current.numbers != self._watchlist.numbers:
             self._watchlist = current
+            self._refreshed += 1
             if not self._collector.is_open:  # what it holds is numbered by the list it has
                 self._collector.refresh(self._model)
             self.describe()

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.parametrize import is_parametrized
 
 from probes.instrument.modules import Watched
 from probes.instrument.parameters import local
@@ -30,6 +31,8 @@ def next_snapshot(step: int) -> int:
 def first_layer(watched: Sequence[Watched]) -> Watched | None:
     """The first module (in the order given) whose weight is a table of filters; tables of tokens are none."""
     for item in watched:
+        if is_parametrized(item.module, "weight"):
+            return None  # reading it computes it anew, which changes the state of spectral_norm
         weight = getattr(item.module, "weight", None)
         if isinstance(item.module, (nn.Embedding, nn.EmbeddingBag)) or not isinstance(weight, Tensor):
             continue

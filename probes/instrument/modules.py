@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.parametrize import is_parametrized
 from torch.nn.utils.rnn import PackedSequence
 
 from probes.instrument.activations import ActivationKind, activation_kind
@@ -76,7 +77,9 @@ def _walk(name: str, module: nn.Module, notes: list[str], seen: set[nn.Module]) 
     if isinstance(module, torch.jit.ScriptModule):
         notes.append(f"{label} is a TorchScript module: its parameters are measured, its activations are not")
         return
-    children = [(child_name, child) for child_name, child in module.named_children() if child is not None]
+    # What computes a weight (spectral_norm, weight_norm) is called for it, not for an activation.
+    weights = module._modules.get("parametrizations") if is_parametrized(module) else None
+    children = [(child_name, child) for child_name, child in module.named_children() if child is not weights]
     if children and not isinstance(module, _WHOLE):
         for child_name, child in children:
             yield from _walk(f"{name}.{child_name}" if name else child_name, child, notes, seen)

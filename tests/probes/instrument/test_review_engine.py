@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 from torch import nn
 
 import probes
+from probes.instrument.guard import Guard
 
 
 def small() -> nn.Sequential:
@@ -144,3 +146,144 @@ def test_an_optimizer_made_of_others(given: str, tmp_path: Path):
     run = probes.open_run(tmp_path / "run")
     for layer in ("0.weight", "2.weight"):
         assert list(measured(run, "update_norm", layer)) == [1, 2, 3, 4]
+
+
+def test_a_learning_rate_that_is_no_number(tmp_path: Path):
+    model = small()
+    optimizer = torch.optim.SGD([{"params": model[0].parameters()}, {"params": model[2].parameters()}], lr=0.1)
+    with probes.watch(model, optimizer, tmp_path / "run", every=1):
+        for rate in (0.1, None, 0.1):
+            optimizer.param_groups[1]["lr"] = 0.1
+            optimizer.zero_grad()
+            model(torch.randn(4, 6)).square().sum().backward()
+            if rate is None:
+                model[2].zero_grad()  # SGD itself does nothing with the group then
+                optimizer.param_groups[1]["lr"] = None
+            optimizer.step()
+    run = probes.open_run(tmp_path / "run")
+    assert run.series("optimizer/lr/0").steps.tolist() == [1, 2, 3]
+    assert run.series("optimizer/lr/1").steps.tolist() == [1, 3]
+    assert list(measured(run, "grad_norm", "0.weight")) == [1, 2, 3]
+
+
+def test_a_failure_is_said_in_one_line_and_the_next_step_is_planned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, expects_complaints: None
+):
+    model = small()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+
+    def fail(*_: object) -> None:
+        raise ValueError("made\nup")
+
+    with probes.watch(model, optimizer, tmp_path / "run", every=1) as probe:
+        update(model, optimizer)
+        with monkeypatch.context() as broken:
+            broken.setattr(probe._engine._share, "update", fail, raising=False)
+            update(model, optimizer)
+        update(model, optimizer)
+    (said,) = [r for r in caplog.records if r.name == "babysit" and r.levelno >= logging.WARNING]
+    assert "ValueError: made up" in said.getMessage()
+    assert said.exc_info is None
+    run = probes.open_run(tmp_path / "run")
+    assert run.series("optimizer/lr").steps.tolist() == [1, 2, 3]
+    assert run.series("system/step_time").steps.tolist() == [3]  # a first step has no beginning
+
+
+def test_a_guard_whose_depth_went_wrong_lets_nothing_out_and_recovers():
+    errors: list[Exception] = []
+    now = 0.0
+    guard = Guard(errors.append, lambda: now)
+    guard.__enter__()  # an interrupt came before the body
+    with guard:
+        raise ValueError("made up")
+    assert len(errors) == 1
+    with guard:
+        guard.restart(now)
+    now = 5.0
+    assert guard.spent(now) == 0.0
+    with guard:
+        now = 7.0
+    assert guard.spent(now) == 2.0
+
+
+class Table(nn.Module):
+    """Hands out its parameter as it is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = nn.Parameter(torch.ones(4, 6))
+
+    def forward(self) -> torch.Tensor:
+        return self.table
+
+
+class WithTable(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.table, self.net = Table(), small()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.net(x + self.table())
+
+
+def test_a_parameter_that_is_handed_out_keeps_no_hook(tmp_path: Path):
+    model = WithTable()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    with probes.watch(model, optimizer, tmp_path / "run", every=1):
+        for _ in range(3):
+            update(model, optimizer)
+            assert not model.table.table._backward_hooks
+    assert measured(probes.open_run(tmp_path / "run"), "activation_mean", "table")[3] > 0
+
+
+def test_a_step_of_another_model_lists_the_parameters_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    model, other = small(), small()
+    foreign = torch.optim.SGD(other.parameters(), lr=0.1)
+    listed = 0
+    original = model.named_parameters
+
+    def counted(*args: object, **kwargs: object) -> object:
+        nonlocal listed
+        listed += 1
+        return original(*args, **kwargs)
+
+    with probes.watch(model, None, tmp_path / "run") as probe:
+        monkeypatch.setattr(model, "named_parameters", counted)
+        for _ in range(10):
+            update(other, foreign)
+        assert listed == 1
+        foreign.add_param_group({"params": model.parameters()})
+        update(model, foreign)
+        assert probe.step == 1
+
+
+def test_a_watched_model_can_be_traced(tmp_path: Path):
+    model = small()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    inputs = torch.randn(4, 6)
+    with probes.watch(model, optimizer, tmp_path / "run", every=1):
+        update(model, optimizer)
+        traced = torch.jit.trace(model, inputs)
+        assert torch.equal(traced(inputs), model(inputs))
+        assert "index" not in str(traced.inlined_graph)
+        update(model, optimizer)
+
+
+@pytest.mark.parametrize("norm", [nn.utils.parametrizations.weight_norm, nn.utils.parametrizations.spectral_norm])
+def test_parametrized_layers_are_watched_and_left_as_they_are(norm: object, tmp_path: Path):
+    def train(watched_in: Path | None) -> dict[str, torch.Tensor]:
+        torch.manual_seed(1)
+        model = small()
+        norm(model[0])  # type: ignore[operator]
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+        probe = probes.watch(model, optimizer, watched_in, every=1) if watched_in else None
+        for _ in range(3):
+            update(model, optimizer)
+        if probe is not None:
+            probe.close()
+        return model.state_dict()
+
+    expected = train(None)
+    found = train(tmp_path / "run")
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
+    assert probes.open_run(tmp_path / "run").layer_series("activation_std").layers == ["0", "1", "2"]
