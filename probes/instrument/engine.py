@@ -18,7 +18,7 @@ from probes.instrument import manifest
 from probes.instrument.capture import MAX_CALLS
 from probes.instrument.collector import Collected, Collector
 from probes.instrument.delivery import Delivery
-from probes.instrument.exits import describe_exception
+from probes.instrument.exits import describe_exception, exits
 from probes.instrument.filters import first_layer, next_snapshot
 from probes.instrument.frame import Frame
 from probes.instrument.governor import Schedule, Share
@@ -95,6 +95,7 @@ class Engine:
         # A container is never called itself, only its parts are; a TransformerEncoderLayer must not carry a hook.
         if self._due and (type(model).forward is nn.Module.forward or not self._follow_root):
             self._open_collector()
+        exits.attach(self)
 
     # ---- isolation and accounting ----
 
@@ -369,7 +370,8 @@ class Engine:
     # ---- the end ----
 
     def detach(self) -> None:
-        """Takes a last look at the filters and removes every hook."""
+        """Takes a last look at the filters and removes every hook. May be called again."""
+        exits.detach(self)
         with self.guard:
             if self._began:
                 self.take_filters()

@@ -1,4 +1,4 @@
-"""Records how a program ended when nobody closed the probe: an unhandled exception, SIGTERM, SIGINT.
+"""Records how a program ended when nobody closed the probe: an unhandled exception, SIGTERM, SIGINT, or its normal end.
 
 All probes share one exception hook and one handler a signal. They are installed with the first probe and
 taken away with the last, chain to what was there before, and are never installed outside the main thread.
@@ -6,6 +6,7 @@ taken away with the last, chain to what was there before, and are never installe
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import sys
@@ -25,11 +26,24 @@ class Ending(Protocol):
         """The program is ending because of ``reason``."""
 
 
+class Attached(Protocol):
+    """Who takes a last look and lets go when the program ends, however it does."""
+
+    @property
+    def in_owner(self) -> bool:
+        """Whether this is the process that attached it, not a fork of it."""
+
+    def detach(self) -> None:
+        """Lets go."""
+
+
 class ExitWatch:
     """Tells everyone in it how the program ends. They are referenced weakly."""
 
     def __init__(self) -> None:
         self._members: weakref.WeakSet[Ending] = weakref.WeakSet()
+        self._attached: weakref.WeakSet[Attached] = weakref.WeakSet()
+        self._at_exit = False
         self._previous_hook: Callable[..., Any] | None = None
         self._previous_handlers: dict[int, Any] = {}
 
@@ -64,6 +78,23 @@ class ExitWatch:
                 if signal.getsignal(number) == self._on_signal:
                     signal.signal(number, previous)
                     del self._previous_handlers[number]
+
+    def attach(self, member: Attached) -> None:
+        """From now on ``member.detach()`` is called when the program ends. It must be possible to call it again."""
+        self._attached.add(member)
+        if not self._at_exit:
+            # Not on import: what is registered last is called first, and the writers must still be open.
+            self._at_exit = True
+            atexit.register(self._on_exit)
+
+    def _on_exit(self) -> None:
+        for member in list(self._attached):
+            if member.in_owner:
+                member.detach()
+
+    def detach(self, member: Attached) -> None:
+        """Forgets what `attach` was given."""
+        self._attached.discard(member)
 
     def _tell(self, reason: str) -> None:
         for member in list(self._members):

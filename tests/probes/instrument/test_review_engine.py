@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+import subprocess
+import sys
+import textwrap
 from pathlib import Path
 
 import numpy as np
@@ -287,3 +290,24 @@ def test_parametrized_layers_are_watched_and_left_as_they_are(norm: object, tmp_
     found = train(tmp_path / "run")
     assert all(torch.equal(found[name], expected[name]) for name in expected)
     assert probes.open_run(tmp_path / "run").layer_series("activation_std").layers == ["0", "1", "2"]
+
+
+@pytest.mark.parametrize("keep", ["probe = ", ""])
+def test_a_run_that_nobody_closes_has_its_last_filters(keep: str, tmp_path: Path):
+    script = textwrap.dedent(f"""
+        import sys, torch, probes
+        model = torch.nn.Linear(6, 3)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        {keep}probes.watch(model, optimizer, sys.argv[1])
+        for _ in range(5):
+            optimizer.zero_grad()
+            model(torch.randn(4, 6)).sum().backward()
+            optimizer.step()
+    """)
+    result = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path / "run")], capture_output=True, text=True, timeout=100
+    )
+    assert (result.returncode, result.stderr) == (0, "")
+    run = probes.open_run(tmp_path / "run")
+    assert run.status == "finished"
+    assert run.filters().step == 5
