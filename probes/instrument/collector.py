@@ -131,7 +131,7 @@ class Collector:
         self._pass = None
 
     def _on_output(self, index: int, watched: Watched, module: nn.Module, args: object, output: object) -> None:
-        if torch.compiler.is_compiling() or torch.jit.is_tracing():
+        if torch.compiler.is_compiling() or torch.jit.is_tracing():  # type: ignore[attr-defined,no-untyped-call]
             return
         if not torch.is_grad_enabled() or not self._handles:
             return
