@@ -130,7 +130,7 @@ class RunWriter:
 
     def put(self, record: Record) -> None:
         """Record a frame, snapshot or event. Its arrays must not be changed afterwards."""
-        if self._closed:
+        if self._closed and not self._on_own_thread():
             return
         if not isinstance(record, Event) and len(self._records) * _size(record) > MAX_QUEUED_BYTES:
             self.dropped["frames"] += 1
@@ -140,7 +140,10 @@ class RunWriter:
             self._wake()
 
     def defer(self, fn: Deferred) -> None:
-        """Have ``fn`` called on the writer's thread for its records; None means: not ready, ask again."""
+        """Have ``fn`` called on the writer's thread for its records; None means: not ready, ask again.
+
+        ``fn`` may itself record scalars and manifest entries, also when it is called because the run is being closed.
+        """
         if self._closed:
             return
         if len(self._deferred) >= MAX_DEFERRED:
@@ -152,12 +155,14 @@ class RunWriter:
 
     def update_manifest(self, **changes: Any) -> None:
         """Set top-level entries of the manifest; written at the next flush."""
-        if not self._closed:
+        if self._on_own_thread():
+            self._set_in_manifest(changes)
+        elif not self._closed:
             self._control.put(("manifest", changes))
 
     def flush(self, timeout: float = 5.0) -> bool:
         """Wait until all recorded so far is written; False when that took longer or was impossible."""
-        if self._closed or self._pid != os.getpid() or threading.current_thread() is self._thread:
+        if self._closed or self._pid != os.getpid() or self._on_own_thread():
             return False
         reply: SimpleQueue[bool] = SimpleQueue()
         self._control.put(("flush", timeout / 2, reply))
@@ -171,7 +176,7 @@ class RunWriter:
         if self._closed or self._pid != os.getpid():
             return
         self._closed = True
-        self._append = _ignore
+        self._append = self._append_last
         reply: SimpleQueue[bool] = SimpleQueue()
         self._control.put(("close", status, reason, reply))
         try:
@@ -188,6 +193,18 @@ class RunWriter:
             return None
 
     # ---- the thread's side ----
+
+    def _on_own_thread(self) -> bool:
+        return threading.current_thread() is self._thread
+
+    def _append_last(self, entry: tuple[int, float, Mapping[str, float]]) -> None:
+        # Closed for the training, not yet for what deferred functions bring home.
+        if self._on_own_thread():
+            self._calls.append(entry)
+
+    def _set_in_manifest(self, changes: Mapping[str, Any]) -> None:
+        self._manifest.update(changes)
+        self._manifest_changed = True
 
     def _wake(self) -> None:
         if not self._awake:
@@ -222,8 +239,7 @@ class RunWriter:
     def _obey(self, command: tuple[Any, ...], due: bool) -> bool:
         """Do what ``command`` asks; True when everything pending was offered to the disk."""
         if command[0] == "manifest":
-            self._manifest.update(command[1])
-            self._manifest_changed = True
+            self._set_in_manifest(command[1])
             return False
         self._collect()
         if command[0] == "close":

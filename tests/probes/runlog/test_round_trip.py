@@ -17,6 +17,7 @@ from probes.runlog import (
     HistogramFrame,
     HistogramTable,
     LayerFrame,
+    Record,
     Run,
     RunWriter,
     open_run,
@@ -219,6 +220,32 @@ def test_a_malformed_frame_costs_only_itself(tmp_path: Path) -> None:
     run = open_run(tmp_path / "run")
     assert run.layer_series("grad_norm").steps.tolist() == [1, 3]
     assert [event.kind for event in run.events] == ["probe-error", "probe-error"]
+
+
+@pytest.mark.parametrize("asks", [0, 3])
+def test_what_deferred_functions_bring_home_while_closing_is_kept(tmp_path: Path, asks: int) -> None:
+    """A run shorter than a flush: its last results arrive when the training has closed it already."""
+    writer = RunWriter(tmp_path / "run", {}, flush_interval=60.0)
+    left = asks
+
+    def late() -> list[Record] | None:
+        nonlocal left
+        if left:
+            left -= 1
+            return None
+        writer.scalars(7, 70.0, {"train/loss": 0.5})
+        writer.update_manifest(data={"classes": 3})
+        writer.put(Event(7, 70.0, "late", "arrived last"))
+        return []
+
+    writer.defer(late)
+    writer.close()
+    writer.scalars(8, 80.0, {"train/loss": 9.0})  # too late: nobody writes any more
+    run = open_run(tmp_path / "run")
+    assert run.status == "finished"
+    assert (run.series("train/loss").steps.tolist(), run.series("train/loss").values.tolist()) == ([7], [0.5])
+    assert run.manifest["data"] == {"classes": 3}
+    assert [event.kind for event in run.events] == ["late"]
 
 
 def test_deferred_records(tmp_path: Path) -> None:
