@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -11,6 +11,7 @@ from torch.nn.utils.parametrize import is_parametrized
 from torch.nn.utils.rnn import PackedSequence
 
 from probes.instrument.activations import ActivationKind, activation_kind
+from probes.instrument.wrappers import own_names
 
 # Modules with children that compute the result themselves, without calling them.
 _WHOLE = (nn.MultiheadAttention,)
@@ -23,8 +24,6 @@ _FAST_WITHOUT_HOOKS = (nn.TransformerEncoderLayer,)
 
 # Containers without a forward of their own.
 _CONTAINERS = (nn.ModuleList, nn.ModuleDict, nn.ParameterList, nn.ParameterDict, nn.Sequential)
-
-_WRAPPER_PREFIXES = ("module.", "_orig_mod.")
 
 
 @dataclass(frozen=True)
@@ -41,13 +40,6 @@ class Watched:
     untouchable: bool = False
 
 
-def clean_name(name: str) -> str:
-    """A name as in the user's own model: without what DDP and torch.compile put in front of it."""
-    while name.startswith(_WRAPPER_PREFIXES):
-        name = name.split(".", 1)[1]
-    return name.replace("._orig_mod.", ".").removesuffix("._orig_mod")
-
-
 def is_compiled(module: nn.Module) -> bool:
     """Whether torch.compile runs this module: hooks inside it would break its graph or force a recompilation."""
     return "_orig_mod" in module._modules or getattr(module, "_compiled_call_impl", None) is not None
@@ -56,21 +48,24 @@ def is_compiled(module: nn.Module) -> bool:
 def find_modules(model: nn.Module) -> tuple[list[Watched], list[str]]:
     """The modules to watch in order of registration, and notes about what cannot be watched."""
     notes: list[str] = []
+    own = own_names(model)
     untouchable = {
         id(part) for module in model.modules() if isinstance(module, _FAST_WITHOUT_HOOKS) for part in module.modules()
     }
     watched = [
-        Watched(clean_name(name) or type(module).__name__, module, activation_kind(module), id(module) in untouchable)
-        for name, module in _walk("", model, notes, set())
+        Watched(own(name) or type(module).__name__, module, activation_kind(module), id(module) in untouchable)
+        for name, module in _walk("", model, notes, set(), own)
     ]
     return watched, notes
 
 
-def _walk(name: str, module: nn.Module, notes: list[str], seen: set[nn.Module]) -> Iterator[tuple[str, nn.Module]]:
+def _walk(
+    name: str, module: nn.Module, notes: list[str], seen: set[nn.Module], own: Callable[[str], str]
+) -> Iterator[tuple[str, nn.Module]]:
     if module in seen:
         return
     seen.add(module)
-    label = clean_name(name) or type(module).__name__
+    label = own(name) or type(module).__name__
     if is_compiled(module):
         notes.append(f"{label} is run by torch.compile: its parameters are measured, its activations are not")
         return
@@ -82,7 +77,7 @@ def _walk(name: str, module: nn.Module, notes: list[str], seen: set[nn.Module]) 
     children = [(child_name, child) for child_name, child in module.named_children() if child is not weights]
     if children and not isinstance(module, _WHOLE):
         for child_name, child in children:
-            yield from _walk(f"{name}.{child_name}" if name else child_name, child, notes, seen)
+            yield from _walk(f"{name}.{child_name}" if name else child_name, child, notes, seen, own)
     elif not isinstance(module, _TRANSPARENT + _CONTAINERS):
         yield name, module
 

@@ -19,6 +19,7 @@ from torch import nn
 import probes
 from probes.errors import InvalidArgumentError, MetricError, RunInUseError
 from probes.instrument.manifest import describe_model, plain
+from probes.instrument.modules import find_modules
 from probes.instrument.parameters import list_parameters
 
 
@@ -281,6 +282,12 @@ class _Holder(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         out: torch.Tensor = self.head(self.module(x))
         return out
+
+
+@pytest.mark.parametrize("wrap", [lambda m: m, nn.DataParallel])
+def test_watched_modules_have_the_names_of_their_parameters(wrap: Callable[[nn.Module], nn.Module]) -> None:
+    watched, _ = find_modules(wrap(_Holder()))
+    assert [one.name for one in watched] == ["module", "head"]
 
 
 @pytest.mark.parametrize(
