@@ -47,7 +47,7 @@ WATCH = """
 def visit(open_page: Callable[..., Any]) -> Callable[..., Any]:
     def begin(url: str, context: Any = None, drawn: int = 1, **options: Any) -> Any:
         page = open_page(url, context, **options)
-        page.add_script_tag(content=HELPERS)
+        page.evaluate(f"() => {{ {HELPERS} }}")  # not as a script tag: the document may have no head yet
         if drawn:
             page.wait_for_function(
                 f"document.querySelectorAll('.babysit-chart[data-state=drawn]').length >= {drawn}", polling=100
