@@ -9,6 +9,7 @@ Models end in raw scores; the activation of the last layer is inside the loss, w
 | multi-label | [N, C] | 0 or 1, float [N, C] | binary cross-entropy | sigmoid |
 | regression | [N, D] | float [N, D], standardised | squared error | none |
 | unit-regression | [N, D] | float [N, D] within [0, 1] | binary cross-entropy | sigmoid |
+| generation | [N, 1] | 1 for real, 0 for generated, float [N, 1] | binary cross-entropy | sigmoid |
 """
 
 from __future__ import annotations
@@ -76,6 +77,7 @@ PROBLEMS: dict[str, Problem] = {
     "multi-label": Problem(("binary-cross-entropy",), "accuracy", binary_accuracy),
     "regression": Problem(("squared-error", "absolute-error", "huber"), "explained", explained),
     "unit-regression": Problem(("binary-cross-entropy",), "closeness", unit_closeness),
+    "generation": Problem(("binary-cross-entropy", "squared-error"), "discriminator_accuracy", binary_accuracy),
 }
 
 

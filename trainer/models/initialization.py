@@ -22,6 +22,7 @@ INITIALIZATIONS: dict[str, Callable[[Tensor], object] | None] = {
     "constant": lambda w: nn.init.constant_(w, 0.1),
     "small-normal": lambda w: nn.init.normal_(w, std=0.01),
     "large-normal": lambda w: nn.init.normal_(w, std=1.0),
+    "dcgan-normal": lambda w: nn.init.normal_(w, std=0.02),  # Radford et al. 2016, section 4
     "xavier-uniform": nn.init.xavier_uniform_,  # Glorot and Bengio 2010
     "xavier-normal": nn.init.xavier_normal_,
     "he-uniform": lambda w: nn.init.kaiming_uniform_(w, nonlinearity="relu"),  # He et al. 2015

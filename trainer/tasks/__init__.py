@@ -1,6 +1,6 @@
 """Data sets by name. One module each; importing this package registers them all."""
 
-from trainer.tasks import digits, photo_patches, planar, reconstruction, tables, text
+from trainer.tasks import digits, generation, photo_patches, planar, reconstruction, tables, text
 from trainer.tasks.base import TASKS, Examples, Spec, Task
 
 __all__ = [
@@ -9,6 +9,7 @@ __all__ = [
     "Spec",
     "Task",
     "digits",
+    "generation",
     "photo_patches",
     "planar",
     "reconstruction",

@@ -59,11 +59,17 @@ def _scale_to_unit(inputs: Tensor) -> tuple[Tensor, Tensor]:
     return _ZERO, _inverse(inputs.abs().max())
 
 
+def _scale_to_symmetric(inputs: Tensor) -> tuple[Tensor, Tensor]:
+    low, high = inputs.min(), inputs.max()
+    return (low + high) / 2, 2 * _inverse(high - low)
+
+
 STEPS: dict[str, Callable[[Tensor], tuple[Tensor, Tensor]]] = {
     "subtract-mean": _subtract_mean,  # the mean image (or row), as AlexNet does
     "subtract-channel-mean": _subtract_channel_mean,  # one mean per channel, as VGG does
     "standardize": _standardize,  # per channel: mean 0, standard deviation 1
     "scale-to-unit": _scale_to_unit,  # divided by the largest magnitude
+    "scale-to-symmetric": _scale_to_symmetric,  # smallest value to -1, largest to 1: the range of tanh
 }
 
 

@@ -25,6 +25,8 @@ def oracle(name: str, x: np.ndarray) -> np.ndarray:
         return np.stack([x[:, c] - x[:, c].mean() for c in range(x.shape[1])], 1)
     if name == "standardize":
         return np.stack([(x[:, c] - x[:, c].mean()) / x[:, c].std() for c in range(x.shape[1])], 1)
+    if name == "scale-to-symmetric":
+        return np.interp(x, (x.min(), x.max()), (-1, 1))
     return x / np.abs(x).max()
 
 
