@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 from trainer.errors import RecipeError, unknown_name
 from trainer.parts import Parts
@@ -21,6 +21,9 @@ class Fault:
         summary: what is wrong, in one line.
         findings: slugs of findings of `probes.diagnose` of which at least one should be reported as the root cause.
         recipe, task, parts: what it changes, before the parts are made, after the data are made, and at last.
+        harm: how one sees, beside the healthy run of the same recipe and seed, that it did harm: "score", the
+            validation score is lower; "flattery", the score is higher than it should be; "always", the score
+            says nothing (time is lost, or nothing is measured).
     """
 
     name: str
@@ -29,7 +32,14 @@ class Fault:
     recipe: Callable[[Recipe], Recipe] | None = None
     task: Callable[[Task, int], Task] | None = None
     parts: Callable[[Parts], Parts] | None = None
+    harm: Literal["score", "flattery", "always"] = "score"
 
+
+# What a person may rightly call it when the steps are too large: one disease, seen at different moments and places.
+RUNAWAY = (
+    "learning-rate-too-high", "loss-diverging", "exploding-gradients", "nonfinite-values", "dead-units",
+    "oscillating-loss", "loss-spikes", "weights-growing", "saturated-activations",
+)  # fmt: skip
 
 FAULTS: dict[str, Fault] = {}
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
 from dataclasses import replace
 
 import torch
 from torch import Tensor
 
+from trainer.batches import Batches
 from trainer.errors import RecipeError
 from trainer.faults.base import Fault, register, with_options, with_training
+from trainer.parts import Parts
 from trainer.recipe import Recipe
 from trainer.tasks import Examples, Task
 
@@ -57,6 +61,21 @@ def _imbalanced(task: Task, seed: int) -> Task:
     return replace(task, train=_rows(task.train, rows))
 
 
+def _partly_mislabelled(task: Task, seed: int) -> Task:
+    _classes(task, "mislabelled-part")
+    generator = _generator(seed)
+    wrong = torch.rand(len(task.train), generator=generator) < 0.6
+    others = task.train.targets + torch.randint(1, task.outputs, task.train.targets.shape, generator=generator)
+    targets = torch.where(wrong, others % task.outputs, task.train.targets)
+    return replace(task, train=Examples(task.train.inputs, targets))
+
+
+def _differently_prepared(task: Task, seed: int) -> Task:
+    _numbers(task, "validation-prepared-differently")
+    inputs = task.validation.inputs * 64 + 128
+    return replace(task, validation=Examples(inputs, task.validation.targets))
+
+
 def _few(task: Task, seed: int) -> Task:
     order = torch.randperm(len(task.train), generator=_generator(seed))
     return replace(task, train=_rows(task.train, order[:60]))
@@ -83,6 +102,30 @@ def _raw(recipe: Recipe) -> Recipe:
     return with_options(recipe, "task", {"preprocessing": ()}, "no-normalization")
 
 
+class SlowBatches(Batches):
+    """Batches that take ``seconds`` each to come, as from a slow disk or a loader without workers."""
+
+    seconds = 0.03
+
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+        for batch in super().epoch(epoch, start):
+            time.sleep(self.seconds)
+            yield batch
+
+
+def _slow(parts: Parts) -> Parts:
+    settings = parts.settings
+    batches = SlowBatches(
+        parts.task.train,
+        settings.batch_size,
+        seed=settings.seed,
+        shuffle=settings.shuffle,
+        drop_last=settings.drop_last,
+        augmentations=settings.augment,
+    )
+    return replace(parts, batches=batches)
+
+
 register(
     Fault(
         "no-normalization",
@@ -107,6 +150,7 @@ register(
         "the validation examples are training examples",
         ("validation-anomaly",),
         task=_leaked,
+        harm="flattery",
     ),
     Fault(
         "class-imbalance",
@@ -118,7 +162,7 @@ register(
     Fault(
         "tiny-data",
         "sixty training examples",
-        ("overfitting",),
+        ("overfitting", "no-generalization"),
         recipe=lambda recipe: with_training(recipe, augment=(), drop_last=False),
         task=_few,
     ),
@@ -131,14 +175,33 @@ register(
     Fault(
         "blank-inputs",
         "all inputs are zero",
-        ("unnormalized-inputs", "constant-predictions", "collapsed-activations"),
+        ("unnormalized-inputs", "constant-predictions", "collapsed-activations", "loss-not-decreasing"),
         task=_blank,
     ),
     Fault(
         "no-shuffling",
         "the training examples come sorted by class, in the same order every epoch",
-        ("oscillating-loss", "loss-spikes", "noisy-loss"),
+        ("oscillating-loss", "loss-spikes", "noisy-loss", "no-generalization"),
         recipe=lambda recipe: with_training(recipe, shuffle=False),
         task=_sorted,
+    ),
+    Fault(
+        "mislabelled-part",
+        "six training labels in ten are wrong, drawn at random from the other classes",
+        ("overfitting", "no-generalization", "validation-anomaly"),
+        task=_partly_mislabelled,
+    ),
+    Fault(
+        "validation-prepared-differently",
+        "the validation inputs are scaled as bytes of an image, the training inputs are standardised",
+        ("no-generalization", "unnormalized-inputs", "overfitting", "validation-anomaly"),
+        task=_differently_prepared,
+    ),
+    Fault(
+        "slow-data",
+        "every batch takes thirty milliseconds to come: the training waits for its data",
+        ("input-bottleneck",),
+        parts=_slow,
+        harm="always",
     ),
 )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
 from trainer.errors import RecipeError
-from trainer.faults.base import Fault, register
+from trainer.faults.base import RUNAWAY, Fault, register
 from trainer.models.activations import ACTIVATIONS
 from trainer.models.initialization import WEIGHTED
 from trainer.parts import Parts
@@ -26,12 +27,21 @@ def _never_cleared(parts: Parts) -> Parts:
     return parts
 
 
-def _optimizer_misses_a_layer(parts: Parts) -> Parts:
-    missed = {id(p) for p in _weighted(parts.model)[0][1].parameters()}
-    group = parts.optimizer.param_groups[0]
-    group["params"] = [p for p in group["params"] if id(p) not in missed]
-    if not group["params"]:
-        raise RecipeError("fault 'optimizer-misses-a-layer' needs a model of more than one layer")
+def _misses(fault: str, which: int) -> Callable[[Parts], Parts]:
+    def change(parts: Parts) -> Parts:
+        missed = {id(p) for p in _weighted(parts.model)[which][1].parameters()}
+        group = parts.optimizer.param_groups[0]
+        group["params"] = [p for p in group["params"] if id(p) not in missed]
+        if not group["params"]:
+            raise RecipeError(f"fault '{fault}' needs a model of more than one layer")
+        return parts
+
+    return change
+
+
+def _maximized(parts: Parts) -> Parts:
+    for group in parts.optimizer.param_groups:
+        group["maximize"] = True
     return parts
 
 
@@ -50,9 +60,22 @@ def _detached(parts: Parts) -> Parts:
 
 
 def _double_softmax(parts: Parts) -> Parts:
-    if not isinstance(parts.model, nn.Sequential) or parts.task.problem != "multi-class":
-        raise RecipeError("fault 'double-softmax' needs a classifier that is a sequence of layers")
-    parts.model.add_module("softmax", nn.Softmax(dim=1))
+    if parts.task.problem != "multi-class":
+        raise RecipeError("fault 'double-softmax' needs a task with classes")
+    if isinstance(parts.model, nn.Sequential):
+        parts.model.add_module("softmax", nn.Softmax(dim=1))
+    else:  # as a function at the end of `forward`: no module that a person or a probe could see
+        parts.model.register_forward_hook(lambda module, inputs, outputs: outputs.softmax(1))
+    return parts
+
+
+def _wrong_head(parts: Parts) -> Parts:
+    """Where the loss wants raw scores, a sigmoid (binary, regression) or a ReLU (classes)."""
+    layer: nn.Module = nn.ReLU() if parts.task.problem == "multi-class" else nn.Sigmoid()
+    if isinstance(parts.model, nn.Sequential):
+        parts.model.add_module("output", layer)
+    else:
+        parts.model.register_forward_hook(lambda module, inputs, outputs: layer(outputs))
     return parts
 
 
@@ -91,6 +114,20 @@ class WrongTargets(nn.Module):
         return (outputs.max(1).values.sigmoid() - targets.float()).square().mean()
 
 
+class LikelihoodOfScores(nn.Module):
+    """The negative log-likelihood of scores that nobody took the logarithm of a softmax of."""
+
+    def forward(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Scores [N, C, ...], classes [N, ...] -> 0-d, unbounded below."""
+        return nn.functional.nll_loss(outputs, targets)
+
+
+def _likelihood_of_scores(parts: Parts) -> Parts:
+    if parts.task.problem != "multi-class":
+        raise RecipeError("fault 'missing-log-softmax' needs a task with classes")
+    return replace(parts, loss_fn=LikelihoodOfScores())
+
+
 def _wrong_loss(parts: Parts) -> Parts:
     if parts.task.problem != "multi-class" or parts.task.per_position:
         raise RecipeError("fault 'wrong-loss' needs one class an example")
@@ -108,7 +145,19 @@ register(
         "optimizer-misses-a-layer",
         "the first layer was not given to the optimizer",
         ("parameters-not-updated",),
-        parts=_optimizer_misses_a_layer,
+        parts=_misses("optimizer-misses-a-layer", 0),
+    ),
+    Fault(
+        "optimizer-misses-the-head",
+        "the last layer was not given to the optimizer",
+        ("parameters-not-updated",),
+        parts=_misses("optimizer-misses-the-head", -1),
+    ),
+    Fault(
+        "maximized-loss",
+        "the optimizer climbs: a sign is wrong",
+        ("loss-diverging", "learning-rate-too-high", "exploding-gradients", "nonfinite-values", "weights-growing"),
+        parts=_maximized,
     ),
     Fault(
         "frozen-layers",
@@ -119,7 +168,7 @@ register(
     Fault(
         "detached-layer",
         "the graph is cut in the middle: layers before it get no gradients",
-        ("missing-gradients",),
+        ("missing-gradients", "parameters-not-updated"),
         parts=_detached,
     ),
     Fault(
@@ -135,9 +184,21 @@ register(
         parts=_wrong_loss,
     ),
     Fault(
+        "wrong-head",
+        "a ReLU (classes) or a sigmoid (else) after the last layer, where the loss wants raw scores",
+        ("loss-output-mismatch", "dead-units", "constant-predictions"),
+        parts=_wrong_head,
+    ),
+    Fault(
+        "missing-log-softmax",
+        "the negative log-likelihood of raw scores: the loss has no lower bound",
+        ("loss-output-mismatch", "loss-diverging", "weights-growing"),
+        parts=_likelihood_of_scores,
+    ),
+    Fault(
         "summed-loss",
         "the loss is summed over the batch instead of averaged",
-        ("unexpected-initial-loss", "learning-rate-too-high", "exploding-gradients", "loss-diverging"),
+        ("unexpected-initial-loss", *RUNAWAY),
         parts=_summed,
     ),
     Fault(
@@ -155,7 +216,7 @@ register(
     Fault(
         "dead-relu",
         "the biases of the first layer keep all its units off",
-        ("dead-units",),
+        ("dead-units", "poor-initialization", "collapsed-activations"),
         parts=_dead_on_arrival,
     ),
 )

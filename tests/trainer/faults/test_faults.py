@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 
 import pytest
 import torch
@@ -17,7 +18,7 @@ from trainer.parts import Parts
 from trainer.recipe import load_recipe
 
 MLP = ["training.threads=1", "training.epochs=6", "model.dropout=0.1"]
-DOES_NOT_FIT_AN_MLP = {"deep-plain"}
+DOES_NOT_FIT_AN_MLP = {"exploding-rnn"}
 # On an easy task these cost little by the score of a few epochs; each has a test of its own below.
 MILD = {
     "too-small-initialization",
@@ -28,7 +29,9 @@ MILD = {
     "detached-layer",
     "double-softmax",
     "decays-too-fast",
+    "fp16-underflow",
 }
+SLOW = {"batch-too-small", "slow-data"}
 
 
 def healthy(*overrides: str) -> Parts:
@@ -55,7 +58,7 @@ def healthy_score(tmp_path_factory) -> float:
     return train(load_recipe("digits-mlp", MLP), run_dir, watched=False).score
 
 
-@pytest.mark.parametrize("name", sorted(set(FAULTS) - MILD - DOES_NOT_FIT_AN_MLP - {"batch-too-small"}))
+@pytest.mark.parametrize("name", sorted(set(FAULTS) - MILD - DOES_NOT_FIT_AN_MLP - SLOW))
 def test_it_hurts(name, healthy_score, tmp_path):
     recipe = load_recipe("digits-mlp", [*MLP, f'faults.names=["{name}"]'])
     outcome = train(recipe, tmp_path / "run", watched=False)
@@ -77,12 +80,16 @@ TOUCHES = {
         "too-small-initialization",
         "too-large-initialization",
         "deep-sigmoid",
+        "deep-tanh",
+        "deep-plain",
         "too-small-model",
         "dead-relu",
+        "fp16-underflow",
     },
     "train": {"no-normalization", "inputs-in-255", "shuffled-labels", "class-imbalance", "tiny-data", "nan-in-data"}
-    | {"blank-inputs", "no-shuffling"},
-    "validation": {"no-normalization", "inputs-in-255", "leaked-validation", "blank-inputs"},
+    | {"blank-inputs", "no-shuffling", "mislabelled-part"},
+    "validation": {"no-normalization", "inputs-in-255", "leaked-validation", "blank-inputs"}
+    | {"validation-prepared-differently"},
     "lr": {"learning-rate-too-high", "learning-rate-too-low"},
 }
 
@@ -134,6 +141,7 @@ def test_missing_activations_make_the_model_affine():
     ("name", "moving"),
     [
         ("optimizer-misses-a-layer", {"fc2", "head"}),
+        ("optimizer-misses-the-head", {"fc1", "fc2"}),
         ("frozen-layers", {"head"}),
         ("detached-layer", {"fc2", "head"}),
     ],
@@ -169,6 +177,11 @@ def test_double_softmax_cannot_come_near_zero_loss():
     assert parts.loss_fn(certain, torch.arange(9)).item() == pytest.approx(floor, rel=1e-5)
 
 
+def test_double_softmax_of_a_model_that_is_no_sequence():
+    parts = assemble(load_recipe("digits-lstm", ['faults.names=["double-softmax"]']))
+    torch.testing.assert_close(parts.model(parts.task.train.inputs[:9]).sum(1), torch.ones(9))
+
+
 def test_summed_loss_is_the_batch_times_the_mean():
     good, bad = healthy(), ill("summed-loss")
     scores, targets = torch.randn(32, 10), torch.arange(32) % 10
@@ -178,6 +191,78 @@ def test_summed_loss_is_the_batch_times_the_mean():
 def test_decays_too_fast():
     parts = ill("decays-too-fast")
     assert [parts.schedule(44 * epoch, 44) for epoch in range(3)] == pytest.approx([1, 0.1, 0.01])
+
+
+def test_growing_and_never_ending_schedules():
+    grows, warms = ill("rate-grows"), ill("warmup-never-ends")
+    assert [grows.schedule(44 * epoch, 44) for epoch in (0, 3, 6)] == pytest.approx([1, 1000**0.5, 1000])
+    assert 0 < warms.schedule(0, 44) < warms.schedule(6 * 44 - 1, 44) < 0.0011
+
+
+def test_all_examples_in_one_batch():
+    batches = ill("batch-too-large").batches
+    assert len(batches) == 1
+    assert sum(len(targets) for _, targets in batches) == len(ill("batch-too-large").task.train)
+
+
+def test_mislabelled_part():
+    good, bad = healthy().task.train.targets, ill("mislabelled-part").task.train.targets
+    assert (good != bad).float().mean().item() == pytest.approx(0.6, abs=0.05)
+    assert bad.unique().equal(good.unique())
+
+
+def test_a_maximized_loss_climbs():
+    parts = ill("maximized-loss")
+    inputs, targets = next(iter(parts.batches))
+    parts.model.eval()
+    losses = []
+    for _ in range(3):
+        losses.append(parts.loss_fn(parts.model(inputs), targets).item())
+        step(parts, inputs, targets)
+    assert losses[0] < losses[1] < losses[2]
+
+
+def test_the_likelihood_of_scores_is_minus_the_score_of_the_class():
+    scores, targets = torch.tensor([[1.0, 5.0], [2.0, -3.0]]), torch.tensor([1, 0])
+    assert ill("missing-log-softmax").loss_fn(scores, targets).item() == -3.5
+
+
+def test_wrong_heads():
+    assert (ill("wrong-head").model(torch.randn(8, 1, 8, 8)) >= 0).all()
+    for recipe in ("breast-cancer-mlp", "diabetes-mlp"):
+        parts = assemble(load_recipe(recipe, ['faults.names=["wrong-head"]']))
+        outputs = parts.model(parts.task.train.inputs)
+        assert ((outputs > 0) & (outputs < 1)).all()
+
+
+def test_half_precision_loses_small_updates_and_its_adam_divides_by_zero():
+    inputs, targets = next(iter(healthy().batches))
+    moved = []
+    for parts in (healthy(), ill("fp16-underflow")):
+        head = parts.model.head.weight
+        parts.optimizer.param_groups[0].update(lr=1e-7, weight_decay=0.0)
+        before = head.detach().clone()
+        step(parts, inputs, targets)
+        moved.append(not head.equal(before))
+    assert moved == [True, False]
+    adam = ill("fp16-underflow", "optimizer.name=adam")
+    step(adam, torch.zeros_like(inputs), targets)  # no gradient in the first layer: 0 / (sqrt(0) + eps)
+    assert adam.model.fc1.weight.isnan().all()
+
+
+def test_recurrent_weights_are_eight_times_too_large():
+    good, bad = (assemble(load_recipe("digits-rnn", [f"faults.names={f}"])) for f in ("[]", '["exploding-rnn"]'))
+    assert bad.model.rnn.weight_hh_l0.equal(8 * good.model.rnn.weight_hh_l0)
+    assert bad.model.rnn.weight_ih_l0.equal(good.model.rnn.weight_ih_l0)
+    assert good.settings.clip_norm == 1 and bad.settings.clip_norm == 0
+
+
+def test_slow_data_are_the_same_data_later():
+    good, bad = healthy(), ill("slow-data")
+    started = time.monotonic()
+    first = next(iter(bad.batches))
+    assert time.monotonic() - started >= 0.03
+    assert all(a.equal(b) for a, b in zip(first, next(iter(good.batches)), strict=True))
 
 
 def test_batch_too_small_and_too_short():
@@ -212,10 +297,13 @@ def test_deep_plain_gradients_vanish():
 @pytest.mark.parametrize(
     ("recipe", "fault", "words"),
     [
-        ("digits-mlp", "deep-plain", "model.blocks"),
+        ("digits-lstm", "deep-plain", "model.widths"),
         ("digits-softmax", "optimizer-misses-a-layer", "more than one layer"),
         ("digits-softmax", "detached-layer", "more than one layer"),
-        ("digits-lstm", "double-softmax", "sequence of layers"),
+        ("diabetes-mlp", "double-softmax", "classes"),
+        ("diabetes-mlp", "missing-log-softmax", "classes"),
+        ("digits-mlp", "exploding-rnn", "recurrent"),
+        ("text-lstm", "validation-prepared-differently", "symbols"),
         ("text-lstm", "inputs-in-255", "symbols"),
         ("text-lstm", "class-imbalance", "one class an example"),
         ("diabetes-mlp", "no-shuffling", "one class an example"),
