@@ -1,8 +1,8 @@
 """What the forward and backward passes of one frame leave behind: samples of outputs and of their gradients.
 
 Samples are taken inside the hook, because an in-place module may overwrite the output right afterwards. They
-count only if a gradient came back to the forward pass they belong to: an evaluation in the middle of the
-loop, with or without ``no_grad``, never mixes into the training statistics.
+count only if a gradient went through the forward pass they belong to and reached parameters: an evaluation in the
+middle of the loop, with or without ``no_grad``, never mixes into the training statistics.
 """
 
 from __future__ import annotations
@@ -19,14 +19,36 @@ ALIVE_LIMIT = 4 * LIMIT
 """Elements looked at for dead units: more than for the rest, because a rare unit must be caught firing."""
 
 MAX_CALLS = 8
-"""Calls of one module in a frame that are looked at (a cell called at every time step): the first ones."""
+"""Calls of one module in a frame that are looked at: of a pass the first ones (a cell called at every time step), of
+passes that did not train the last.
+"""
 
 
 @dataclass
 class Pass:
-    """One forward pass of the whole model."""
+    """One forward pass of the whole model or, where its parts are called by themselves, one call of a part.
 
+    Attributes:
+        training: whether the module was in training mode.
+        whole: whether it is a pass of the whole model.
+        probed: whether a gradient is asked for its input, as for adversarial examples and gradient penalties.
+        trained: whether a gradient went through it to the parameters.
+    """
+
+    training: bool = True
+    whole: bool = False
+    probed: bool = False
     trained: bool = False
+
+    @property
+    def standing(self) -> tuple[bool, bool]:
+        """Passes of a lower standing count only where a module saw none of a higher."""
+        return self.training, not self.probed
+
+
+def is_probed(batch: Tensor | None) -> bool:
+    """Whether a batch wants a gradient of its own."""
+    return batch is not None and batch.requires_grad and batch.is_leaf
 
 
 @dataclass
@@ -41,6 +63,7 @@ class Sample:
         observations: examples (for token-wise layers: tokens) behind ``alive``.
         population: elements the output has.
         gradients: samples of the gradients that came back (one a backward).
+        dropped: to make room for later calls.
     """
 
     index: int
@@ -50,6 +73,13 @@ class Sample:
     alive: Tensor | None = None
     observations: int = 0
     gradients: list[Tensor] = field(default_factory=list)
+    dropped: bool = False
+
+    def drop(self) -> None:
+        """Lets go of the values."""
+        self.dropped = True
+        self.values, self.alive = self.values.new_empty(0), None
+        self.gradients.clear()
 
 
 def as_batch(output: Tensor, channels_first: bool | None) -> tuple[Tensor, int]:

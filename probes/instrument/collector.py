@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import partial
@@ -14,6 +14,7 @@ from torch.utils.hooks import RemovableHandle
 
 from probes.instrument import capture
 from probes.instrument.activations import channels_first
+from probes.instrument.backward import current_backward
 from probes.instrument.capture import Pass, Sample
 from probes.instrument.hooks import Hook
 from probes.instrument.inputs import InputSample, sample_input
@@ -22,11 +23,18 @@ from probes.instrument.modules import Watched, find_modules, first_tensor, is_me
 
 @dataclass
 class Collected:
-    """What one frame saw: committed samples by module number in call order, input batches, shapes of outputs."""
+    """What one frame saw: committed samples by module number in call order, input batches, shapes of outputs.
+
+    ``whole``: some of it in passes of the whole model.
+    """
 
     samples: dict[int, list[Sample]] = field(default_factory=dict)
     inputs: list[InputSample] = field(default_factory=list)
     shapes: dict[int, list[int]] = field(default_factory=dict)
+
+    @property
+    def whole(self) -> bool:
+        return any(sample.forward.whole for samples in self.samples.values() for sample in samples)
 
 
 class Collector:
@@ -36,16 +44,19 @@ class Collector:
         model: the root module.
         guard: the context in which every hook's work runs: it measures the time and stops all
             exceptions.
+        trains: whether the backward pass under way brings gradients to parameters.
     """
 
-    def __init__(self, model: nn.Module, guard: AbstractContextManager[object]) -> None:
+    def __init__(self, model: nn.Module, guard: AbstractContextManager[object], trains: Callable[[], bool]) -> None:
         self.watched, self.notes = find_modules(model)
         self._guard = guard
+        self._trains = trains
+        self._judged = -1, False  # the last backward pass asked about, and the answer
         self._handles: list[RemovableHandle] = []
         self._samples: list[Sample] = []
         self._inputs: list[InputSample] = []
         self._shapes: dict[int, list[int]] = {}
-        self._calls: dict[int, int] = {}
+        self._held: dict[int, list[Sample]] = {}  # by module: the samples not dropped
         self._marked = 0, 0
         self._pass: Pass | None = None
         self._channels_first: bool | None = None
@@ -86,14 +97,20 @@ class Collector:
         if root is not None:
             self._handles.append(root.register_forward_hook(Hook(self._on_root_end)))
 
-    def begin_pass(self, args: tuple[object, ...], kwargs: dict[str, object]) -> None:
+    def begin_pass(self, module: nn.Module, args: tuple[object, ...], kwargs: dict[str, object]) -> None:
         """Called where a forward pass of the whole model begins, with its arguments."""
-        self._pass = Pass()
-        self._channels_first = None
         batch = first_tensor(args)
         if batch is None:
             batch = first_tensor(kwargs)
-        if batch is not None and len(self._inputs) < capture.MAX_CALLS:
+        self._pass = Pass(module.training, whole=True, probed=capture.is_probed(batch))
+        self._channels_first = None
+        if batch is not None:
+            if len(self._inputs) - self._marked[1] >= capture.MAX_CALLS:
+                untrained = (i for i in range(self._marked[1], len(self._inputs)) if not self._inputs[i].forward.trained)
+                oldest = next(untrained, None)
+                if oldest is None:
+                    return
+                del self._inputs[oldest]
             self._inputs.append(sample_input(batch, self._pass))
 
     def mark(self) -> None:
@@ -105,7 +122,10 @@ class Collector:
         samples, inputs = self._marked
         collected = self._select(self._samples[:samples], self._inputs[:inputs])
         self._samples, self._inputs = self._samples[samples:], self._inputs[inputs:]
-        self._calls = dict(Counter(sample.index for sample in self._samples))
+        self._held = {}
+        for sample in self._samples:
+            if not sample.dropped:
+                self._held.setdefault(sample.index, []).append(sample)
         self._marked = 0, 0
         return collected
 
@@ -115,16 +135,22 @@ class Collector:
             handle.remove()
         self._handles.clear()
         collected = self._select(self._samples, self._inputs)
-        self._samples, self._inputs, self._shapes, self._calls, self._pass = [], [], {}, {}, None
+        self._samples, self._inputs, self._shapes, self._held, self._pass = [], [], {}, {}, None
         self._marked = 0, 0
         return collected
 
     def _select(self, samples: list[Sample], inputs: list[InputSample]) -> Collected:
-        """What belongs to passes that a gradient came back to."""
-        collected = Collected(inputs=[i for i in inputs if i.forward.trained], shapes=dict(self._shapes))
+        """What belongs to passes that trained; where there were several kinds of passes, to the best of them."""
+        collected = Collected(shapes=dict(self._shapes))
         for sample in samples:
-            if sample.forward.trained:
+            if sample.forward.trained and not sample.dropped:
                 collected.samples.setdefault(sample.index, []).append(sample)
+        for index, mine in collected.samples.items():
+            best = max(sample.forward.standing for sample in mine)
+            collected.samples[index] = [sample for sample in mine if sample.forward.standing == best]
+        trained = [i for i in inputs if i.forward.trained]
+        best = max((i.forward.standing for i in trained), default=(False, False))
+        collected.inputs = [i for i in trained if i.forward.standing == best]
         return collected
 
     def _on_root_end(self, module: nn.Module, args: object, output: object) -> None:
@@ -136,38 +162,65 @@ class Collector:
         if not torch.is_grad_enabled() or not self._handles:
             return
         with self._guard:
-            self._take(index, watched, first_tensor(output))
+            self._take(index, watched, args, first_tensor(output))
 
-    def _take(self, index: int, watched: Watched, output: Tensor | None) -> None:
+    def _take(self, index: int, watched: Watched, args: object, output: Tensor | None) -> None:
         layout = channels_first(watched.module)
         self._channels_first = self._channels_first if layout is None else layout
-        calls = self._calls.get(index, 0)
-        if output is None or calls >= capture.MAX_CALLS or not is_measurable(output):
+        if output is None or not is_measurable(output):
             return
-        self._calls[index] = calls + 1
-        self._shapes.setdefault(index, list(output.shape))
-        batch, axis = capture.as_batch(output, self._channels_first)
         # Outside a pass of the whole model (its forward is never called, as in most GANs) each call stands
         # alone.
-        forward = self._pass or Pass()
+        forward = self._pass or Pass(watched.module.training, probed=capture.is_probed(first_tensor(args)))
+        held = self._held.setdefault(index, [])
+        if len(held) >= capture.MAX_CALLS and not _make_room(held, forward):
+            return
+        self._shapes.setdefault(index, list(output.shape))
+        batch, axis = capture.as_batch(output, self._channels_first)
         sample = Sample(index, forward, capture.sample_values(batch, axis), output.numel())
         if watched.kind is not None and watched.kind.dead_below is not None:
             sample.alive, sample.observations = capture.sample_alive(batch, axis, watched.kind)
         self._samples.append(sample)
-        # A leaf (a parameter handed out as it is) would keep the hook, and the sample, beyond this pass.
-        if output.requires_grad and not output.is_leaf:
-            # The hook sees the gradient of the values as they are now, also when a later module overwrites
-            # them.
-            output.register_hook(partial(self._on_gradient, sample, axis))  # type: ignore[no-untyped-call]
+        held.append(sample)
+        # At the operation that made the values as they are now, also when a later module overwrites them. Not at the
+        # tensor: it would carry the hook to wherever it is saved.
+        if output.grad_fn is not None:
+            output.grad_fn.register_prehook(partial(self._on_gradient, sample, axis, output.output_nr))
 
-    def _on_gradient(self, sample: Sample, axis: int, gradient: Tensor) -> None:
+    def _on_gradient(self, sample: Sample, axis: int, place: int, gradients: tuple[Tensor | None, ...]) -> None:
         if torch.compiler.is_compiling() or not self._handles:
             return
+        gradient = gradients[place]
+        if gradient is None:
+            return
         with self._guard:
+            if not self._trains_now():
+                sample.forward.probed = True
+                return
             sample.forward.trained = True
-            if is_measurable(gradient):
+            if is_measurable(gradient) and not sample.dropped:
                 batch, _ = capture.as_batch(gradient, axis == 1)
                 sample.gradients.append(capture.sample_values(batch, axis))
+
+    def _trains_now(self) -> bool:
+        backward = current_backward()
+        judged, answer = self._judged
+        if backward != judged:
+            answer = self._trains()
+            self._judged = backward, answer
+        return answer
+
+
+def _make_room(held: list[Sample], forward: Pass) -> bool:
+    """Drops the oldest sample of a pass that has not trained; False when there is none but those of this pass."""
+    for place, sample in enumerate(held):
+        other = sample.forward
+        # Calls of a part by itself are passes of their own, and those of one training can be many.
+        if not other.trained and other is not forward and (forward.whole or other.standing < forward.standing):
+            sample.drop()
+            del held[place]
+            return True
+    return False
 
 
 def _dispatch(hooks: dict[int, Hook], module: nn.Module, args: object, output: object) -> None:

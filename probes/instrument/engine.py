@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from probes.instrument import manifest
-from probes.instrument.capture import MAX_CALLS
+from probes.instrument.backward import reaches
 from probes.instrument.collector import Collected, Collector
 from probes.instrument.delivery import Delivery
 from probes.instrument.exits import describe_exception, exits
@@ -75,10 +75,11 @@ class Engine:
         self._refreshed = 0  # times that the list of parameters changed
         self._rejected: WeakKeyDictionary[Optimizer, tuple[int, list[int]]] = WeakKeyDictionary()
         self._has_closure = False
-        self._collector = Collector(model, self.guard)
+        # FSDP puts other tensors in the place of sharded parameters for the forward pass.
+        self._collector = Collector(model, self.guard, lambda: self._sharded or reaches(self._watchlist.tensors))
         self._order_known = False
         self._input_shape: list[int] | None = None  # of one example
-        self._outcomes: list[Outcome] = []
+        self._outcome: Outcome | None = None  # of several calls of the loss the last
         self._loss_handle = (
             loss_fn.register_forward_pre_hook(Hook(self._on_loss)) if isinstance(loss_fn, nn.Module) else None
         )
@@ -89,7 +90,7 @@ class Engine:
         self._root_handle = (
             model.register_forward_pre_hook(Hook(self._on_forward), with_kwargs=True) if self._follow_root else None
         )
-        self._root_seen = False
+        self._by_root = True  # whether the last frame's passes were of the whole model
         self.optimizer_hooks = OptimizerHooks(optimizers, self.concerns, self)
         self._due = self._frames_wanted and schedule.due(1)
         # A container is never called itself, only its parts are; a TransformerEncoderLayer must not carry a hook.
@@ -127,10 +128,9 @@ class Engine:
                 if training:
                     self._data_wait = max(0.0, self._clock() - self._wait_from)
                 self._wait_from = None
-            self._root_seen = True
             if training and self._due:
                 self._open_collector()
-                self._collector.begin_pass(args, kwargs)
+                self._collector.begin_pass(module, args, kwargs)
 
     def _open_collector(self) -> None:
         if self._leads and not self._collector.is_open:
@@ -144,14 +144,14 @@ class Engine:
 
     def observe_loss(self, outputs: object, targets: object) -> None:
         """Called with the arguments of the loss, where gradients are enabled."""
-        if not self._due or len(self._outcomes) >= MAX_CALLS:
+        if not self._due:
             return
         with self.guard:
             output = first_tensor(outputs)
             if output is not None and output.requires_grad:
                 outcome = observe(outputs, targets)
                 if outcome is not None:
-                    self._outcomes.append(outcome)
+                    self._outcome = outcome
 
     # ---- the optimizer's step ----
 
@@ -267,7 +267,7 @@ class Engine:
 
     def _plan_next(self) -> None:
         self._due = self._frames_wanted and self._schedule.due(self._taken + 1)
-        if self._due and not self._root_seen:
+        if self._due and not self._by_root:
             self._open_collector()
 
     def _learning_rates(self) -> dict[str, float]:
@@ -320,12 +320,13 @@ class Engine:
         if frame is None:
             return
         self._contributed.clear()
+        self._by_root = collected.whole
         self._learn_order(collected)
         frame.take_weights()
         self.delivery.frame(frame.finish(self.counter.step, _time.time(), self._collector.watched, collected))
-        if self._outcomes:  # of several micro-batches the last
-            self.delivery.outcome(self._outcomes[-1], self.counter.step)
-            self._outcomes.clear()
+        if self._outcome is not None:
+            self.delivery.outcome(self._outcome, self.counter.step)
+            self._outcome = None
         self._schedule.frame_taken(self._taken + 1, self.guard.spent(self._clock()))
 
     def _drop_frame(self) -> None:
