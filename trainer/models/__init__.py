@@ -1,6 +1,16 @@
 """Networks by name. Importing this package registers them all."""
 
-from trainer.models import adversarial, autoencoders, convolutional, dense, residual, sequences
+from trainer.models import adversarial, alexnet, autoencoders, convolutional, dense, inception, residual, sequences
 from trainer.models.base import MODELS
 
-__all__ = ["MODELS", "adversarial", "autoencoders", "convolutional", "dense", "residual", "sequences"]
+__all__ = [
+    "MODELS",
+    "adversarial",
+    "alexnet",
+    "autoencoders",
+    "convolutional",
+    "dense",
+    "inception",
+    "residual",
+    "sequences",
+]

@@ -20,7 +20,7 @@ TABLE = Spec((13,), 3, "multi-class")
 SYMBOLS = Spec((20,), 5, "multi-class", vocabulary=5)
 TEXT = Spec((20,), 5, "multi-class", vocabulary=5, per_position=True)
 SEQUENCE_MODELS = ("rnn", "gru", "lstm", "transformer")
-IMAGE_MODELS = ("cnn", "lenet-5", "resnet")
+IMAGE_MODELS = ("cnn", "lenet-5", "resnet", "alexnet", "inception")
 
 
 def inputs_for(spec: Spec, n: int = 6) -> torch.Tensor:
@@ -163,6 +163,8 @@ def test_unknown_names():
         ("cnn", {"channels": (4,), "kernels": (3, 3)}, "1 channels but 2 kernels"),
         ("cnn", {"channels": (4,) * 5, "kernels": (3,) * 5}, "at least 32 pixels"),
         ("transformer", {"width": 10, "heads": 4}, "multiple of model.heads"),
+        ("alexnet", {"channels": (4, 4)}, "AlexNet has 5 convolutions, found 2 numbers"),
+        ("inception", {"widths": (16,) * 6}, "at least 32 pixels a side, these have 16x16"),
         ("autoencoder", {}, "puts out what it takes in"),
     ],
 )
