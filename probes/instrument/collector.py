@@ -106,8 +106,8 @@ class Collector:
         self._channels_first = None
         if batch is not None:
             if len(self._inputs) - self._marked[1] >= capture.MAX_CALLS:
-                untrained = (i for i in range(self._marked[1], len(self._inputs)) if not self._inputs[i].forward.trained)
-                oldest = next(untrained, None)
+                recent = range(self._marked[1], len(self._inputs))
+                oldest = next((i for i in recent if _gives_way(self._inputs[i].forward, self._pass)), None)
                 if oldest is None:
                     return
                 del self._inputs[oldest]
@@ -211,12 +211,16 @@ class Collector:
         return answer
 
 
+def _gives_way(sample: Pass, to: Pass) -> bool:
+    """Whether what is held of a pass is worth less than a call of another."""
+    # Calls of a part by itself are passes of their own, and those of one training can be many.
+    return sample is not to and (sample.standing < to.standing or (to.whole and not sample.trained))
+
+
 def _make_room(held: list[Sample], forward: Pass) -> bool:
-    """Drops the oldest sample of a pass that has not trained; False when there is none but those of this pass."""
+    """Drops the oldest sample that gives way; False when none does."""
     for place, sample in enumerate(held):
-        other = sample.forward
-        # Calls of a part by itself are passes of their own, and those of one training can be many.
-        if not other.trained and other is not forward and (forward.whole or other.standing < forward.standing):
+        if _gives_way(sample.forward, forward):
             sample.drop()
             del held[place]
             return True

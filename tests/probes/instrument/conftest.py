@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
+import numpy as np
 import pytest
 import torch
+
+import probes
 
 
 @pytest.fixture(autouse=True)
@@ -32,3 +35,15 @@ def no_complaints(caplog: pytest.LogCaptureFixture, request: pytest.FixtureReque
 @pytest.fixture
 def expects_complaints() -> None:
     """Asked for by tests in which something is meant to go wrong."""
+
+
+@pytest.fixture
+def measured() -> Callable[[probes.Run, str, str], dict[int, float]]:
+    """Of a run, a kind and a layer: step -> value, where there is one."""
+
+    def values(run: probes.Run, kind: str, layer: str) -> dict[int, float]:
+        series = run.layer_series(kind)
+        column = series.values[:, series.layers.index(layer)]
+        return {int(s): float(v) for s, v in zip(series.steps, column, strict=True) if not np.isnan(v)}
+
+    return values
