@@ -24,6 +24,7 @@ from probes.instrument.frame import Frame
 from probes.instrument.governor import Schedule, Share
 from probes.instrument.guard import Guard
 from probes.instrument.hooks import Hook
+from probes.instrument.modes import Modes
 from probes.instrument.modules import first_tensor
 from probes.instrument.optimizers import OptimizerHooks, StepCounter, share_parameters
 from probes.instrument.outcomes import Outcome, observe
@@ -54,6 +55,7 @@ class Engine:
         clock: Callable[[], float] = _time.perf_counter,
     ) -> None:
         self.counter = StepCounter(start_step)
+        self.boundary: Callable[[], None] | None = None  # called at the end of a step, outside the guard: may raise
         self._model, self._schedule, self._clock = model, schedule, clock
         self._pid = os.getpid()
         self.guard = Guard(self.fail, clock)
@@ -68,6 +70,7 @@ class Engine:
         self._taken = 0  # steps since attached
         self._filters_due, self._filters_at = next_snapshot(0), -1
         self._share = Share()
+        self._modes = Modes()
         self._workspace, self._copies = Workspace(), Copies()
         self._frame: Frame | None = None
         self._contributed: list[Optimizer] = []  # those that the frame has the step of
@@ -120,6 +123,7 @@ class Engine:
     def _on_forward(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if torch.compiler.is_compiling() or torch.jit.is_tracing():  # type: ignore[attr-defined,no-untyped-call]
             return
+        self._modes.saw(module.training, torch.is_grad_enabled())
         if self._wait_from is None and not (torch.is_grad_enabled() and self._due):
             return
         with self.guard:
@@ -214,6 +218,8 @@ class Engine:
             if new:
                 skipped = getattr(optimizer, "found_inf", None)
                 self._end_step(skipped if isinstance(skipped, Tensor) else None)
+        if self.boundary is not None:
+            self.boundary()
 
     def step_skipped(self, optimizer: Optimizer) -> None:
         """A GradScaler found infinite gradients and did not step the optimizer."""
@@ -223,11 +229,13 @@ class Engine:
             self._drop_frame()
             if self.counter.advance(optimizer):
                 self._end_step(torch.ones((), dtype=torch.float32, device="cpu"))
+        if self.boundary is not None:
+            self.boundary()
 
     def _end_step(self, skipped: Tensor | None) -> None:
         now = self._clock()
         self._taken += 1
-        values: dict[str, float] = {}
+        values: dict[str, float] = self._modes.take()
         # Each under the guard by itself: a failure of one must not keep the others and the next step from their turn.
         with self.guard:
             values |= self._learning_rates()
@@ -376,6 +384,7 @@ class Engine:
         with self.guard:
             if self._began:
                 self.take_filters()
+                self.delivery.scalars(self.counter.step, _time.time(), self._modes.take())
             self.delivery.flush_scalars()
         self._collector.close()
         if self._root_handle is not None:

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from probes.instrument.modes import mode_dependent
 from probes.instrument.modules import Watched
 from probes.instrument.parameters import Watchlist
 from probes.instrument.wrappers import own_names, unwrap
@@ -52,7 +53,13 @@ def describe_model(
         for i, w in enumerate(watched)
     ]
     name = type(unwrap(model)).__name__
-    return {"class": name, "parameters": parameters, "modules": modules, "notes": list(notes)}
+    return {
+        "class": name,
+        "parameters": parameters,
+        "modules": modules,
+        "mode_dependent": mode_dependent(model),
+        "notes": list(notes),
+    }
 
 
 def _owners(model: nn.Module) -> dict[int, str]:
