@@ -6,6 +6,7 @@ import numpy as np
 
 from trainer.tasks.base import TASKS, Task, preprocess, split_stratified, take
 from trainer.tasks.options import Steps, ValidationFraction
+from trainer.tasks.variants import Imbalance, Mislabelled, with_variants
 from trainer.typed import NaturalNumber
 
 
@@ -14,6 +15,8 @@ def digits(
     *,
     preprocessing: Steps = ("standardize",),
     validation_fraction: ValidationFraction = 0.2,
+    imbalance: Imbalance = 1.0,
+    mislabelled: Mislabelled = 0.0,
     split_seed: NaturalNumber = 0,
 ) -> Task:
     """1797 handwritten digits, [1, 8, 8] grey, 10 classes."""
@@ -34,4 +37,4 @@ def digits(
         "Repository (1998); the 1797 test images, as carried by scikit-learn (load_digits)",
         licence="CC BY 4.0",
     )
-    return preprocess(task, preprocessing)
+    return preprocess(with_variants(task, imbalance, mislabelled, split_seed), preprocessing)

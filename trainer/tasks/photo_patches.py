@@ -17,6 +17,7 @@ from trainer.errors import TaskError
 from trainer.tasks.base import TASKS, Examples, Task, preprocess
 from trainer.tasks.options import Steps
 from trainer.tasks.photos import PHOTOS, read_photo
+from trainer.tasks.variants import Imbalance, Mislabelled, with_variants
 from trainer.typed import Count, NaturalNumber
 
 TILE = 48  # pixels
@@ -47,6 +48,8 @@ def photo_patches(
     train_per_class: Count = 600,
     validation_per_class: Count = 150,
     preprocessing: Steps = ("standardize",),
+    imbalance: Imbalance = 1.0,
+    mislabelled: Mislabelled = 0.0,
     split_seed: NaturalNumber = 0,
 ) -> Task:
     """Colour patches, [3, 16, 16], from ten photographs: which one is it from?"""
@@ -73,7 +76,7 @@ def photo_patches(
         source="photographs carried by the packages scikit-image and scikit-learn",
         licence="; ".join(f"{photo.name}: {photo.credit}" for photo in PHOTOS),
     )
-    return preprocess(task, preprocessing)
+    return preprocess(with_variants(task, imbalance, mislabelled, split_seed), preprocessing)
 
 
 def candidate_corners(shape: tuple[int, int], size: int, split: str) -> Corners:

@@ -6,6 +6,7 @@ import numpy as np
 
 from trainer.tasks.base import TASKS, Task, preprocess, split_stratified, take
 from trainer.tasks.options import Steps
+from trainer.tasks.variants import Imbalance, Mislabelled, with_variants
 from trainer.typed import Count, NaturalNumber, NonNegative
 
 VALIDATION = 0.3
@@ -20,6 +21,8 @@ def spirals(
     turns: NonNegative = 0.8,
     noise: NonNegative = 0.05,
     preprocessing: Steps = (),
+    imbalance: Imbalance = 1.0,
+    mislabelled: Mislabelled = 0.0,
     data_seed: NaturalNumber = 0,
 ) -> Task:
     """Points on intertwined spirals (CS231n's toy data): which arm?"""
@@ -27,7 +30,8 @@ def spirals(
     labels = np.arange(examples) % classes
     radius = generator.uniform(0.1, 1, examples)
     angle = 2 * np.pi * (labels / classes + turns * radius)
-    return _task("spirals", radius, angle, labels, noise, generator, preprocessing)
+    task = _task("spirals", radius, angle, labels, noise, generator)
+    return preprocess(with_variants(task, imbalance, mislabelled, data_seed), preprocessing)
 
 
 @TASKS.register("circles")
@@ -36,13 +40,16 @@ def circles(
     examples: Count = 1000,
     noise: NonNegative = 0.05,
     preprocessing: Steps = (),
+    imbalance: Imbalance = 1.0,
+    mislabelled: Mislabelled = 0.0,
     data_seed: NaturalNumber = 0,
 ) -> Task:
     """Points on two circles, one inside the other: which? No line separates them."""
     generator = np.random.default_rng(data_seed)
     labels = np.arange(examples) % 2
     radius = np.where(labels == 1, 0.5, 1.0)
-    return _task("circles", radius, generator.uniform(0, 2 * np.pi, examples), labels, noise, generator, preprocessing)
+    task = _task("circles", radius, generator.uniform(0, 2 * np.pi, examples), labels, noise, generator)
+    return preprocess(with_variants(task, imbalance, mislabelled, data_seed), preprocessing)
 
 
 @TASKS.register("blobs")
@@ -52,12 +59,15 @@ def blobs(
     classes: Count = 4,
     noise: NonNegative = 0.15,
     preprocessing: Steps = (),
+    imbalance: Imbalance = 1.0,
+    mislabelled: Mislabelled = 0.0,
     data_seed: NaturalNumber = 0,
 ) -> Task:
     """Points around centres on a circle: which centre? Separable by lines."""
     generator = np.random.default_rng(data_seed)
     labels = np.arange(examples) % classes
-    return _task("blobs", np.ones(examples), 2 * np.pi * labels / classes, labels, noise, generator, preprocessing)
+    task = _task("blobs", np.ones(examples), 2 * np.pi * labels / classes, labels, noise, generator)
+    return preprocess(with_variants(task, imbalance, mislabelled, data_seed), preprocessing)
 
 
 def _task(
@@ -67,14 +77,13 @@ def _task(
     labels: np.ndarray,
     noise: float,
     generator: np.random.Generator,
-    preprocessing: Steps,
 ) -> Task:
     points = np.stack([radius * np.cos(angle), radius * np.sin(angle)], 1)
     points = (points + noise * generator.standard_normal(points.shape)).astype(np.float32)
     labels = labels.astype(np.int64)
     train, validation = split_stratified(labels, VALIDATION, seed=0)
     classes = int(labels.max()) + 1
-    task = Task(
+    return Task(
         name=name,
         problem="multi-class",
         outputs=classes,
@@ -84,4 +93,3 @@ def _task(
         source=OWN,
         licence=OWN,
     )
-    return preprocess(task, preprocessing)

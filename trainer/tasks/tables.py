@@ -6,6 +6,7 @@ import numpy as np
 
 from trainer.tasks.base import TASKS, Task, preprocess, split_stratified, take
 from trainer.tasks.options import Steps, ValidationFraction
+from trainer.tasks.variants import Imbalance, Mislabelled, with_variants
 from trainer.typed import NaturalNumber
 
 
@@ -14,6 +15,8 @@ def wine(
     *,
     preprocessing: Steps = ("standardize",),
     validation_fraction: ValidationFraction = 0.25,
+    imbalance: Imbalance = 1.0,
+    mislabelled: Mislabelled = 0.0,
     split_seed: NaturalNumber = 0,
 ) -> Task:
     """178 wines, 13 chemical measurements: which of three growers?"""
@@ -33,7 +36,7 @@ def wine(
         source="S. Aeberhard and M. Forina, Wine, UCI Machine Learning Repository (1991); scikit-learn (load_wine)",
         licence="CC BY 4.0",
     )
-    return preprocess(task, preprocessing)
+    return preprocess(with_variants(task, imbalance, mislabelled, split_seed), preprocessing)
 
 
 @TASKS.register("breast-cancer")
@@ -41,6 +44,8 @@ def breast_cancer(
     *,
     preprocessing: Steps = ("standardize",),
     validation_fraction: ValidationFraction = 0.25,
+    imbalance: Imbalance = 1.0,
+    mislabelled: Mislabelled = 0.0,
     split_seed: NaturalNumber = 0,
 ) -> Task:
     """569 biopsies, 30 measurements of cell nuclei: benign (1) or malignant (0)? Binary."""
@@ -60,7 +65,7 @@ def breast_cancer(
         "(1993); scikit-learn (load_breast_cancer)",
         licence="CC BY 4.0",
     )
-    return preprocess(task, preprocessing)
+    return preprocess(with_variants(task, imbalance, mislabelled, split_seed), preprocessing)
 
 
 @TASKS.register("diabetes")
