@@ -23,6 +23,7 @@ from probes._version import __version__
 if TYPE_CHECKING:
     from probes.checks import CheckResult, SanityReport, check
     from probes.diagnosis import Finding, Report, diagnose
+    from probes.errors import StopTraining
     from probes.instrument import Probe, watch
     from probes.runlog import Histograms, LayerSeries, Run, Series, open_run
 
@@ -37,6 +38,7 @@ _HOME = {
     "diagnose": "probes.diagnosis",
     "Report": "probes.diagnosis",
     "Finding": "probes.diagnosis",
+    "StopTraining": "probes.errors",
     "check": "probes.checks",
     "SanityReport": "probes.checks",
     "CheckResult": "probes.checks",
@@ -52,6 +54,7 @@ __all__ = [
     "Run",
     "SanityReport",
     "Series",
+    "StopTraining",
     "__version__",
     "check",
     "diagnose",

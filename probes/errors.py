@@ -30,3 +30,14 @@ class MetricError(BabysitError, TypeError):
 
 class MissingDependencyError(BabysitError, ImportError):
     """An optional part was asked for and its packages are not installed."""
+
+
+class StopTraining(BabysitError):
+    """The run ends itself: a finding that `watch(..., stop_on=...)` names is there. Raised at the end of a step.
+
+    ``with probes.watch(...)`` ends by it and goes on behind the block; elsewhere it is the loop's to catch.
+    """
+
+
+class SanityCheckError(BabysitError):
+    """A check that `watch(..., check_first=...)` asked for failed: the training has not begun."""

@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -25,6 +25,11 @@ from probes.instrument.wrappers import unwrap
 from probes.runlog.manifest import read_manifest
 from probes.runlog.writer import RunWriter
 
+if TYPE_CHECKING:
+    from probes.diagnosis import Finding
+    from probes.diagnosis.live.options import LiveOptions
+    from probes.instrument.oversight import Oversight
+
 # With shards all processes must take the same frames, whatever time each of them measures.
 _SHARDED_CADENCE = 100
 
@@ -40,6 +45,10 @@ def watch(
     budget: float = 0.03,
     name: str | None = None,
     step: int | None = None,
+    on_finding: Callable[[Finding], object] | None = None,
+    alerts: Iterable[str] = (),
+    stop_on: Iterable[str] = (),
+    cool_down: float = 600.0,
 ) -> Probe:
     """Attaches a probe to a training.
 
@@ -56,9 +65,18 @@ def watch(
         budget: share of the loop's own time that the probes may take, 0.001 to 1.
         name: of the run, for people; the name of its directory otherwise.
         step: the step a continued run goes on from; what was recorded beyond it is superseded.
+        on_finding: called with each `Finding` at warning or above, once when it is first seen and again when it
+            comes back after it was over. On a thread of its own: what it raises is said once and goes no further.
+        alerts: notification addresses (``"mailto://..."``, ``"slack://..."``, see
+            https://github.com/caronc/apprise/wiki) that get the same; needs ``babysit[alerts]``.
+        stop_on: slugs of the rules whose finding (at warning or above, and still so) ends the run: `StopTraining` is
+            raised at the end of a step, and ``with watch(...)`` ends by it without an error. Off by default.
+        cool_down: seconds between two tellings of the same finding.
 
     Raises:
-        InvalidArgumentError: an argument cannot be meant.
+        InvalidArgumentError: an argument cannot be meant, or an address is not understood.
+        UnknownNameError: ``stop_on`` names a rule that does not exist.
+        MissingDependencyError: alerts are asked for and apprise is not installed.
         RunInUseError: another live process (or probe) writes to this directory.
         RunDirectoryError: the directory cannot be written, or holds something else.
     """
@@ -73,6 +91,7 @@ def watch(
         raise InvalidArgumentError(f"name must be a text, not a {type(name).__name__}")
     if step is not None and (not isinstance(step, numbers.Integral) or isinstance(step, bool) or step < 0):
         raise InvalidArgumentError(f"step must be a whole number from 0, not {step!r}")
+    live = _live_options(on_finding, alerts, stop_on, cool_down)
     given_dir = _check_run_dir(run_dir) if run_dir is not None else None
     rank, size = rank_and_size()
     meeting = Meeting() if size > 1 else None
@@ -102,7 +121,24 @@ def watch(
     except BaseException:
         writer.close("crashed", "the probe could not be attached")
         raise
-    return Probe(engine, reopen, loss_fn)
+    return Probe(engine, reopen, loss_fn, _oversight(engine, live, float(budget), meeting))
+
+
+def _live_options(on_finding: object, alerts: object, stop_on: object, cool_down: object) -> LiveOptions | None:
+    """What is asked for; the rules are imported only where something is."""
+    if on_finding is None and alerts == () and stop_on == () and cool_down == 600.0:
+        return None
+    from probes.diagnosis.live.options import live_options
+
+    return live_options(on_finding, alerts, stop_on, cool_down)
+
+
+def _oversight(engine: Engine, options: LiveOptions | None, budget: float, meeting: Meeting | None) -> Oversight | None:
+    if options is None:
+        return None
+    from probes.instrument.oversight import Oversight
+
+    return Oversight(engine, options, budget, meeting)
 
 
 def _check_model(model: object) -> Watchlist:

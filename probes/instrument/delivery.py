@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time as _time
+from collections import deque
 from collections.abc import Callable, Mapping
 
 from torch import Tensor
@@ -37,11 +38,18 @@ class Delivery:
         self._totals = OutcomeTotals()
         self._device_scalars = DeviceScalars(self._send_scalars)
         self._thread_seconds = 0.0
+        self._elsewhere: deque[float] = deque()
 
     def take_thread_seconds(self) -> float:
-        """Processor seconds spent folding on the writer's thread since the last call."""
+        """Processor seconds spent folding on the writer's thread, and on others, since the last call."""
         seconds, self._thread_seconds = self._thread_seconds, 0.0
+        while self._elsewhere:
+            seconds += self._elsewhere.popleft()
         return seconds
+
+    def spent_elsewhere(self, seconds: float) -> None:
+        """Takes in processor seconds that another thread of the probe's spent."""
+        self._elsewhere.append(seconds)
 
     def scalars(
         self, step: int, time: float, host: Mapping[str, float], device: Mapping[str, Tensor] | None = None

@@ -8,16 +8,19 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
-from probes.errors import InvalidArgumentError
+from probes.errors import InvalidArgumentError, StopTraining
 from probes.instrument.engine import Engine
 from probes.instrument.exits import describe_exception, exits
 from probes.instrument.outcomes import ObservedLoss
 from probes.instrument.scalars import as_scalar, check_name, series_name
 from probes.runlog.writer import RunWriter
+
+if TYPE_CHECKING:
+    from probes.instrument.oversight import Oversight
 
 _log = logging.getLogger("babysit")
 
@@ -26,7 +29,7 @@ class Probe:
     """Watches one training and records it. Made by `probes.watch`; also a context manager.
 
     Leaving the ``with`` block closes the probe; an exception that leaves it is recorded as the reason of a
-    crash and goes on unchanged.
+    crash and goes on unchanged. `StopTraining`, by which ``stop_on`` ends the run, ends the block and no more.
     """
 
     def __init__(
@@ -34,8 +37,10 @@ class Probe:
         engine: Engine,
         reopen: Callable[[int], RunWriter],
         loss_fn: Callable[..., Any] | None = None,
+        oversight: Oversight | None = None,
     ) -> None:
         self._engine = engine
+        self._oversight = oversight
         self._reopen = reopen
         self._loss_fn = loss_fn
         if loss_fn is not None and not isinstance(loss_fn, nn.Module):
@@ -43,6 +48,8 @@ class Probe:
         self._names: dict[tuple[str, str], str] = {}
         self._closed = False
         exits.add(self)
+        if oversight is not None:
+            oversight.bind(self)
 
     @property
     def step(self) -> int:
@@ -74,6 +81,11 @@ class Probe:
         if self._loss_fn is None:
             raise InvalidArgumentError("probe.loss_fn is the loss given to watch(..., loss_fn=...), and none was given")
         return self._loss_fn
+
+    @property
+    def stopped(self) -> str | None:
+        """Why the run ended itself, when ``stop_on`` has ended it; None otherwise."""
+        return self._oversight.reason if self._oversight is not None else None
 
     def log(self, split: str, /, **scalars: object) -> None:
         """Records numbers at the present step, as series named ``<split>/<name>``.
@@ -123,22 +135,30 @@ class Probe:
         self._closed = True
         exits.discard(self)
         self._engine.detach()
-        self._engine.delivery.writer.close(status, reason)
+        self._engine.delivery.writer.close(status, reason if reason is not None else self.stopped)
+        if self._oversight is not None:
+            self._oversight.finish()
 
     def end(self, reason: str) -> None:
         """The program is ending without having closed the probe."""
-        self.close("crashed", reason)
+        if self.stopped is not None:
+            self.close()
+        else:
+            self.close("crashed", reason)
 
     def __enter__(self) -> Probe:
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if error is None or (isinstance(error, SystemExit) and error.code in (None, 0)):
+    ) -> bool:
+        # Ended by its own stop_on: the block is over, and the program goes on behind it.
+        stopped = isinstance(error, StopTraining) and str(error) == self.stopped
+        if stopped or error is None or (isinstance(error, SystemExit) and error.code in (None, 0)):
             self.close()
         else:
             self.close("crashed", describe_exception(error))
+        return stopped
 
     def __repr__(self) -> str:
         state = "closed" if self._closed else "watching"

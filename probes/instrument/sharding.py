@@ -66,6 +66,14 @@ class Meeting:
             time.sleep(0.01)
         return bytes(self._store.get(key)).decode()
 
+    def put(self, key: str, text: str) -> None:
+        """Leaves a text for the other processes."""
+        self._store.set(key, text)
+
+    def get(self, key: str) -> str | None:
+        """What a process left under ``key``, None when nothing is there yet."""
+        return bytes(self._store.get(key)).decode() if self._store.check([key]) else None
+
     def leave(self, step: int, norms: Norms) -> None:
         """Leaves the norms of this process's parts for rank 0."""
         content = {kind: [list(numbers), values.tolist()] for kind, (numbers, values) in norms.items()}

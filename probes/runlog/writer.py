@@ -370,14 +370,17 @@ def _ignore(entry: object) -> None:
     """What a closed writer does with a call."""
 
 
-def _close_all() -> None:
-    """At interpreter exit: a run nobody closed has finished, unless an exception ended the program."""
+def ending() -> tuple[str, str | None]:
+    """(status, reason) of a run that nobody closed, at interpreter exit: finished, unless an exception ended the
+    program.
+    """
     error = None if hasattr(sys, "ps1") else getattr(sys, "last_value", None)
+    return ("finished", None) if error is None else ("crashed", f"{type(error).__name__}: {error}")
+
+
+def _close_all() -> None:
     for writer in list(_open_writers):
-        if error is None:
-            writer.close()
-        else:
-            writer.close("crashed", f"{type(error).__name__}: {error}")
+        writer.close(*ending())
 
 
 def _after_fork() -> None:
