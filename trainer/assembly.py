@@ -8,12 +8,16 @@ import torch
 from torch import nn
 
 from trainer.batches import Batches
+from trainer.distributed import processes
 from trainer.errors import RecipeError
 from trainer.faults import fault_named
+from trainer.folds import fold_of
 from trainer.losses import LOSSES, PROBLEMS, Problem
 from trainer.models import MODELS
+from trainer.models.adversarial import GAN
 from trainer.optimizers import OPTIMIZERS
 from trainer.parts import Parts
+from trainer.precision import check_supported, make_scaler
 from trainer.recipe import AUTO, Recipe
 from trainer.schedules import SCHEDULES
 from trainer.tasks import TASKS, Examples, Task
@@ -30,19 +34,26 @@ def assemble(recipe: Recipe) -> Parts:
     settings = recipe.training
     torch.manual_seed(settings.seed)
     device = _device(settings.device)
-    task = TASKS[recipe.task.name].make(**recipe.task.options)
+    task = _task(recipe)
     for fault in faults:
         task = fault.task(task, settings.seed) if fault.task else task
     task = _to_device(task, device)
     problem = PROBLEMS[task.problem]
     model = MODELS[recipe.model.name].make(task.spec, **recipe.model.options).to(device)
+    check_supported(model, settings.precision, device)
+    make_optimizer = OPTIMIZERS[recipe.optimizer.name].make
+    adversarial = isinstance(model, GAN)
+    if adversarial:
+        _check_adversarial(recipe)
     parts = Parts(
         settings=settings,
         task=task,
         problem=problem,
         model=model,
         loss_fn=_loss(recipe, task, problem).to(device),
-        optimizer=OPTIMIZERS[recipe.optimizer.name].make(model.parameters(), **recipe.optimizer.options),
+        optimizer=make_optimizer(
+            model.generator.parameters() if adversarial else model.parameters(), **recipe.optimizer.options
+        ),
         schedule=SCHEDULES[recipe.schedule.name].make(settings.epochs, **recipe.schedule.options),
         batches=Batches(
             task.train,
@@ -51,11 +62,35 @@ def assemble(recipe: Recipe) -> Parts:
             shuffle=settings.shuffle,
             drop_last=settings.drop_last,
             augmentations=settings.augment,
+            processes=processes(),
+        ),
+        scaler=make_scaler(settings.precision, device, settings.grad_scaler),
+        discriminator_optimizer=(
+            make_optimizer(model.discriminator.parameters(), **recipe.optimizer.options) if adversarial else None
         ),
     )
     for fault in faults:
         parts = fault.parts(parts) if fault.parts else parts
     return parts
+
+
+def _task(recipe: Recipe) -> Task:
+    """The task with its own split, or with that of the fold the recipe names."""
+    make, options, fold = TASKS[recipe.task.name].make, recipe.task.options, recipe.fold
+    if not fold.of:
+        return make(**options)
+    steps = options.get("preprocessing", ())
+    raw = {**options, "preprocessing": ()} if "preprocessing" in options else options
+    return fold_of(make(**raw), fold.of, fold.number, fold.repeat, steps)
+
+
+def _check_adversarial(recipe: Recipe) -> None:
+    """Raises `RecipeError` for settings that mean nothing in a game of two networks."""
+    for key in ("l1", "average_last"):
+        if value := getattr(recipe.training, key):
+            raise RecipeError(f"training.{key} = {value:g}, but '{recipe.model.name}' is a GAN; allowed: 0")
+    if (size := processes().size) > 1:
+        raise RecipeError(f"'{recipe.model.name}' is a GAN, which is trained by one process; found {size} processes")
 
 
 def _loss(recipe: Recipe, task: Task, problem: Problem) -> nn.Module:

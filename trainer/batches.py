@@ -13,14 +13,20 @@ import torch
 from torch import Tensor
 
 from trainer.augmentation import augment
+from trainer.distributed import Processes
 from trainer.errors import RecipeError
 from trainer.tasks.base import Examples
+
+ALONE = Processes()
 
 
 class Batches:
     """The training examples in batches.
 
-    Raises `RecipeError` when there is not one whole batch and ``drop_last`` leaves out what is not whole.
+    Of several ``processes`` each gets its share of every batch: together they train on the batches of one.
+
+    Raises `RecipeError` when there is not one whole batch and ``drop_last`` leaves out what is not whole, and when
+    a batch has no equal shares.
     """
 
     def __init__(
@@ -32,12 +38,14 @@ class Batches:
         shuffle: bool = True,
         drop_last: bool = True,
         augmentations: Sequence[str] = (),
+        processes: Processes = ALONE,
     ) -> None:
         self.examples = examples
         self.batch_size = batch_size
         self.seed = seed
         self.shuffle = shuffle
         self.augmentations = tuple(augmentations)
+        self.processes = processes
         whole, rest = divmod(len(examples), batch_size)
         self._per_epoch = whole + (0 if drop_last or not rest else 1)
         if self._per_epoch == 0:
@@ -45,6 +53,7 @@ class Batches:
                 f"training.batch_size = {batch_size}, but there are only {len(examples)} training examples; "
                 "lower it or set training.drop_last = false"
             )
+        processes.check_batches(batch_size if whole else 0, 0 if drop_last else rest)
 
     def __len__(self) -> int:
         """Batches in an epoch."""
@@ -62,9 +71,9 @@ class Batches:
         for batch in range(start, len(self)):
             rows = order[batch * self.batch_size : (batch + 1) * self.batch_size]
             inputs = self.examples.inputs[rows]
-            if self.augmentations:
+            if self.augmentations:  # of the whole batch, so that every example gets what it gets in one process
                 inputs = augment(inputs, self.augmentations, _generator(self.seed, epoch, batch + 1))
-            yield inputs, self.examples.targets[rows]
+            yield self.processes.share(inputs), self.processes.share(self.examples.targets[rows])
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         """The first epoch: what `probes.check` looks at."""

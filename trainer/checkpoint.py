@@ -9,18 +9,26 @@ from __future__ import annotations
 import os
 import pickle
 import warnings
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
-from torch import nn
-from torch.optim import Optimizer
 
+from trainer.distributed import processes
 from trainer.errors import CheckpointError
 
 FILE = "checkpoint.pt"
-FORMAT = 1
+FORMAT = 2
+
+
+class Stateful(Protocol):
+    """What a checkpoint holds: a model, an optimizer, a gradient scaler, a schedule, ..."""
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state: dict[str, Any], /) -> Any: ...
 
 
 @dataclass
@@ -40,36 +48,39 @@ class Progress:
     waited: int = 0
 
 
-def save(path: Path, model: nn.Module, optimizer: Optimizer, progress: Progress) -> None:
-    """Writes the checkpoint; a reader sees the old file or the new one, never half of one."""
+def save(path: Path, stateful: Mapping[str, Stateful], progress: Progress) -> None:
+    """Writes the checkpoint; a reader sees the old file or the new one, never half of one.
+
+    Of several processes the first writes, with the random state of each.
+    """
+    here = processes()
     state: dict[str, Any] = {
         "format": FORMAT,
         "progress": asdict(progress),
-        "model": model.state_dict(),
-        "optimizer": optimizer.state_dict(),
-        "rng": torch.get_rng_state(),
-        "cuda_rng": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        "rng": here.gather(torch.get_rng_state()),
+        "cuda_rng": here.gather(torch.cuda.get_rng_state()) if torch.cuda.is_available() else [],
+        **{name: part.state_dict() for name, part in stateful.items()},
     }
-    temporary = path.with_name(path.name + ".tmp")
-    with open(temporary, "wb") as file:
-        torch.save(state, file)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+    if here.leads:
+        temporary = path.with_name(path.name + ".tmp")
+        with open(temporary, "wb") as file:
+            torch.save(state, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    here.wait()
 
 
-def restore(path: Path, model: nn.Module, optimizer: Optimizer) -> Progress:
-    """Puts model, optimizer and random state back and says how far the training had come.
+def restore(path: Path, stateful: Mapping[str, Stateful]) -> Progress:
+    """Puts every part and the random state back and says how far the training had come.
 
     Raises `CheckpointError` when there is no checkpoint, it cannot be read, or it belongs to another model.
     """
     state = _read(path)
     try:
-        model.load_state_dict(state["model"])
-        optimizer.load_state_dict(state["optimizer"])
-        torch.set_rng_state(state["rng"])
-        if state["cuda_rng"] and torch.cuda.is_available():
-            torch.cuda.set_rng_state_all(state["cuda_rng"])
+        for name, part in stateful.items():
+            part.load_state_dict(state[name])
+        _restore_random_state(state)
         known = {f.name for f in fields(Progress)}
         return Progress(**{key: value for key, value in state["progress"].items() if key in known})
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
@@ -78,6 +89,15 @@ def restore(path: Path, model: nn.Module, optimizer: Optimizer) -> Progress:
             f"{path}: does not fit this recipe's model and optimizer ({reason}); resume with the recipe it "
             "was made with, or start a new run"
         ) from None
+
+
+def _restore_random_state(state: Mapping[str, Any]) -> None:
+    """That of this process. A process more than there were before keeps the one it has."""
+    rank = processes().rank
+    if rank < len(state["rng"]):
+        torch.set_rng_state(state["rng"][rank])
+    if rank < len(state["cuda_rng"]) and torch.cuda.is_available():
+        torch.cuda.set_rng_state(state["cuda_rng"][rank])
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -94,6 +114,7 @@ def _read(path: Path) -> dict[str, Any]:
         raise CheckpointError(f"{path}: not a checkpoint of this trainer; start a new run")
     if state["format"] != FORMAT:
         raise CheckpointError(
-            f"{path}: checkpoint format {state['format']}, this babysit reads {FORMAT}; install a newer babysit"
+            f"{path}: checkpoint format {state['format']}, this babysit reads {FORMAT}; resume with the babysit that "
+            "wrote it, or start a new run"
         )
     return state

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from torch import Tensor, nn
+from torch.amp import GradScaler
 from torch.optim import Optimizer
 
 from trainer.batches import Batches
@@ -17,7 +18,10 @@ from trainer.tasks import Task
 
 @dataclass(frozen=True)
 class Parts:
-    """What the loop works with, made from one recipe; ``settings`` are the recipe's, as faults leave them."""
+    """What the loop works with, made from one recipe; ``settings`` are the recipe's, as faults leave them.
+
+    A GAN has a ``discriminator_optimizer`` too: then ``optimizer`` is the generator's.
+    """
 
     settings: Training
     task: Task
@@ -27,3 +31,10 @@ class Parts:
     optimizer: Optimizer
     schedule: Schedule
     batches: Batches
+    scaler: GradScaler
+    discriminator_optimizer: Optimizer | None = None
+
+    @property
+    def optimizers(self) -> list[Optimizer]:
+        """In the order in which they step."""
+        return [o for o in (self.discriminator_optimizer, self.optimizer) if o is not None]

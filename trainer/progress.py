@@ -7,14 +7,14 @@ import sys
 from tqdm import tqdm
 
 
-def progress_bar(total: int, done: int) -> tqdm:
-    """A bar over optimizer steps; silent where stderr is not a terminal."""
+def progress_bar(total: int, done: int, wanted: bool = True) -> tqdm:
+    """A bar over optimizer steps; silent where stderr is not a terminal, or when it is not ``wanted``."""
     return tqdm(
         total=total,
         initial=done,
         unit="step",
         file=sys.stderr,
-        disable=not sys.stderr.isatty(),
+        disable=not (wanted and sys.stderr.isatty()),
         dynamic_ncols=True,
         smoothing=0.05,
     )

@@ -20,6 +20,7 @@ from trainer.errors import RecipeError, did_you_mean, unknown_name
 from trainer.losses import LOSSES
 from trainer.models import MODELS
 from trainer.optimizers import OPTIMIZERS
+from trainer.precision import PRECISIONS
 from trainer.registry import Registry
 from trainer.schedules import SCHEDULES
 from trainer.tasks import TASKS
@@ -54,6 +55,10 @@ class Training:
         augment: names of augmentations of the training inputs, applied in order.
         threads: CPU threads of torch; 0 leaves torch's choice.
         device: "cpu" or "cuda".
+        precision: of the forward pass: "fp32", or mixed precision in "bf16" or "fp16".
+        grad_scaler: "fp16" scales the loss, so that small gradients do not underflow.
+        l1: times the sum of the magnitudes of all weights is added to the loss.
+        average_last: the checkpoints of so many last epochs are averaged at the end; 0: none.
     """
 
     epochs: Count = 20
@@ -68,6 +73,10 @@ class Training:
     augment: tuple[Augmentation, ...] = ()
     threads: NaturalNumber = 0
     device: Annotated[str, one_of("cpu", "cuda")] = "cpu"
+    precision: Annotated[str, one_of(*PRECISIONS)] = "fp32"
+    grad_scaler: bool = True
+    l1: NonNegative = 0.0
+    average_last: NaturalNumber = 0
 
 
 def _fault_names() -> Iterable[str]:
@@ -81,6 +90,21 @@ class Faults:
     """Mistakes injected on purpose, by name, in order: see `trainer.faults`."""
 
     names: tuple[Annotated[str, OneOf(_fault_names)], ...] = ()
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Which split of the examples is trained on.
+
+    Attributes:
+        of: folds; 0: the task's own split.
+        number: the fold that is held out for validation, from 1.
+        repeat: which assignment of examples to folds, from 1.
+    """
+
+    of: NaturalNumber = 0
+    number: Count = 1
+    repeat: Count = 1
 
 
 @dataclass(frozen=True)
@@ -111,6 +135,7 @@ class Recipe:
     schedule: Choice
     training: Training
     faults: Faults
+    fold: Fold
     expect: Expect
 
 
@@ -122,7 +147,7 @@ _CHOICES: dict[str, tuple[Registry, str | None]] = {
     "optimizer": (OPTIMIZERS, None),
     "schedule": (SCHEDULES, "constant"),
 }
-_TABLES: dict[str, type] = {"training": Training, "faults": Faults, "expect": Expect}
+_TABLES: dict[str, type] = {"training": Training, "faults": Faults, "fold": Fold, "expect": Expect}
 
 
 def recipe_names() -> list[str]:

@@ -8,7 +8,7 @@ import torch
 from trainer import checkpoint, loop
 from trainer.errors import CheckpointError
 from trainer.loop import train
-from trainer.recipe import load_recipe
+from trainer.recipe import Training, load_recipe
 
 
 def state(run_dir):
@@ -95,12 +95,26 @@ def test_the_loop_agrees_with_one_written_by_hand(small_recipe, tmp_path):
 
 
 def test_early_stopping_counts_looks_without_improvement():
-    progress = checkpoint.Progress()
-    losses = [1.0, 0.8, 0.9, 0.7, 0.71, 0.75, 0.8]
-    stopped = [loop.out_of_patience(progress, value, patience=3) for value in losses]
-    assert stopped == [False] * 6 + [True]
-    assert progress.best_loss == 0.7
-    assert not any(loop.out_of_patience(checkpoint.Progress(), v, patience=0) for v in [1.0] * 50)
+    def stops(losses: list[float], patience: int) -> list[bool]:
+        progress, stopped = checkpoint.Progress(), []
+        for loss in losses:
+            loop.note_look(progress, loss)
+            stopped.append(loop.finished(progress, Training(patience=patience)))
+        assert progress.best_loss == min(losses)
+        return stopped
+
+    assert stops([1.0, 0.8, 0.9, 0.7, 0.71, 0.75, 0.8], patience=3) == [False] * 6 + [True]
+    assert not any(stops([1.0] * 50, patience=0))
+
+
+def test_a_training_that_stopped_early_stays_stopped_when_resumed(small_recipe, tmp_path):
+    recipe = load_recipe(small_recipe(), ["training.epochs=40", "training.patience=2", "optimizer.lr=0.5"])
+    first = train(recipe, tmp_path / "run", watched=False)
+    assert 3 <= first.epochs < 40
+    again = train(recipe, tmp_path / "run", watched=False, resume=True)
+    assert (again.epochs, again.loss) == (first.epochs, first.loss)
+    more = load_recipe(str(tmp_path / "run" / "recipe.toml"), ["training.patience=4"])
+    assert train(more, tmp_path / "run", watched=False, resume=True).epochs > first.epochs
 
 
 def test_validation_is_that_of_the_whole_split_and_keeps_the_mode(small_recipe):

@@ -7,7 +7,9 @@ import json
 from datetime import datetime
 from pathlib import Path
 
-from probes.errors import InvalidArgumentError
+from probes.errors import BabysitError, InvalidArgumentError
+from trainer.cross_validation import CrossValidation, cross_validate, planned
+from trainer.distributed import Processes, joined
 from trainer.errors import RecipeError
 from trainer.faults import FAULTS
 from trainer.loop import Outcome, train
@@ -40,6 +42,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--fault", action="append", default=[], metavar="NAME", help="inject a mistake; may be repeated"
     )
+    parser.add_argument(
+        "--folds", type=int, metavar="K", help="k-fold cross-validation: one run for each fold, in one folder"
+    )
+    parser.add_argument("--repeats", type=int, metavar="N", help="with --folds: so many times, on other folds")
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in --run-dir")
     parser.add_argument("--no-probes", action="store_true", help="train unwatched (checkpoints are still written)")
     parser.add_argument(
@@ -58,15 +64,35 @@ def run(args: argparse.Namespace) -> int:
     if args.list_faults:
         print(list_faults())
         return 0
+    with joined() as processes:
+        try:
+            return _train(args, processes)
+        except BabysitError:
+            if processes.leads:
+                raise
+            return 2  # the first process says it
+
+
+def _train(args: argparse.Namespace, processes: Processes) -> int:
     recipe = _recipe(args)
-    run_dir = args.run_dir or new_run_dir(args.runs, recipe.name)
-    if not args.resume and (run_dir / KEPT).exists():
-        raise InvalidArgumentError(f"{run_dir} holds a run already; add --resume to continue it, or name another")
-    if run_dir.exists() and not run_dir.is_dir():
-        raise InvalidArgumentError(f"--run-dir {run_dir} is a file; name a directory")
-    outcome = train(recipe, run_dir, watched=not args.no_probes, every=args.every, resume=args.resume)
-    print(summary(recipe, outcome, run_dir))
-    return 0 if outcome.interrupted_by is None else 128 + outcome.interrupted_by
+    run_dir = processes.first(lambda: _run_dir(args, recipe))
+    folds = processes.first(lambda: _folds(args, run_dir))
+    if folds is None:
+        outcome = train(recipe, run_dir, watched=not args.no_probes, every=args.every, resume=args.resume)
+        if processes.leads:
+            print(summary(recipe, outcome, run_dir))
+        return _exit_code(outcome.interrupted_by)
+
+    def report(name: str, fold_dir: Path, outcome: Outcome) -> None:
+        if processes.leads and outcome.interrupted_by is None:
+            print(f"{name}: {_result(outcome)}; run: {fold_dir}", flush=True)
+
+    done = cross_validate(
+        recipe, run_dir, *folds, watched=not args.no_probes, every=args.every, resume=args.resume, report=report
+    )
+    if processes.leads:
+        print(folds_summary(recipe, done, run_dir))
+    return _exit_code(done.interrupted_by)
 
 
 def list_recipes() -> str:
@@ -90,12 +116,64 @@ def new_run_dir(runs: Path, name: str) -> Path:
 
 
 def summary(recipe: Recipe, outcome: Outcome, run_dir: Path) -> str:
-    """The one line a training ends with."""
-    what = f"{recipe.name}: validation {outcome.metric} {outcome.score:.4f}, loss {outcome.loss:.4f}"
+    """What a training ends with: one line, and one for each average of the last checkpoints."""
+    what = f"{recipe.name}: {_result(outcome)}"
     how_far = f"after {outcome.epochs} epochs ({outcome.steps} steps)"
     if outcome.interrupted_by is not None:
         return f"{what} {how_far}; interrupted, continue with: babysit train --resume --run-dir {run_dir}"
-    return f"{what} {how_far}; run: {run_dir}"
+    averages = [
+        f"average of the {name} of the last {min(recipe.training.average_last, outcome.epochs)} epochs: "
+        f"{outcome.metric} {score:.4f}, {outcome.criterion} {loss:.4f}\n"
+        for name, (loss, score) in outcome.averages.items()
+    ]
+    return f"{''.join(averages)}{what} {how_far}; run: {run_dir}"
+
+
+def folds_summary(recipe: Recipe, done: CrossValidation, folder: Path) -> str:
+    """The one line a cross-validation ends with."""
+    total = done.folds * done.repeats
+    if done.interrupted_by is not None:
+        return (
+            f"{recipe.name}: {len(done.results)} of {total} folds; interrupted, continue with: "
+            f"babysit train --resume --run-dir {folder}"
+        )
+    result = next(iter(done.results.values()))
+    (score, score_std), (loss, loss_std) = done.score, done.loss
+    plan = f"{done.folds} folds" + (f" x {done.repeats} repeats" if done.repeats > 1 else "")
+    return (
+        f"{recipe.name}, {plan}: validation {result.metric} {score:.4f} +- {score_std:.4f}, {result.criterion} "
+        f"{loss:.4f} +- {loss_std:.4f} (mean and standard deviation of {total} folds); runs: {folder}"
+    )
+
+
+def _result(outcome: Outcome) -> str:
+    return f"validation {outcome.metric} {outcome.score:.4f}, {outcome.criterion} {outcome.loss:.4f}"
+
+
+def _exit_code(interrupted_by: int | None) -> int:
+    return 0 if interrupted_by is None else 128 + interrupted_by
+
+
+def _run_dir(args: argparse.Namespace, recipe: Recipe) -> Path:
+    """Where the run goes: named, or a new one."""
+    run_dir = args.run_dir or new_run_dir(args.runs, recipe.name)
+    if run_dir.exists() and not run_dir.is_dir():
+        raise InvalidArgumentError(f"--run-dir {run_dir} is a file; name a directory")
+    if not args.resume and (run_dir / KEPT).exists():
+        raise InvalidArgumentError(f"{run_dir} holds a run already; add --resume to continue it, or name another")
+    return run_dir
+
+
+def _folds(args: argparse.Namespace, run_dir: Path) -> tuple[int, int] | None:
+    """(folds, repeats) that are asked for, or that are to be resumed; None: an ordinary training."""
+    for option, value, least in (("--folds", args.folds, 2), ("--repeats", args.repeats, 1)):
+        if value is not None and value < least:
+            raise InvalidArgumentError(f"{option} {value}; allowed: a whole number from {least}")
+    if args.folds is not None:
+        return args.folds, args.repeats or 1
+    if args.repeats is not None:
+        raise InvalidArgumentError("--repeats repeats the folds; say how many with --folds")
+    return planned(run_dir) if args.resume else None
 
 
 def _recipe(args: argparse.Namespace) -> Recipe:
