@@ -102,7 +102,7 @@ def _loss(recipe: Recipe, task: Task, problem: Problem) -> nn.Module:
             f"loss.name = '{name}' does not fit task '{task.name}' ({task.problem}); "
             f"allowed: {', '.join(problem.losses)}"
         )
-    return LOSSES[name].make(**options)
+    return LOSSES[name].make(task.train.targets, task.outputs, **options)
 
 
 def _device(name: str) -> torch.device:
