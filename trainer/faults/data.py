@@ -84,7 +84,7 @@ def _few(task: Task, seed: int) -> Task:
 def _with_nan(task: Task, seed: int) -> Task:
     _numbers(task, "nan-in-data")
     inputs = task.train.inputs.clone()
-    inputs[len(inputs) // 2].view(-1)[0] = float("nan")
+    inputs[(len(inputs) // 2, *[0] * (inputs.ndim - 1))] = float("nan")
     return replace(task, train=Examples(inputs, task.train.targets))
 
 

@@ -1,0 +1,71 @@
+"""Trains one planned run, in the process that is made for it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from probes.errors import BabysitError
+from trainer import checkpoint
+from trainer.corpus.outcome import RunOutcome, save_outcome, settings_of
+from trainer.corpus.plan import Planned
+from trainer.loop import train
+from trainer.recipe import Recipe, load_recipe
+from trainer.tasks import TASKS, Task
+
+
+def load_libraries() -> None:
+    """Imports here what every training would otherwise import for itself: processes forked from this one start
+    in no time."""
+    import skimage.io
+    import sklearn.datasets
+
+    import probes.instrument
+
+    torch.optim.SGD([torch.zeros(1, requires_grad=True)])  # torch imports half of itself with the first optimizer
+    assert sklearn.datasets and skimage.io and probes.instrument
+
+
+def train_one(run: Planned, run_dir: Path) -> None:
+    """Trains into ``run_dir`` on one thread, without checkpoints in between, and keeps the outcome there."""
+    torch.set_num_threads(1)
+    started = time.monotonic()
+    settings = settings_of(run)
+    with open(os.devnull, "w") as nowhere, contextlib.redirect_stderr(nowhere):
+        try:
+            recipe = load_recipe(run.recipe, [*run.settings, "training.checkpoint_every=0"])
+            ended = train(recipe, run_dir)
+        except BabysitError as error:
+            save_outcome(RunOutcome(settings, str(error), seconds=time.monotonic() - started), run_dir)
+            return
+    seconds = time.monotonic() - started
+    outcome = RunOutcome(settings, "", ended.loss, ended.score, guess(recipe), ended.steps, seconds)
+    (run_dir / checkpoint.FILE).unlink(missing_ok=True)  # nobody goes on from here
+    save_outcome(outcome, run_dir)
+
+
+def guess(recipe: Recipe) -> float:
+    """The validation score of the best answer that does not look at the input."""
+    return score_of_constant(TASKS[recipe.task.name].make(**recipe.task.options))
+
+
+def score_of_constant(task: Task) -> float:
+    """Share of the most frequent class, variance explained by nothing, or nearness of the median."""
+    targets = task.validation.targets
+    if task.problem == "multi-class":
+        return targets.flatten().bincount().max().item() / targets.numel()
+    if task.problem in ("binary", "multi-label"):
+        ones = targets.mean(0)
+        return torch.maximum(ones, 1 - ones).mean().item()
+    if task.problem == "unit-regression":
+        return 1 - _distance_to_median(targets)
+    return 0.0
+
+
+def _distance_to_median(targets: Tensor) -> float:
+    return (targets - targets.median(0).values).abs().mean().item()
