@@ -262,7 +262,7 @@ class RunView:
 
     def group_rates(self, index: int, steps: Steps) -> Floats | None:
         """The learning rate of parameter group ``index`` in force at each of ``steps``, [T]; None when unknown."""
-        names = ["optimizer/lr"] if len(self.optimizers) == 1 else []
+        names = ["optimizer/lr"] if index == 0 else []  # it keeps this name when groups are added later
         curve = next((c for name in [f"optimizer/lr/{index}", *names] if (c := self.series(name)) is not None), None)
         if curve is not None:
             places = np.searchsorted(curve.steps, steps, side="right") - 1

@@ -6,7 +6,6 @@ import logging
 import os
 import time as _time
 from collections.abc import Callable
-from numbers import Real
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -29,6 +28,7 @@ from probes.instrument.modules import first_tensor
 from probes.instrument.optimizers import OptimizerHooks, StepCounter, share_parameters
 from probes.instrument.outcomes import Outcome, observe
 from probes.instrument.parameters import Copies, list_parameters
+from probes.instrument.rates import LearningRates
 from probes.instrument.sharding import Meeting, shard_ranks
 from probes.instrument.sheet import Workspace
 from probes.runlog.writer import RunWriter
@@ -69,7 +69,7 @@ class Engine:
         self._began = False
         self._taken = 0  # steps since attached
         self._filters_due, self._filters_at = next_snapshot(0), -1
-        self._share = Share()
+        self._share, self._rates = Share(), LearningRates()
         self._modes = Modes()
         self._workspace, self._copies = Workspace(), Copies()
         self._frame: Frame | None = None
@@ -213,7 +213,7 @@ class Engine:
                 self._frame.after_step(self._numbers_of(optimizer) if self._has_closure else ())
                 self._contributed.append(optimizer)
                 self._collector.mark()
-                if all(any(o is c for c in self._contributed) for o in self.optimizer_hooks.optimizers):
+                if all(any(o is c for c in self._contributed) for o in self.optimizer_hooks.outermost):
                     self._finish_frame(self._collector.close())
             if new:
                 skipped = getattr(optimizer, "found_inf", None)
@@ -236,15 +236,19 @@ class Engine:
         now = self._clock()
         self._taken += 1
         values: dict[str, float] = self._modes.take()
+        elsewhere: dict[str, Tensor] = {}
         # Each under the guard by itself: a failure of one must not keep the others and the next step from their turn.
         with self.guard:
-            values |= self._learning_rates()
+            rates, device_rates, new = self._rates.read(self.optimizer_hooks.outermost)
+            values |= rates
+            elsewhere |= device_rates
+            if new and self._taken > 1:
+                self.describe()
         with self.guard:
             values |= self._times(now)
         with self.guard:
-            elsewhere = {}
             if skipped is not None and skipped.device.type != "cpu":
-                elsewhere = {"optimizer/skipped": skipped}
+                elsewhere["optimizer/skipped"] = skipped
             elif skipped is not None and skipped.item():
                 values["optimizer/skipped"] = 1.0
             self.delivery.scalars(self.counter.step, _time.time(), values, elsewhere)
@@ -277,16 +281,6 @@ class Engine:
         self._due = self._frames_wanted and self._schedule.due(self._taken + 1)
         if self._due and not self._by_root:
             self._open_collector()
-
-    def _learning_rates(self) -> dict[str, float]:
-        rates = [group["lr"] for o in self.optimizer_hooks.optimizers for group in o.param_groups if "lr" in group]
-        names = ["optimizer/lr"] if len(rates) == 1 else [f"optimizer/lr/{i}" for i in range(len(rates))]
-        # Some optimizers keep None here and find a rate of their own.
-        return {
-            name: float(rate)
-            for name, rate in zip(names, rates, strict=True)
-            if isinstance(rate, Real) or (isinstance(rate, Tensor) and rate.numel() == 1 and not rate.is_complex())
-        }
 
     # ---- frames ----
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol
+from weakref import WeakSet
 
 import torch
 from torch.optim import Optimizer
@@ -74,8 +75,9 @@ class OptimizerHooks:
         self._listener = listener
         self._handles: list[RemovableHandle] = []
         self._own_handles: dict[int, list[RemovableHandle]] = {}  # by id of an optimizer in `optimizers`
-        self._depth = 0  # of followed steps inside one another; too high after a step that raised
-        self._followed_stepped = True  # since a foreign optimizer stepped
+        self._depth = 0  # of followed steps inside one another
+        self._outer: WeakSet[Optimizer] = WeakSet()  # in whose steps followed ones were seen to step
+        self._inner: WeakSet[Optimizer] = WeakSet()  # followed ones that stepped in the step of a followed one
         if self.optimizers:
             for optimizer in self.optimizers:
                 self._hook(optimizer)
@@ -107,21 +109,25 @@ class OptimizerHooks:
 
     def _adopt(self, optimizer: Optimizer) -> None:
         """Follows an optimizer from now on, in the place of those whose parameters it has taken over."""
-        kept = [known for known in self.optimizers if not share_parameters(known, optimizer)]
+        followed: list[Optimizer] = []
         for known in self.optimizers:
-            if not any(known is k for k in kept):
-                for handle in self._own_handles.pop(id(known), []):
-                    handle.remove()
-        self.optimizers = [*kept, optimizer]
+            if not share_parameters(known, optimizer):
+                followed.append(known)
+                continue
+            for handle in self._own_handles.pop(id(known), []):
+                handle.remove()
+            if not any(f is optimizer for f in followed):
+                followed.append(optimizer)
+        self.optimizers = followed if any(f is optimizer for f in followed) else [*followed, optimizer]
 
     def _depth_now(self) -> int:
-        """How many steps of followed optimizers this thread is inside of, read from its stack."""
-        depth, frame = 0, sys._getframe(1)
-        while frame is not None:
-            if frame.f_code is _STEP_CODE and self.follows(frame.f_locals["args"][0]):
-                depth += 1
-            frame = frame.f_back  # type: ignore[assignment]
-        return depth
+        """How many steps of followed optimizers this thread is inside of."""
+        return sum(self.follows(optimizer) for optimizer in _stepping())
+
+    @property
+    def outermost(self) -> list[Optimizer]:
+        """The followed optimizers but those that step in the steps of others: the parts and bases of these."""
+        return [o for o in self.optimizers if o not in self._inner]
 
     def scaler_stepped(self, optimizer: Optimizer, stepped: bool) -> None:
         """Called after a GradScaler had its chance to step an optimizer."""
@@ -129,18 +135,20 @@ class OptimizerHooks:
             self._listener.step_skipped(optimizer)
 
     def _before(self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        if self._depth:
-            self._depth = self._depth_now() - 1
-        self._depth += 1
-        if self._depth <= 1:
+        around = list(_stepping())
+        self._depth = max(1, sum(self.follows(o) for o in around))
+        foreign = [o for o in around if o is not optimizer]
+        if self._depth == 1:
+            self._outer.update(foreign)
             self._listener.before_step(optimizer, args, kwargs)
+        elif foreign:
+            self._inner.add(optimizer)
 
     def _after(self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if self._depth != 1:
             self._depth = max(1, self._depth_now())
         self._depth -= 1
         if self._depth == 0:
-            self._followed_stepped = True
             _scaler_watch.saw_step(optimizer)
             self._listener.after_step(optimizer)
 
@@ -156,12 +164,10 @@ class OptimizerHooks:
             self._after(optimizer, args, kwargs)
 
     def _after_foreign(self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """Takes in an optimizer made anew by the loop: at its second step without one of the old."""
-        if self.follows(optimizer) or (self._depth and self._depth_now()):
+        """Takes in an optimizer made anew by the loop, when it has stepped."""
+        if self.follows(optimizer) or optimizer in self._outer or (self._depth and self._depth_now()):
             return
-        # A step in which a followed one stepped is that of an optimizer made of several.
-        expected, self._followed_stepped = self._followed_stepped, False
-        if not expected and any(share_parameters(known, optimizer) for known in self.optimizers):
+        if any(share_parameters(known, optimizer) for known in self.optimizers):
             self._adopt(optimizer)
             self._hook(optimizer)
             self._listener.after_step(optimizer)
@@ -169,6 +175,15 @@ class OptimizerHooks:
 
 # The code that torch wraps around each class's step, to find its frames.
 _STEP_CODE = Optimizer.profile_hook_step(lambda *_: None).__code__
+
+
+def _stepping() -> Iterator[Optimizer]:
+    """The optimizers in whose steps this thread is, innermost first, read from its stack."""
+    frame = sys._getframe(1)
+    while frame is not None:
+        if frame.f_code is _STEP_CODE:
+            yield frame.f_locals["args"][0]
+        frame = frame.f_back  # type: ignore[assignment]
 
 
 class _ScalerWatch:
