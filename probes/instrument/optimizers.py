@@ -16,6 +16,10 @@ from torch.utils.hooks import RemovableHandle
 from probes.instrument.hooks import Hook
 
 
+_LOOKS = 10
+"""Steps after which it is known which optimizers step inside others."""
+
+
 class StepListener(Protocol):
     """Who is told about the steps of an optimizer."""
 
@@ -75,7 +79,8 @@ class OptimizerHooks:
         self._listener = listener
         self._handles: list[RemovableHandle] = []
         self._own_handles: dict[int, list[RemovableHandle]] = {}  # by id of an optimizer in `optimizers`
-        self._depth = 0  # of followed steps inside one another
+        self._depth = 0  # of followed steps inside one another; too high after a step that raised
+        self._looks = _LOOKS
         self._outer: WeakSet[Optimizer] = WeakSet()  # in whose steps followed ones were seen to step
         self._inner: WeakSet[Optimizer] = WeakSet()  # followed ones that stepped in the step of a followed one
         if self.optimizers:
@@ -118,6 +123,7 @@ class OptimizerHooks:
                 handle.remove()
             if not any(f is optimizer for f in followed):
                 followed.append(optimizer)
+        self._looks = _LOOKS
         self.optimizers = followed if any(f is optimizer for f in followed) else [*followed, optimizer]
 
     def _depth_now(self) -> int:
@@ -135,7 +141,9 @@ class OptimizerHooks:
             self._listener.step_skipped(optimizer)
 
     def _before(self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        around = list(_stepping())
+        # To walk up a deep stack takes 10 microseconds: who steps inside whom is learnt from the first steps.
+        around = list(_stepping()) if self._depth or self._looks else []
+        self._looks = max(0, self._looks - 1)
         self._depth = max(1, sum(self.follows(o) for o in around))
         foreign = [o for o in around if o is not optimizer]
         if self._depth == 1:
