@@ -1,0 +1,74 @@
+"""What a program is: a function that trains something in its own loop, and what should be said of it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+Training = Callable[[Path], float]
+"""A training program: given a run directory that does not exist yet, trains, and returns its score.
+
+The score is what the program itself holds to be its success, the higher the better: a share of right answers on
+examples it did not train on, a share of explained variance, or a share by which its loss fell.
+"""
+
+
+@dataclass(frozen=True)
+class Program:
+    """One training program.
+
+    Attributes:
+        name: unique; the name of its function with hyphens.
+        train: the program.
+        bar: a healthy program scores at least this, a faulty one less: both are verified at every recording.
+        expected: slugs of the rules any of which names what is wrong; empty for a healthy program.
+        source: where the program, or the mistake in it, comes from.
+    """
+
+    name: str
+    train: Training
+    bar: float
+    expected: tuple[str, ...]
+    source: str
+
+    @property
+    def healthy(self) -> bool:
+        """Whether nothing is wrong with it."""
+        return not self.expected
+
+    @property
+    def part(self) -> Literal["dev", "locked"]:
+        """Which half it belongs to, by a hash of its name: the locked half is counted, never looked into."""
+        return "locked" if hashlib.sha256(self.name.encode()).digest()[0] % 2 else "dev"
+
+
+PROGRAMS: dict[str, Program] = {}
+"""Name -> program, in the order in which they are defined."""
+
+
+def healthy(*, at_least: float) -> Callable[[Training], Training]:
+    """Register a textbook training that works; its score is ``at_least`` this. Its docstring names its source."""
+    return _register(at_least, ())
+
+
+def faulty(*expected: str, below: float) -> Callable[[Training], Training]:
+    """Register a training that fails: its score stays ``below`` what it reaches when the mistake is mended.
+
+    Args:
+        expected: slugs any of which names the mistake, or what it does to the training.
+    """
+    return _register(below, expected)
+
+
+def _register(bar: float, expected: tuple[str, ...]) -> Callable[[Training], Training]:
+    def register(train: Training) -> Training:
+        name = train.__name__.replace("_", "-")
+        if name in PROGRAMS:
+            raise ValueError(f"two programs are called {name!r}")
+        PROGRAMS[name] = Program(name, train, bar, expected, (train.__doc__ or "").strip())
+        return train
+
+    return register
