@@ -32,15 +32,25 @@ def load_target(target: str) -> dict[str, Any]:
     Raises:
         BabysitError: one line that names the file, the function, what was found and what is expected.
     """
-    source, separator, function_name = target.rpartition(":")
-    if not separator:
-        if target.endswith(".py"):
-            raise TargetError(f"{target} is a file: say which function of it, as {target}:FUNCTION")
+    if ":" not in target and not target.endswith(".py"):
         return _recipe(target)
+    value, source, function_name = call_target(target)
+    return _arguments(value, source, function_name)
+
+
+def call_target(target: str) -> tuple[Any, str, str]:
+    """Calls ``file.py:function`` or ``package.module:function``, without arguments.
+
+    Returns what the function returned, its file or module, and its name. Raises `TargetError`, one line that
+    says what cannot be found, or where the user's code failed.
+    """
+    source, separator, function_name = target.rpartition(":")
+    if not separator and target.endswith(".py"):
+        raise TargetError(f"{target} is a file: say which function of it, as {target}:FUNCTION")
     if not source or not function_name.isidentifier():
         raise TargetError(f"{target!r} is not a target: expected RECIPE, package.module:function or file.py:function")
     module = _load_file(source) if source.endswith(".py") else _load_module(source)
-    return _arguments(_call(_function(module, source, function_name), source, function_name), source, function_name)
+    return _call(_function(module, source, function_name), source, function_name), source, function_name
 
 
 def _recipe(name: str) -> dict[str, Any]:
