@@ -66,10 +66,7 @@ def _texts(what: str, given: object, example: str) -> list[str]:
     texts = []
     for item in given:
         if not isinstance(item, str):
-            raise InvalidArgumentError(f"{what} must be a list of texts such as {example!r}, not of {_kind(item)}")
+            raise InvalidArgumentError(f"{what} must be a list of texts such as {example!r}, not of {type(item).__name__}")
         texts.append(item)
     return texts
 
-
-def _kind(item: object) -> str:
-    return "None" if item is None else f"a {type(item).__name__}"
