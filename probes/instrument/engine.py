@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time as _time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -15,6 +15,7 @@ from torch.optim import Optimizer
 
 from probes.instrument import manifest
 from probes.instrument.backward import reaches
+from probes.instrument.by_hand import PATIENCE, StepsByHand
 from probes.instrument.collector import Collected, Collector
 from probes.instrument.delivery import Delivery
 from probes.instrument.exits import describe_exception, exits
@@ -27,7 +28,7 @@ from probes.instrument.modes import Modes
 from probes.instrument.modules import first_tensor
 from probes.instrument.optimizers import OptimizerHooks, StepCounter, share_parameters
 from probes.instrument.outcomes import Outcome, observe
-from probes.instrument.parameters import Copies, list_parameters
+from probes.instrument.parameters import Copies, list_parameters, local
 from probes.instrument.rates import LearningRates
 from probes.instrument.sharding import Meeting, shard_ranks
 from probes.instrument.sheet import Workspace
@@ -57,6 +58,7 @@ class Engine:
         self.counter = StepCounter(start_step)
         self.boundary: Callable[[], None] | None = None  # called at the end of a step, outside the guard: may raise
         self._model, self._schedule, self._clock = model, schedule, clock
+        self._notes: list[str] = []  # on the run, for the manifest
         self._pid = os.getpid()
         self.guard = Guard(self.fail, clock)
         self._watchlist = list_parameters(model)
@@ -95,6 +97,8 @@ class Engine:
         )
         self._by_root = True  # whether the last frame's passes were of the whole model
         self.optimizer_hooks = OptimizerHooks(optimizers, self.concerns, self)
+        self._by_hand: StepsByHand | None = StepsByHand(self._watchlist.tensors)  # until an optimizer steps
+        self._followed_given = bool(optimizers)
         self._due = self._frames_wanted and schedule.due(1)
         # A container is never called itself, only its parts are; a TransformerEncoderLayer must not carry a hook.
         if self._due and (type(model).forward is nn.Module.forward or not self._follow_root):
@@ -132,6 +136,8 @@ class Engine:
                 if training:
                     self._data_wait = max(0.0, self._clock() - self._wait_from)
                 self._wait_from = None
+            if training and self._by_hand is not None:
+                self._by_hand.before_training()
             if training and self._due:
                 self._open_collector()
                 self._collector.begin_pass(module, args, kwargs)
@@ -177,6 +183,7 @@ class Engine:
         if not self.in_owner:
             return
         with self.guard:
+            self._by_hand = None
             if not self._began:
                 self._begin()
             self._stepping = optimizer
@@ -231,6 +238,56 @@ class Engine:
                 self._end_step(torch.ones((), dtype=torch.float32, device="cpu"))
         if self.boundary is not None:
             self.boundary()
+
+    # ---- steps that no torch optimizer makes ----
+
+    def logs(self, split: str, names: Iterable[str]) -> None:
+        """Called before numbers are logged: where no optimizer steps, the steps are told from them."""
+        if self._by_hand is None or not split.startswith("train"):
+            return
+        with self.guard:
+            found = self._by_hand.logged(names)
+            if found == "no change" or (found is not None and self._followed_given):
+                self._by_hand = None
+                remedy = (
+                    "give watch the optimizer that steps, or None to follow any"
+                    if self._followed_given
+                    else ("does another model train, or a copy of this one? Set probe.step to count the steps yourself")
+                )
+                changed = "" if found != "no change" else f" in {PATIENCE} rounds of the training"
+                self._say(f"no optimizer has stepped the watched model{changed}: steps are not counted; {remedy}")
+            elif found is not None:
+                if found == "first step":
+                    note = f"no torch optimizer steps this model: a step is counted at each probe.log({split!r}, ...)"
+                    self._notes.append(note)
+                    self.delivery.event(self.counter.step, "steps-by-hand", note)
+                self._step_by_hand()
+        if found is not None and self.boundary is not None:
+            self.boundary()
+
+    def _step_by_hand(self) -> None:
+        """The weights changed since the last call; what gradients are left may be those that changed them."""
+        self.counter.step += 1
+        if not self._began:
+            self._began = True
+            self._refresh()
+            self.describe()
+            if self._due:
+                self._frame = Frame(self._watchlist, self._workspace, self._copies)
+        if self._frame is not None:
+            gradients = {n: t.grad for n, t in enumerate(self._watchlist.tensors)}
+            left = any(g is not None and bool(local(g).any()) for g in gradients.values())
+            self._frame.after_step([n for n, g in gradients.items() if g is not None] if left else ())
+            self._finish_frame(self._collector.close())
+        self._end_step(None)
+        if self._due:
+            self._refresh()
+            self._frame = Frame(self._watchlist, self._workspace, self._copies)
+            self._frame.before_step((), range(len(self._watchlist.tensors)), None)
+
+    def _say(self, message: str) -> None:
+        _log.warning("babysit: %s", message)
+        self.delivery.event(self.counter.step, "note", message)
 
     def _end_step(self, skipped: Tensor | None) -> None:
         now = self._clock()
@@ -351,7 +408,7 @@ class Engine:
 
     def describe(self, collected: Collected | None = None) -> None:
         """Puts what is known of the model and the optimizers into the manifest."""
-        notes = self._watchlist.notes + self._collector.notes
+        notes = self._watchlist.notes + self._collector.notes + self._notes
         shapes = collected.shapes if collected else {}
         model = manifest.describe_model(self._model, self._watchlist, self._collector.watched, shapes, notes)
         if collected and collected.inputs:

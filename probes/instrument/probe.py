@@ -115,6 +115,7 @@ class Probe:
         engine = self._engine
         if self._closed or not engine.in_owner:
             return
+        engine.logs(split, scalars)
         with engine.guard:
             engine.delivery.scalars(engine.counter.step, time.time(), host, device)
 
