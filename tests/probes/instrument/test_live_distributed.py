@@ -1,4 +1,4 @@
-"""Two real processes started by torchrun: one judges, both end at the same step, and the run is judged like any other."""
+"""Two real processes started by torchrun: one judges, both end at the same step, the run is judged like any other."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-
-import pytest
 
 import probes
 
@@ -27,9 +25,8 @@ def launch(folder: Path, ill_rank: int, steps: int) -> list[dict[str, object]]:
     return [json.loads((folder / f"seen-{rank}.json").read_text()) for rank in range(2)]
 
 
-@pytest.mark.parametrize("ill_rank", [0, 1])
-def test_both_processes_end_at_the_same_step_whoever_has_the_trouble(tmp_path, ill_rank):
-    first, second = launch(tmp_path, ill_rank, 100_000)
+def test_both_processes_end_at_the_same_step_also_for_trouble_in_the_one_that_does_not_judge(tmp_path):
+    first, second = launch(tmp_path, 1, 100_000)
     assert first["step"] == second["step"] < 100_000
     assert first["stopped"] == second["stopped"]
     assert "nonfinite-values" in first["stopped"]
