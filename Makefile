@@ -3,12 +3,13 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+CORPUS ?= runs/corpus
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench clean
+.PHONY: help setup demo test check bench diagnosis-benchmark clean
 
 help: ## list these commands
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(READY) ## make the virtual environment and install everything into it
 
@@ -33,6 +34,11 @@ check: $(READY) ## lint, types, architecture
 
 bench: $(READY) ## measure what the probes and the run log cost
 	$(BIN)/python -m benchmarks
+
+diagnosis-benchmark: $(READY) ## train the corpus (resumable, an hour or two), judge it, write docs/diagnosis.md
+	$(BIN)/python -m trainer.corpus --out $(CORPUS) || test -s $(CORPUS)/corpus.csv
+	$(BIN)/python -m benchmarks.diagnosis.programs --folder $(CORPUS)-programs
+	$(BIN)/python -m benchmarks.diagnosis --corpus $(CORPUS) --programs $(CORPUS)-programs --write docs/diagnosis.md
 
 clean: ## remove the virtual environment and caches (runs stay)
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
