@@ -58,7 +58,9 @@ def _slugs(fault: Fault) -> str:
 
 
 def _options(entry: Entry) -> str:
-    return " ".join(f"`{name}` {_shown(entry.defaults[name])}" for name in entry.types)
+    return " ".join(
+        f"`{name}` {_shown(entry.defaults[name]) if name in entry.defaults else '(needed)'}" for name in entry.types
+    )
 
 
 def _shown(value: Any) -> str:

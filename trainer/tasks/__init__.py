@@ -1,6 +1,21 @@
 """Data sets by name. One module each; importing this package registers them all."""
 
-from trainer.tasks import digits, generation, photo_patches, planar, reconstruction, tables, text
+from trainer.tasks import (
+    cifar,
+    digits,
+    generation,
+    image_folder,
+    mnist,
+    numpy_files,
+    overlaps,
+    own_function,
+    photo_patches,
+    planar,
+    reconstruction,
+    scenes,
+    tables,
+    text,
+)
 from trainer.tasks.base import TASKS, Examples, Spec, Task
 
 __all__ = [
@@ -8,11 +23,18 @@ __all__ = [
     "Examples",
     "Spec",
     "Task",
+    "cifar",
     "digits",
     "generation",
+    "image_folder",
+    "mnist",
+    "numpy_files",
+    "overlaps",
+    "own_function",
     "photo_patches",
     "planar",
     "reconstruction",
+    "scenes",
     "tables",
     "text",
 ]

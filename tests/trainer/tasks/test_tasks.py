@@ -12,7 +12,9 @@ from trainer.tasks import TASKS
 from trainer.tasks.base import Examples, split_stratified
 from trainer.tasks.text import python_text, recall, reference_text
 
-NAMES = [name for name in TASKS if name != "photo-patches"]  # which has a module of tests of its own
+# Tasks that need files of the user have modules of tests of their own, and so has photo-patches.
+NEED_FILES = [name for name, entry in TASKS.items() if len(entry.defaults) < len(entry.types)]
+NAMES = [name for name in TASKS if name not in ("photo-patches", *NEED_FILES)]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -69,6 +71,30 @@ def test_every_target_of_the_text_is_the_character_that_follows():
             assert read(inputs) == text[at : at + 10]
             assert read(targets) == text[at + 1 : at + 11]
     assert len(task.train) == 99 and len(task.validation) == 29
+
+
+def test_scenes_are_made_of_digits_and_name_those_that_are_there():
+    """Cut out of the pictures again, every digit is one of the source's split, with a label that is set."""
+    source, task = TASKS["digits"].make(preprocessing=()), TASKS["digit-scenes"].make(preprocessing=(), examples=200)
+    for digits, scenes in ((source.train, task.train), (source.validation, task.validation)):
+        label_of = dict(zip((d.numpy().tobytes() for d in digits.inputs[:, 0]), digits.targets.tolist(), strict=True))
+        filled = 0
+        for picture, target in zip(scenes.inputs[:200, 0], scenes.targets[:200], strict=True):
+            cells = [cell for row in picture.split(8) for cell in row.split(8, dim=1)]
+            there = {label_of[c.contiguous().numpy().tobytes()] for c in cells if c.any()}
+            assert set(target.nonzero()[:, 0].tolist()) == there
+            filled += sum(bool(c.any()) for c in cells)
+        assert 0.43 < filled / 800 < 0.57
+
+
+def test_overlaps_against_counting_pixels():
+    task = TASKS["overlaps"].make(preprocessing=(), examples=300, validation_examples=100)
+    for split in (task.train, task.validation):
+        for (first, second), target in zip(split.inputs.bool(), split.targets[:, 0].tolist(), strict=True):
+            both = sum(bool(a and b) for a, b in zip(first.flatten(), second.flatten(), strict=True))
+            either = sum(bool(a or b) for a, b in zip(first.flatten(), second.flatten(), strict=True))
+            assert target == pytest.approx(both / either)
+    assert task.train.targets.min() < 0.1 and task.train.targets.max() > 0.8
 
 
 def test_recall_asks_for_the_first_symbol():
