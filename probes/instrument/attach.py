@@ -17,6 +17,9 @@ from probes.errors import InvalidArgumentError, RunDirectoryError
 from probes.instrument import manifest
 from probes.instrument.engine import Engine
 from probes.instrument.environment import describe_environment
+from probes.instrument.exits import describe_exception
+from probes.instrument.first_check import check_arguments
+from probes.instrument.first_check import check_first as run_checks
 from probes.instrument.governor import Every, Governor, LogSpacedThenEvery, Schedule
 from probes.instrument.parameters import Watchlist, list_parameters
 from probes.instrument.probe import Probe
@@ -49,6 +52,7 @@ def watch(
     alerts: Iterable[str] = (),
     stop_on: Iterable[str] = (),
     cool_down: float = 600.0,
+    check_first: tuple[Callable[..., Any], Any] | Mapping[str, Any] | None = None,
 ) -> Probe:
     """Attaches a probe to a training.
 
@@ -72,11 +76,15 @@ def watch(
         stop_on: slugs of the rules whose finding (at warning or above, and still so) ends the run: `StopTraining` is
             raised at the end of a step, and ``with watch(...)`` ends by it without an error. Off by default.
         cool_down: seconds between two tellings of the same finding.
+        check_first: ``(loss_fn, data)``, or a dict of `probes.check`'s arguments (``{"data": loader, "budget": 20}``,
+            with the ``loss_fn`` of this call): runs the sanity checks before anything is attached, and saves their
+            report with the run. Warnings are logged; a run that is continued is not checked again.
 
     Raises:
         InvalidArgumentError: an argument cannot be meant, or an address is not understood.
         UnknownNameError: ``stop_on`` names a rule that does not exist.
         MissingDependencyError: alerts are asked for and apprise is not installed.
+        SanityCheckError: a check that ``check_first`` asked for failed; the run is recorded as "crashed".
         RunInUseError: another live process (or probe) writes to this directory.
         RunDirectoryError: the directory cannot be written, or holds something else.
     """
@@ -91,12 +99,18 @@ def watch(
         raise InvalidArgumentError(f"name must be a text, not a {type(name).__name__}")
     if step is not None and (not isinstance(step, numbers.Integral) or isinstance(step, bool) or step < 0):
         raise InvalidArgumentError(f"step must be a whole number from 0, not {step!r}")
+    to_check = check_arguments(check_first, loss_fn)
     live = _live_options(on_finding, alerts, stop_on, cool_down)
     given_dir = _check_run_dir(run_dir) if run_dir is not None else None
     rank, size = rank_and_size()
     meeting = Meeting() if size > 1 else None
     folder = given_dir if given_dir is not None else _common_run_dir(model, meeting)
-    if isinstance(schedule, Governor) and size > 1 and any(shard_ranks(t) for t in watchlist.tensors):
+    sharded = size > 1 and any(shard_ranks(t) for t in watchlist.tensors)
+    if sharded and to_check is not None:
+        raise InvalidArgumentError(
+            "check_first cannot look at a model that is spread over processes (FSDP): check it before it is sharded"
+        )
+    if isinstance(schedule, Governor) and sharded:
         schedule = LogSpacedThenEvery(_SHARDED_CADENCE)
     device = watchlist.tensors[0].device if watchlist.tensors else torch.device("cpu")
     facts: dict[str, object] = {
@@ -116,6 +130,12 @@ def watch(
         return RunWriter(folder, known, rank=rank, start_step=start)
 
     writer = RunWriter(folder, facts, rank=rank, start_step=None if step is None else int(step))
+    if to_check is not None:
+        try:
+            run_checks(model, optimizers, writer, to_check, meeting)
+        except BaseException as error:
+            writer.close("crashed", describe_exception(error))
+            raise
     try:
         engine = Engine(model, optimizers, writer, schedule, writer.start_step, loss_fn, meeting)
     except BaseException:

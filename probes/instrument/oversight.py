@@ -66,6 +66,21 @@ class Oversight:
         """Whether this is the process that called `watch`, not a fork of it."""
         return self._engine.in_owner
 
+    @property
+    def step(self) -> int:
+        """Steps done so far."""
+        return self._counter.step
+
+    @property
+    def thread(self) -> int | None:
+        """Identifier of the thread that trains."""
+        return getattr(self._engine, "thread", None)
+
+    def end(self, reason: str) -> None:
+        """The program, or the thread that trains, is ending because of ``reason``."""
+        if self._probe is not None:
+            self._probe.end(reason)
+
     def detach(self) -> None:
         """The program ends and nobody closed the probe."""
         if self._probe is not None:

@@ -66,7 +66,7 @@ def _texts(what: str, given: object, example: str) -> list[str]:
     texts = []
     for item in given:
         if not isinstance(item, str):
-            raise InvalidArgumentError(f"{what} must be a list of texts such as {example!r}, not of {type(item).__name__}")
+            kind = type(item).__name__
+            raise InvalidArgumentError(f"{what} must be a list of texts such as {example!r}, not of {kind}")
         texts.append(item)
     return texts
-

@@ -20,6 +20,8 @@ torch.manual_seed(0)
 model = DistributedDataParallel(nn.Sequential(nn.Linear(6, 16), nn.ReLU(), nn.Linear(16, 2)))
 optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
 torch.manual_seed(rank)
+example = torch.randn(32, 6)
+batch = (example, (example[:, 0] > 0).long() + (9 if ill_rank == -2 else 0))
 told: list[str] = []
 threads: set[str] = set()
 with probes.watch(
@@ -29,6 +31,7 @@ with probes.watch(
     every=5,
     on_finding=lambda finding: told.append(finding.rule),
     stop_on=["nonfinite-values"],
+    check_first=(nn.CrossEntropyLoss(), [batch]) if ill_rank < 0 else None,
 ) as probe:
     for step in range(1, steps + 1):
         inputs = torch.randn(16, 6)

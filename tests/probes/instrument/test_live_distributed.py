@@ -48,6 +48,7 @@ def test_a_healthy_run_of_two_processes_is_judged_healthy(tmp_path):
     first, second = launch(tmp_path, -1, 200)
     assert (first["step"], second["step"]) == (200, 200)
     assert first["stopped"] is second["stopped"] is None
+    assert probes.open_run(tmp_path / "run").checks()["ok"] is True
     report = probes.diagnose(tmp_path / "run")
     assert report.ok and report.step == 200
     assert {"nonfinite-values", "exploding-gradients", "parameters-not-updated"} <= set(report.clear)
