@@ -69,6 +69,7 @@ def given_task(
     _same_length(train, inputs, targets)
     per_position = symbols and targets.ndim == 2 and targets.shape == inputs.shape
     problem = _problem(problem, targets, train.targets_name, per_position)
+    targets = targets if per_position else _values(problem, targets, train.targets_name)
     if validation is None:
         rows = _split(problem, inputs, targets, train, validation_fraction, split_seed)
         held_inputs, held_targets, held = inputs[rows[1]], targets[rows[1]], train
@@ -79,12 +80,13 @@ def given_task(
         held_targets = _array(validation.targets, validation.targets_name, "biufUS")
         _same_length(validation, held_inputs, held_targets)
         _same_shape(validation.inputs_name, held_inputs, train.inputs_name, inputs)
+        held_targets = held_targets if per_position else _values(problem, held_targets, validation.targets_name)
         _same_shape(validation.targets_name, held_targets, train.targets_name, targets)
     if problem == "multi-class":
         ours, theirs, classes = _classes(targets, held_targets, train.targets_name, held.targets_name, classes)
         outputs = len(classes)
     else:
-        ours, theirs = _quantities(problem, targets, held_targets, train.targets_name, held.targets_name)
+        ours, theirs = _scaled(problem, targets, held_targets, train.targets_name)
         outputs, classes = ours.shape[1], tuple(classes) if problem in ("binary", "multi-label") else ()
     task = Task(
         name=name,
@@ -214,7 +216,6 @@ def _classes(
     train: np.ndarray, validation: np.ndarray, name: str, held_name: str, names: Sequence[str]
 ) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
     """Class numbers int64 of both splits, and the names of the classes."""
-    train, validation = _class_values(train, name), _class_values(validation, held_name)
     if names:
         values = np.arange(len(names))
         if unknown := set(np.unique(train)) - set(values.tolist()):
@@ -252,36 +253,37 @@ def _class_values(targets: np.ndarray, name: str) -> np.ndarray:
     return targets.astype(np.int64) if targets.dtype.kind == "b" else targets
 
 
-def _quantities(
-    problem: str, train: np.ndarray, validation: np.ndarray, name: str, held_name: str
-) -> tuple[np.ndarray, np.ndarray]:
+def _values(problem: str, targets: np.ndarray, name: str) -> np.ndarray:
+    """Targets in the form of the problem: class values [N] (or [N, T]), or numbers float64 [N, D] that are checked."""
+    if problem == "multi-class":
+        return _class_values(targets, name)
+    if targets.dtype.kind in "US":
+        raise TaskError(f"{name}: found names, allowed with task.problem = {problem}: numbers")
+    values = targets.reshape(len(targets), -1).astype(np.float64)
+    if bad := int((~np.isfinite(values)).sum()):
+        raise TaskError(f"{name}: {bad} of {values.size} targets are NaN or infinite; remove or replace them")
+    if problem in ("binary", "multi-label") and not np.isin(values, (0, 1)).all():
+        wrong = values[~np.isin(values, (0, 1))][0]
+        raise TaskError(f"{name}: found {wrong:g}, allowed with task.problem = {problem}: 0 and 1")
+    if problem == "binary" and values.shape[1] != 1:
+        raise TaskError(f"{name}: found {values.shape[1]} columns, allowed with task.problem = binary: one")
+    if problem == "unit-regression" and (values.min() < 0 or values.max() > 1):
+        raise TaskError(
+            f"{name}: found numbers from {values.min():g} to {values.max():g}, allowed with task.problem = "
+            "unit-regression: from 0 to 1"
+        )
+    return values
+
+
+def _scaled(problem: str, train: np.ndarray, validation: np.ndarray, name: str) -> tuple[np.ndarray, np.ndarray]:
     """Targets float32 [N, D] of both splits; those of a regression standardised by the training targets."""
-    splits = []
-    for values, where in ((train, name), (validation, held_name)):
-        if values.dtype.kind in "US":
-            raise TaskError(f"{where}: found names, allowed with task.problem = {problem}: numbers")
-        values = values.reshape(len(values), -1).astype(np.float64)
-        if not np.isfinite(values).all():
-            bad = int((~np.isfinite(values)).sum())
-            raise TaskError(f"{where}: {bad} of {values.size} targets are NaN or infinite; remove or replace them")
-        if problem in ("binary", "multi-label") and not np.isin(values, (0, 1)).all():
-            wrong = values[~np.isin(values, (0, 1))][0]
-            raise TaskError(f"{where}: found {wrong:g}, allowed with task.problem = {problem}: 0 and 1")
-        if problem == "binary" and values.shape[1] != 1:
-            raise TaskError(f"{where}: found {values.shape[1]} columns, allowed with task.problem = binary: one")
-        if problem == "unit-regression" and (values.min() < 0 or values.max() > 1):
-            raise TaskError(
-                f"{where}: found numbers from {values.min():g} to {values.max():g}, allowed with task.problem = "
-                "unit-regression: from 0 to 1"
-            )
-        splits.append(values)
-    ours, theirs = splits
     if problem == "regression":
-        mean, std = ours.mean(0), ours.std(0)
-        if not std.all():
-            raise TaskError(f"{name}: column {int((std == 0).argmax())} never varies; there is nothing to learn in it")
-        ours, theirs = (ours - mean) / std, (theirs - mean) / std
-    return ours.astype(np.float32), theirs.astype(np.float32)
+        constant = np.ptp(train, axis=0) == 0
+        if constant.any():
+            raise TaskError(f"{name}: column {int(constant.argmax())} never varies; there is nothing to learn in it")
+        mean, std = train.mean(0), train.std(0)
+        train, validation = (train - mean) / std, (validation - mean) / std
+    return train.astype(np.float32), validation.astype(np.float32)
 
 
 def _tensor(inputs: np.ndarray, symbols: bool) -> Tensor:

@@ -6,6 +6,7 @@ import gzip
 import math
 import zlib
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -20,6 +21,7 @@ from trainer.typed import NaturalNumber
 # Y. LeCun, C. Cortes and C. Burges, "The IDX file format", on the page of the MNIST data: two zero bytes, type,
 # number of dimensions, the dimensions as big-endian int32, then the numbers.
 TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
+PIECE = 1 << 20  # bytes
 SPLITS = {"train": "train", "validation": "t10k"}
 
 
@@ -71,7 +73,7 @@ def find(folder: Path, stem: str, dimensions: int) -> Path:
 
 def read_idx(file: Path, dimensions: int) -> np.ndarray:
     """The array in an IDX file, perhaps compressed. Raises `TaskError` when it is damaged or of another shape."""
-    opener = gzip.open if file.suffix == ".gz" else open
+    opener: Any = gzip.open if file.suffix == ".gz" else open
     try:
         with opener(file, "rb") as stream:
             head = stream.read(4)
@@ -83,8 +85,7 @@ def read_idx(file: Path, dimensions: int) -> np.ndarray:
             shape = tuple(np.frombuffer(sizes, ">u4").tolist()) if len(sizes) == 4 * dimensions else (0,)
             kind = np.dtype(TYPES[head[2]])
             expected = math.prod(shape) * kind.itemsize
-            # What is there decides how much memory is taken, not what the header promises.
-            data = stream.read(expected + 1)
+            data = _read_up_to(stream, expected + 1)
     except (OSError, EOFError, zlib.error) as error:
         raise TaskError(f"{file}: cannot be read: {error}; fetch it again") from None
     if len(data) != expected:
@@ -93,3 +94,11 @@ def read_idx(file: Path, dimensions: int) -> np.ndarray:
             f"{file}: {expected} bytes of {'x'.join(map(str, shape))} numbers expected, found {found}; fetch it again"
         )
     return np.frombuffer(data, kind).reshape(shape).astype(kind.newbyteorder("="))
+
+
+def _read_up_to(stream: BinaryIO, size: int) -> bytes:
+    """Piece by piece: what is there decides how much memory is taken, not what the header promises."""
+    data = bytearray()
+    while len(data) < size and (piece := stream.read(min(PIECE, size - len(data)))):
+        data += piece
+    return bytes(data)
