@@ -22,6 +22,7 @@ from probes.diagnosis.manifest import (
     read_optimizers,
     read_parameters,
 )
+from probes.errors import UnknownNameError
 
 if TYPE_CHECKING:
     from probes.runlog import Run
@@ -57,6 +58,15 @@ class Curve:
         """The points up to and including ``step``."""
         end = int(np.searchsorted(self.steps, step, side="right"))
         return Curve(self.steps[:end], self.values[:end])
+
+
+@dataclass(frozen=True)
+class FilterWeights:
+    """The first layer's weights at one step: float32 [out, in, h, w] of a convolution, [out, in] of a dense layer."""
+
+    step: int
+    layer: str
+    weights: npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -129,6 +139,7 @@ class RunView:
         read_layers: Callable[[str], LayerTable | None],
         manifest: Mapping[str, Any],
         events: Sequence[tuple[int, str, str]] = (),
+        read_filters: Callable[[int], tuple[FilterWeights, FilterWeights] | None] = lambda step: None,
     ) -> None:
         self.name = name
         self.status = status
@@ -138,6 +149,7 @@ class RunView:
         self.events = tuple(event for event in events if event[0] <= last_step)
         self._read_series = read_series
         self._read_layers = read_layers
+        self._read_filters = read_filters
         self._series: dict[str, Curve | None] = {}
         self._layers: dict[str, LayerTable | None] = {}
 
@@ -162,6 +174,16 @@ class RunView:
             measured = np.asarray(table.measured, dtype=bool)
             return LayerTable(tuple(table.layers), np.asarray(table.steps), values, measured).one_row_a_step()
 
+        def read_filters(step: int) -> tuple[FilterWeights, FilterWeights] | None:
+            try:
+                steps = run.filters().steps
+            except UnknownNameError:
+                return None
+            kept = steps[steps <= step]
+            ends = [run.filters(int(at)) for at in (kept[0], kept[-1])] if len(kept) else []
+            shots = [FilterWeights(int(f.step), str(f.layer), np.asarray(f.weights)) for f in ends]
+            return (shots[0], shots[1]) if shots else None
+
         return cls(
             name=str(run.name),
             status="running" if replayed else str(run.status),
@@ -171,6 +193,7 @@ class RunView:
             read_layers=read_layers,
             manifest=dict(run.manifest),
             events=[(int(event.step), str(event.kind), str(event.message)) for event in run.events],
+            read_filters=read_filters,
         )
 
     @classmethod
@@ -184,12 +207,14 @@ class RunView:
         name: str = "arrays",
         at_step: int | None = None,
         events: Sequence[tuple[int, str, str]] = (),
+        filters: Sequence[tuple[int, npt.ArrayLike]] = (),
     ) -> RunView:
         """A view of plain arrays.
 
         Args:
             series: name -> (steps [T], values [T]).
             layers: kind -> (names [L], steps [T], values [T, L]); NaN is a measurement.
+            filters: (step, weights of the first layer) of each snapshot, ascending.
         """
         curves = {
             key: Curve(np.asarray(steps, dtype=np.int64), np.asarray(values, dtype=np.float64))
@@ -204,6 +229,12 @@ class RunView:
             int(s[-1]) for s in (*(c.steps for c in curves.values()), *(t.steps for t in tables.values())) if len(s)
         ]
         last = max(ends, default=0)
+        snapshots = [FilterWeights(step, "", np.asarray(weights, dtype=np.float32)) for step, weights in filters]
+
+        def read_filters(step: int) -> tuple[FilterWeights, FilterWeights] | None:
+            kept = [shot for shot in snapshots if shot.step <= step]
+            return (kept[0], kept[-1]) if kept else None
+
         return cls(
             name=name,
             status=status,
@@ -213,6 +244,7 @@ class RunView:
             read_layers=tables.get,
             manifest=manifest or {},
             events=events,
+            read_filters=read_filters,
         )
 
     def series(self, name: str) -> Curve | None:
@@ -230,6 +262,10 @@ class RunView:
             table = table.until(self.last_step) if table is not None else None
             self._layers[kind] = table if table is not None and len(table) and table.layers else None
         return self._layers[kind]
+
+    def filters(self) -> tuple[FilterWeights, FilterWeights] | None:
+        """The first and the last snapshot of the first layer's weights up to `last_step`; None when there is none."""
+        return self._read_filters(self.last_step)
 
     def need_layers(self, kind: str, frames: int = 1) -> LayerTable:
         """Like `layers`; raises `NotJudged` when there are fewer than ``frames``."""

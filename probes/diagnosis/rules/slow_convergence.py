@@ -1,0 +1,274 @@
+"""The loss falls, but so slowly that the run ends, or stands still, far from done.
+
+What it detects
+---------------
+Two ways to waste most of a run: a schedule that takes the learning rate to nothing while there was much left to
+learn, and steps so small that hundreds of them hardly lower a loss that falls all the time.
+
+Why it matters
+--------------
+The net learns. It would learn the same ten times faster, or ten times as much, with a schedule that lasts or with
+larger steps.
+
+Criterion
+---------
+The run has done at least `steps_needed` (100) steps with at least 10 values of the loss, which has lost less than
+`learned` (0.5) of its beginning (measured from the loss of guessing where it began above that); where an accuracy
+was logged, it is above always giving the most frequent class by less than 0.8 of the way to 1 (0.6 for small steps). Either
+
+- *the rate ran out*: over the last 40% of the steps the learning rate was below `spent` (0.05) of its highest, and
+  its mean over the run below `mean_rate` (0.12) of that; and the loss no longer falls (over that time by less than 2%
+  of its level), but fell all the while there was a rate: laid out along the learning rate summed up instead of along
+  the steps, its fall in the last 40% is at least `pace` (0.5) times the mean, or the rate was gone before the weights
+  could go anywhere (less than 30 steps at the full rate);
+- or *small steps*: after twice `steps_needed`, the loss has lost less than `barely` (0.3), falls at the end at 0.7
+  times the mean pace or faster, certainly (5 standard errors), and a step changes the weights by less than
+  `small_step` (5e-4) of their size in the median (1e-3 is usual), while the learning rate is not being raised.
+
+A loss that was below half of guessing from the beginning, and a net of which some weights are frozen, are fine-tuned
+with small steps on purpose: not reported. A run that goes on gets information only, for small steps.
+
+Evidence
+--------
+The learning rate at its highest and at the end, or the size of the steps, and the fall of the loss.
+
+What to try
+-----------
+1. The rate ran out: decay it over the whole run (cosine to the last step), or not at all; count whether the scheduler
+   is stepped every batch where it was meant to be stepped every epoch.
+2. Small steps: raise the learning rate by factors of three, until the loss falls fast or begins to bounce.
+3. Look at what is reported as its cause, if anything is.
+
+When it misleads
+----------------
+Where the targets can hardly be predicted, a loss that stays high is the best there is: with a rate that was gone early
+nobody can tell.
+
+Example that fires
+------------------
+```python
+model = nn.Sequential(nn.Flatten(), nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10))
+optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+decay = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.93)
+train(model, optimizer, schedule=decay, steps=250)
+```
+
+Example that stays quiet
+------------------------
+```python
+model = nn.Sequential(nn.Flatten(), nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10))
+optimizer = torch.optim.SGD(model.parameters(), lr=0.3)
+decay = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 250)
+train(model, optimizer, schedule=decay, steps=250)
+```
+
+References
+----------
+- CS231n, Neural Networks part 3 (annealing the learning rate; ratio of updates to weights about 1e-3).
+- Google Research, Deep learning tuning playbook, 2023 (decay over the whole of the training budget).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from probes.diagnosis.finding import Evidence, Finding
+from probes.diagnosis.gradients import step_size
+from probes.diagnosis.numbers import percent, round_rate, short
+from probes.diagnosis.progress import guessing_loss, majority_share
+from probes.diagnosis.rule import Rule
+from probes.diagnosis.rules.training_too_short import accuracy_at_end
+from probes.diagnosis.signal import closing, level, opening
+from probes.diagnosis.slope import fall
+from probes.diagnosis.tracks import training_loss
+from probes.diagnosis.view import Curve, Floats, NotJudged, RunView
+
+MINIMUM_VALUES = 10
+GOOD_STEP = 1e-3
+"""Step size that the suggested rate aims at (CS231n)."""
+
+
+@dataclass(frozen=True)
+class Slow:
+    """Which of the two, the loss at both ends, and the number it rests on.
+
+    Attributes:
+        measure: sum of the learning rate over its highest, in steps ("rate"), or the median step size ("steps").
+    """
+
+    kind: Literal["rate", "steps"]
+    start: float
+    end: float
+    share: float
+    measure: float
+
+
+def criterion(
+    loss: Curve,
+    rates: Floats | None,
+    size: float | None,
+    guessing: float | None = None,
+    *,
+    learned: float = 0.5,
+    barely: float = 0.3,
+    spent: float = 0.05,
+    mean_rate: float = 0.12,
+    pace: float = 0.5,
+    small_step: float = 5e-4,
+    steps_needed: float = 100,
+) -> Slow | None:
+    """Whether a run converges slowly.
+
+    Args:
+        loss: the training loss, finite, [T].
+        rates: the learning rate at the steps of the loss, [T]; None when unknown.
+        size: median step size over the run (update over weights); None when unknown or small on purpose.
+        guessing: the loss of guessing, None when unknown.
+        learned: fall of the loss that is enough, as a share of its beginning.
+        barely: the same for small steps, which may just need more time.
+        spent: rate that is as good as none, as a share of the highest.
+        mean_rate: mean rate as a share of the highest (cosine 0.5, three steps of a tenth 0.37).
+        pace: fall at the end of the summed-up rate, over the mean (0 when the loss had converged).
+        small_step: step size, as a share of the weights (1e-3 is usual, CS231n).
+        steps_needed: fewest steps.
+    """
+    steps, values = loss.steps, loss.values
+    if len(values) < MINIMUM_VALUES or steps[-1] < steps_needed:
+        return None
+    start, end = opening(values), closing(values)
+    reference = start if guessing is None else min(start, guessing)
+    share = (reference - end) / reference if reference > 0 else 1.0
+    if share >= learned or (guessing is not None and start < 0.5 * guessing):
+        return None
+    if rates is not None and rates.max() > 0:
+        done = _ran_out(loss, rates / rates.max(), spent, mean_rate, pace)
+        if done is not None:
+            return Slow("rate", start, end, share, done)
+    trend = fall(steps.astype(np.float64), values)
+    slow = trend is not None and trend.pace >= 0.7 and trend.certainty >= 5.0
+    if slow and size is not None and 0 < size < small_step and share < barely and steps[-1] >= 2 * steps_needed:
+        return Slow("steps", start, end, share, size)
+    return None
+
+
+def _ran_out(loss: Curve, rates: Floats, spent: float, mean_rate: float, pace: float) -> float | None:
+    """Steps at the full rate that the whole schedule amounts to, when it was gone while the loss still fell."""
+    tail = loss.steps >= loss.steps[0] + 0.6 * (loss.steps[-1] - loss.steps[0])
+    if rates[tail].max() >= spent or rates.mean() >= mean_rate:
+        return None
+    rest = loss.values[tail]
+    third = max(3, len(rest) // 3)
+    if level(rest[:third]) - level(rest[-third:]) > 0.02 * abs(level(rest)):
+        return None
+    gaps = np.diff(loss.steps, prepend=loss.steps[0] - float(np.median(np.diff(loss.steps))))
+    trained = np.cumsum(rates * gaps)
+    along = fall(trained, loss.values)
+    if float(trained[-1]) < 30.0 or (along is not None and along.pace >= pace and along.certainty >= 3.0):
+        return float(trained[-1])
+    return None
+
+
+def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
+    """Judge the one training loss beside the learning rate and the size of the steps."""
+    name, curve = training_loss(view)
+    loss = curve.finite
+    needed = int(thresholds["steps_needed"])
+    if len(loss) < MINIMUM_VALUES or view.last_step < needed:
+        raise NotJudged(f"{len(loss)} values of {name} in {view.last_step} steps, needs {MINIMUM_VALUES} in {needed}")
+    if len(loss) < 0.9 * len(curve):
+        raise NotJudged(f"{len(curve) - len(loss)} of {len(curve)} values of {name} are not finite")
+    rates, size = _rates(view, loss), _size(view)
+    if rates is None and size is None:
+        raise NotJudged("neither the learning rate nor the size of the steps was recorded")
+    found = criterion(loss, rates, size, guessing_loss(view), **thresholds)
+    reached, common = accuracy_at_end(view), majority_share(view)
+    if found is None:
+        return []
+    enough = 0.8 if found.kind == "rate" else 0.6
+    if reached is not None and reached - common >= enough * (1.0 - common):
+        return []
+    return [_report(view, name, loss, found, thresholds)]
+
+
+def _rates(view: RunView, loss: Curve) -> Floats | None:
+    """The highest learning rate of any parameter group at each step of the loss; None when no rate was logged."""
+    names = [n for n in view.series_names if n == "optimizer/lr" or n.startswith("optimizer/lr/")]
+    curves = [curve.finite for name in names if (curve := view.series(name)) is not None]
+    held = [
+        curve.values[np.maximum(np.searchsorted(curve.steps, loss.steps, side="right") - 1, 0)]
+        for curve in curves
+        if len(curve)
+    ]
+    return np.max(held, axis=0) if held else None
+
+
+def _size(view: RunView) -> float | None:
+    """The median step size; None when unknown, while the rate is being raised, and in fine-tuning."""
+    if view.warming_up or any(not parameter.trainable for parameter in view.parameters):
+        return None
+    try:
+        size = level(step_size(view).values)
+    except NotJudged:
+        return None
+    return size if np.isfinite(size) else None
+
+
+def _report(view: RunView, name: str, loss: Curve, found: Slow, thresholds: dict[str, float]) -> Finding:
+    went = f"{name} went from {short(found.start)} to {short(found.end)} in {view.last_step} steps"
+    fell = Evidence(name, found.share, thresholds["learned"], "<", note="fall of the loss")
+    rates = _rates(view, loss)
+    if found.kind == "rate" and rates is not None:
+        highest, last = float(rates.max()), float(rates[-1])
+        gone = int(loss.steps[int(np.argmax(rates)) + int(np.argmax(rates[int(np.argmax(rates)) :] < 0.1 * highest))])
+        return RULE.finding(
+            "warning",
+            f"The learning rate fell from {short(highest)} to {short(last)}, below a tenth of its highest by step {gone}:"
+            f" all steps together count as {short(found.measure)} at the full rate. {went} and then stood still.",
+            (gone, view.last_step),
+            view,
+            evidence=(
+                Evidence("optimizer/lr", last, thresholds["spent"] * highest, "<", note="learning rate at the end"),
+                Evidence("optimizer/lr", found.measure, note="steps at the highest rate that the schedule amounts to"),
+                fell,
+            ),
+            suggestions=(
+                f"let the schedule last for the whole run: decay over {view.last_step:,} steps, not {gone:,}",
+                "check that the scheduler is not stepped every batch where every epoch was meant",
+                f"train with the constant rate {short(highest)} first, and see how far the loss falls",
+            ),
+        )
+    factor = min(max(GOOD_STEP / found.measure, 3.0), 100.0)
+    rate = view.learning_rate(view.last_step)
+    return RULE.finding(
+        "info" if view.status == "running" else "warning",
+        f"{went}, falling all the time: a step changes the weights by only {short(found.measure)} of their size.",
+        (int(loss.steps[0]), view.last_step),
+        view,
+        evidence=(
+            Evidence("update_norm", found.measure, thresholds["small_step"], "<", note="median size of a step"),
+            fell,
+        ),
+        suggestions=(
+            f"raise the learning rate from {short(rate)} to about {round_rate(rate * factor)}"
+            if rate
+            else f"raise the learning rate by a factor of {short(factor)}",
+            f"or train longer: at this pace the loss falls by {percent(found.share)} in {view.last_step:,} steps",
+            "try momentum, or an adaptive optimizer such as Adam",
+        ),
+    )
+
+
+RULE = Rule(
+    slug="slow-convergence",
+    family="loss",
+    severity="warning",
+    title="The loss falls too slowly",
+    needs="10 values of one training loss over 100 steps, and the learning rate or the size of the steps",
+    criterion=criterion,
+    judge=judge,
+    doc=__doc__,
+)

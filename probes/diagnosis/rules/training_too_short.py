@@ -1,0 +1,201 @@
+"""The training ended while the loss was falling as fast as ever, and far from done.
+
+What it detects
+---------------
+A run that is over, whose loss fell at the end at the mean pace of the whole run or faster, at a level that is still
+poor.
+
+Why it matters
+--------------
+Such a net is not bad, it is unfinished: one epoch where ten are needed. To judge its settings by this result is to
+compare how they start.
+
+Criterion
+---------
+A straight line through the last 40% of the steps gives the fall at the end, judged from 8 values of the loss over
+`steps_needed` (20) steps. A finding when that fall is at least `pace` (0.9) times the mean fall per step of the whole
+run, is certain (5 standard errors), and as many steps again would gain more than `promise` (0.1) of the level at the
+end, and the level is poor:
+
+- where an accuracy was logged: it is above always giving the most frequent class by less than `good` (0.65) of the
+  way to 1, and the loss has lost less than 0.6 of its beginning;
+- else: after 40 steps and more, the loss has lost less than `learned` (0.3) of its beginning, or of the loss of
+  guessing where it began above that.
+
+Only for runs that ended by themselves: one that goes on is never too short, and one that crashed has other troubles.
+A loss that was below half of guessing from the beginning (fine-tuning) is let be.
+
+Evidence
+--------
+The fall at the end against the mean fall, what as many steps again would gain, and the level or the accuracy.
+
+What to try
+-----------
+1. Train on, from the last checkpoint, at least twice as long, until the loss no longer falls.
+2. If the time is short: raise the learning rate, so that the same steps go further.
+3. Check the number of epochs, and that the loop was not left early.
+
+When it misleads
+----------------
+A short trial run is short on purpose. A learning rate that is far too low looks the same when its steps were not
+recorded.
+
+Example that fires
+------------------
+```python
+model = nn.Sequential(nn.Flatten(), nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 32), nn.ReLU(), nn.Linear(32, 10))
+train(model, torch.optim.SGD(model.parameters(), lr=0.03), steps=44, batch=32)
+```
+
+Example that stays quiet
+------------------------
+```python
+model = nn.Sequential(nn.Flatten(), nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 32), nn.ReLU(), nn.Linear(32, 10))
+train(model, torch.optim.SGD(model.parameters(), lr=0.2), steps=300, batch=32)
+```
+
+References
+----------
+- Hoffer, Hubara, Soudry, Train longer, generalize better, 2017.
+- Karpathy, A recipe for training neural networks, 2019 (leave it training).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from probes.diagnosis.finding import Evidence, Finding
+from probes.diagnosis.numbers import percent, short
+from probes.diagnosis.progress import guessing_loss, majority_share
+from probes.diagnosis.rule import Rule
+from probes.diagnosis.signal import closing
+from probes.diagnosis.slope import Fall, fall
+from probes.diagnosis.tracks import accuracy, training_loss
+from probes.diagnosis.view import Floats, NotJudged, RunView, Steps
+
+MINIMUM_VALUES = 8
+CERTAIN = 5.0
+SURE_STEPS = 40
+
+
+@dataclass(frozen=True)
+class Unfinished:
+    """How the loss falls at the end, and the share of its beginning that is gone."""
+
+    fall: Fall
+    share: float
+
+
+def criterion(
+    steps: Steps,
+    values: Floats,
+    accuracy: float | None = None,
+    common: float = 0.0,
+    guessing: float | None = None,
+    *,
+    pace: float = 0.9,
+    promise: float = 0.1,
+    good: float = 0.65,
+    learned: float = 0.3,
+    steps_needed: float = 20,
+) -> Unfinished | None:
+    """Whether a run ended too early.
+
+    Args:
+        steps, values: the loss, finite, [T].
+        accuracy: the best-known accuracy at the end, 0 to 1; None when none was logged.
+        common: accuracy of always giving the most frequent class.
+        guessing: the loss of guessing, None when unknown.
+        pace: fall at the end over the mean fall (healthy runs slow down: 0.6 and less).
+        promise: gain of as many steps again, as a share of the level at the end.
+        good: accuracy that is good enough, as a share of the way from ``common`` to 1.
+        learned: fall of the loss that is enough where no accuracy is known, as a share of its beginning.
+        steps_needed: fewest steps.
+    """
+    if len(values) < MINIMUM_VALUES or steps[-1] < steps_needed:
+        return None
+    found = fall(steps.astype(np.float64), values)
+    if found is None or found.pace < pace or found.promise < promise or found.certainty < CERTAIN:
+        return None
+    if guessing is not None and found.start < 0.5 * guessing:
+        return None
+    reference = found.start if guessing is None else min(found.start, guessing)
+    share = (reference - found.end) / reference
+    if accuracy is not None:
+        poor = share < 0.6 and (accuracy - common) < good * (1.0 - common)
+    else:
+        poor = share < learned and steps[-1] >= SURE_STEPS
+    return Unfinished(found, share) if poor else None
+
+
+def accuracy_at_end(view: RunView) -> float | None:
+    """The higher of training and validation accuracy at the end, as a share of 1; None when none was logged."""
+    ends = []
+    for validation in (False, True):
+        track = accuracy(view, validation=validation)
+        values = track[1].finite.values if track is not None else np.empty(0)
+        if len(values):
+            # In percent, when any value is above 1.
+            ends.append(closing(values) / (100.0 if values.max() > 1.0 else 1.0))
+    return max(ends, default=None)
+
+
+def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
+    """Judge the one training loss of a run that is over."""
+    if view.status != "finished":
+        raise NotJudged(f"the run is {view.status}: only one that has ended by itself can be too short")
+    name, curve = training_loss(view)
+    loss = curve.finite
+    if len(loss) < MINIMUM_VALUES or view.last_step < thresholds["steps_needed"]:
+        needed = int(thresholds["steps_needed"])
+        raise NotJudged(f"{len(loss)} values of {name} in {view.last_step} steps, needs {MINIMUM_VALUES} in {needed}")
+    if len(loss) < 0.9 * len(curve):
+        raise NotJudged(f"{len(curve) - len(loss)} of {len(curve)} values of {name} are not finite")
+    reached = accuracy_at_end(view)
+    found = criterion(loss.steps, loss.values, reached, majority_share(view), guessing_loss(view), **thresholds)
+    if found is None:
+        return []
+    trend = found.fall
+    level = f"{name} went from {short(trend.start)} to {short(trend.end)}"
+    if reached is not None:
+        level += f", with an accuracy of {percent(reached)},"
+    evidence = [
+        Evidence(name, trend.pace, thresholds["pace"], ">", note="fall at the end over the mean fall of the run"),
+        Evidence(name, trend.promise, thresholds["promise"], ">", note="gain of as many steps again, of the level"),
+        Evidence(name, found.share, note="share of the beginning that is gone"),
+    ]
+    if reached is not None:
+        evidence.append(Evidence("accuracy", reached, thresholds["good"], "<", note="accuracy at the end"))
+    rate = view.learning_rate(view.last_step)
+    return [
+        RULE.finding(
+            "warning",
+            f"{level} in {view.last_step} steps, and was still falling by {short(100 * trend.rate)} in 100 steps, "
+            f"{short(trend.pace)} times the mean pace of the run.",
+            (int(loss.steps[int(0.6 * len(loss))]), view.last_step),
+            view,
+            evidence=tuple(evidence),
+            suggestions=(
+                f"train on until the loss no longer falls: {5 * view.last_step:,} steps instead of {view.last_step:,}",
+                "check the number of epochs, and that the loop was not left early",
+                f"if the time is short, try a learning rate of {short(3 * rate)} instead of {short(rate)}"
+                if rate
+                else "if the time is short, try a learning rate three times higher",
+            ),
+        )
+    ]
+
+
+RULE = Rule(
+    slug="training-too-short",
+    family="loss",
+    severity="warning",
+    title="The training was too short",
+    needs="8 values of one training loss over 20 steps, of a run that is over",
+    criterion=criterion,
+    judge=judge,
+    doc=__doc__,
+)

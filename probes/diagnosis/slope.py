@@ -1,0 +1,56 @@
+"""How a loss falls at the end of a run, against how it fell in all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from probes.diagnosis.signal import opening
+from probes.diagnosis.view import Floats
+
+@dataclass(frozen=True)
+class Fall:
+    """The fall of a loss along some measure of how much was trained (steps, or learning rate times steps).
+
+    Attributes:
+        start, end: level of the first values; value at the end of the straight line through the last part.
+        rate: fall per unit of ``x`` in the last part.
+        pace: that fall against the mean one over the whole: 1 as fast as ever, 0 at rest.
+        promise: what as much training again would gain at that rate, as a share of the level at the end.
+        certainty: the fall over its standard error.
+    """
+
+    start: float
+    end: float
+    rate: float
+    pace: float
+    promise: float
+    certainty: float
+
+
+def fall(x: Floats, values: Floats, part: float = 0.4) -> Fall | None:
+    """How ``values`` [T] fall along ``x`` [T] (ascending) in its last ``part``; None with too few values there.
+
+    The standard error is that of a least-squares line with independent residuals.
+    """
+    length = float(x[-1] - x[0]) if len(x) else 0.0
+    tail = x >= x[-1] - part * length if len(x) else np.zeros(0, dtype=bool)
+    if length <= 0 or tail.sum() < 4 or not abs(values[tail]).max() > 0:
+        return None
+    at, seen = x[tail] - x[tail].mean(), values[tail]
+    spread = float(at @ at)
+    slope = float(at @ (seen - seen.mean()) / spread)
+    left = seen - seen.mean() - slope * at
+    error = float(np.sqrt(left @ left / max(len(at) - 2, 1) / spread))
+    start, end = opening(values), float(seen.mean() + slope * at[-1])
+    if not end > 0 or not start > end:
+        return None
+    return Fall(
+        start=start,
+        end=end,
+        rate=-slope,
+        pace=-slope * length / (start - end),
+        promise=-slope * length / end,
+        certainty=-slope / max(error, 1e-12 * abs(slope), 1e-300),
+    )
