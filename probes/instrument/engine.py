@@ -6,6 +6,7 @@ import logging
 import os
 import time as _time
 from collections.abc import Callable, Iterable
+from threading import get_ident
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -103,6 +104,7 @@ class Engine:
         # A container is never called itself, only its parts are; a TransformerEncoderLayer must not carry a hook.
         if self._due and (type(model).forward is nn.Module.forward or not self._follow_root):
             self._open_collector()
+        self.thread: int | None = get_ident()  # that trains
         exits.attach(self)
 
     # ---- isolation and accounting ----
@@ -291,6 +293,7 @@ class Engine:
 
     def _end_step(self, skipped: Tensor | None) -> None:
         now = self._clock()
+        self.thread = get_ident()
         self._taken += 1
         values: dict[str, float] = self._modes.take()
         elsewhere: dict[str, Tensor] = {}
@@ -428,6 +431,16 @@ class Engine:
             self.delivery.filters(layer, self.counter.step)
 
     # ---- the end ----
+
+    @property
+    def step(self) -> int:
+        """Steps done so far."""
+        return self.counter.step
+
+    def end(self, reason: str) -> None:
+        """The program, or the thread that trains, is ending without having closed the run."""
+        self.detach()
+        self.delivery.writer.close("crashed", reason)
 
     def detach(self) -> None:
         """Takes a last look at the filters and removes every hook. May be called again."""

@@ -43,7 +43,7 @@ def final_weights(watched_in: Path | None, steps: int = 6, wreck: object = None)
 @pytest.mark.parametrize(
     ("home", "name"),
     [
-        (capture, "sample_values"), (capture, "sample_alive"), (capture, "across_examples"),
+        (capture, "sample_values"), (capture, "sample_range"), (capture, "across_examples"),
         (parameters, "take"), (parameters, "norms"), (sheet, "count_codes"),
     ],
 )  # fmt: skip

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from probes.instrument.sampling import BLOCK, LIMIT, block_rows, example_slices, flatten, row_slices, take
 
 
-@pytest.mark.parametrize("shape", [(7,), (3, 5), (128, 128), (2, 3, 4, 5), ()])
+@pytest.mark.parametrize("shape", [(7,), (3, 5), (64, 128), (2, 3, 4, 5), ()])
 def test_a_small_tensor_is_taken_whole(shape: tuple[int, ...]):
     tensor = torch.randn(shape)
     assert torch.equal(take(tensor).sort().values, tensor.reshape(-1).sort().values)

@@ -10,7 +10,7 @@ from probes import buckets
 from probes.instrument import capture
 from probes.instrument.activations import activation_kind
 from probes.instrument.norms import norms
-from probes.instrument.sheet import MAX, MEAN, MIN, STD, Sheet, unsigned_order
+from probes.instrument.sheet import MAX, MEAN, MIN, STD, Sheet, describe, unsigned_order
 
 
 @pytest.mark.parametrize("scale", [1e-15, 1e-3, 1.0, 1e12])
@@ -54,37 +54,49 @@ def test_rows_of_all_lengths_get_the_statistics_of_numpy():
     sheet = Sheet()
     for key, values in rows.items():
         sheet.add(key, torch.tensor(values, dtype=torch.float32))
+    measured = [(g.keys, [g.length] * len(g.keys), g.stats, unsigned_order(g.table.numpy())) for g in sheet.groups()]
+    strip = sheet.strip()
+    measured.append((strip.keys, strip.lengths, *describe(strip.values.numpy(), strip.lengths)))
     seen = set()
-    for group in sheet.groups():
-        for i, key in enumerate(group.keys):
+    for keys, lengths, statistics, tables in measured:
+        for i, key in enumerate(keys):
             values = rows[key].astype(np.float32)
             wide = values.astype(np.float64)
-            stats = group.stats[i].tolist()
-            assert group.length == values.size
+            stats = statistics[i].tolist()
+            assert lengths[i] == values.size
             assert stats[MEAN] == pytest.approx(wide.mean(), rel=1e-5, abs=1e-6 * wide.std() + 1e-12)
             assert stats[STD] == pytest.approx(wide.std(), rel=1e-3, abs=1e-12)
             assert (stats[MIN], stats[MAX]) == (values.min(), values.max())
-            np.testing.assert_array_equal(unsigned_order(group.table.numpy())[i], buckets.count(values))
+            np.testing.assert_array_equal(tables[i], buckets.count(values))
             seen.add(key)
     assert seen == set(rows)
 
 
-def test_special_values_are_counted_in_the_row_they_are_in():
+@pytest.mark.parametrize("repeats", [1, 400], ids=["short", "long"])
+def test_special_values_are_counted_in_the_row_they_are_in(repeats: int):
     sheet = Sheet()
-    special = torch.tensor([0.0, -0.0, float("nan"), float("inf"), float("-inf"), -1.0, 1e-40, 1e30])
+    special = torch.tensor([0.0, -0.0, float("nan"), float("inf"), float("-inf"), -1.0, 1e-40, 1e30]).repeat(repeats)
     for number in range(5):
-        sheet.add(("gradient", number), special if number == 3 else torch.ones(8))
-    (group,) = sheet.groups()
-    counts, outside = buckets.fold(unsigned_order(group.table.numpy()))
+        sheet.add(("gradient", number), special if number == 3 else torch.ones(8 * repeats))
+    strip = sheet.strip()
+    if strip is None:
+        (group,) = sheet.groups()
+        stats, table = group.stats.numpy(), unsigned_order(group.table.numpy())
+    else:
+        stats, table = describe(strip.values.numpy(), strip.lengths)
+    counts, outside = buckets.fold(table)
     np.testing.assert_array_equal(outside[3], buckets.histogram(special.numpy())[1])
     np.testing.assert_array_equal(counts[3], buckets.histogram(special.numpy())[0])
     assert outside[[0, 1, 2, 4]].sum() == 0
+    assert np.isnan(stats[3]).all()
+    np.testing.assert_array_equal(stats[[0, 1, 2, 4]], [[1.0, 0.0, 1.0, 1.0]] * 4)
 
 
 def test_an_empty_sample_is_left_out():
     sheet = Sheet()
     sheet.add(("weight", 0), torch.zeros(0))
     assert sheet.groups() == []
+    assert sheet.strip() is None
 
 
 @pytest.mark.parametrize(
@@ -108,8 +120,9 @@ def test_deviation_across_the_examples():
     values = torch.randn(16, 8, 5) + 3
     wide = values.numpy().astype(np.float64)
     expected = np.linalg.norm(wide - wide.mean(axis=0))
-    assert capture.across_examples(values).item() == pytest.approx(expected, rel=1e-5)
-    assert capture.across_examples(torch.randn(1, 8).expand(16, 8)).item() == pytest.approx(0.0, abs=1e-5)
+    varying, constant = capture.across_examples([values, torch.randn(1, 8).expand(16, 8)])
+    assert varying.item() == pytest.approx(expected, rel=1e-5)
+    assert constant.item() == pytest.approx(0.0, abs=1e-5)
 
 
 def test_alive_units_are_those_that_fired_somewhere():
@@ -117,21 +130,24 @@ def test_alive_units_are_those_that_fired_somewhere():
     output[:, 2] = 0
     output[5, 4, 3, 3], output[:, 4] = 0, 0
     output[31, 4, 3, 3] = 0.1
-    alive, observations = capture.sample_alive(output, 1, activation_kind(torch.nn.ReLU()))
-    assert alive.tolist() == [True, True, False, True, True, True]
-    assert observations == 32
+    kind = activation_kind(torch.nn.ReLU())
+    seen = capture.sample_range(output, 1, kind)
+    assert capture.alive_units(seen, kind).tolist() == [True, True, False, True, True, True]
+    assert seen.observations == 32
 
 
 def test_near_zero_everywhere_is_dead_for_smooth_activations():
     inputs = torch.randn(64, 3)
     inputs[:, 1] = -20
-    alive, observations = capture.sample_alive(torch.nn.functional.gelu(inputs), 1, activation_kind(torch.nn.GELU()))
-    assert alive.tolist() == [True, False, True]
-    assert observations == 64
+    kind = activation_kind(torch.nn.GELU())
+    seen = capture.sample_range(torch.nn.functional.gelu(inputs), 1, kind)
+    assert capture.alive_units(seen, kind).tolist() == [True, False, True]
+    assert seen.observations == 64
 
 
 def test_a_nan_unit_is_not_called_dead():
     output = torch.zeros(10, 2)
     output[3, 0] = float("nan")
-    alive, _ = capture.sample_alive(output, 1, activation_kind(torch.nn.ReLU()))
-    assert alive.tolist() == [True, False]
+    kind = activation_kind(torch.nn.ReLU())
+    seen = capture.sample_range(output, 1, kind)
+    assert capture.alive_units(seen, kind).tolist() == [True, False]
