@@ -9,6 +9,7 @@ import numpy as np
 from probes.diagnosis.signal import opening
 from probes.diagnosis.view import Floats
 
+
 @dataclass(frozen=True)
 class Fall:
     """The fall of a loss along some measure of how much was trained (steps, or learning rate times steps).

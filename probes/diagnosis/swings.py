@@ -27,9 +27,9 @@ def detrended(values: Floats) -> Floats:
 
 
 def autocorrelation(values: Floats, lags: int) -> Floats:
-    """Autocorrelation of ``values`` [T] without their trend, at the lags 0 to ``lags``, each the mean over its own pairs.
+    """Autocorrelation of ``values`` [T] without their trend, at the lags 0 to ``lags``.
 
-    Zeros for values that do not vary.
+    Each is the mean over its own pairs; zeros for values that do not vary.
     """
     rest = detrended(values)
     variance = float(np.mean(rest**2))

@@ -16,7 +16,8 @@ Criterion
 The local level is the running median over 15 values, the usual spread the distance from the median to the 90th
 percentile of the values over their level. A *spike* lies above its level by more than `spread` (8) times that and by
 more than twice the level, and above `height` (1.0) times where the loss began or the loss of guessing (ln C), when
-the level was below 0.7 of that. Spikes less than 4 values apart count as one. The first tenth of the run is left out.
+the level was below 0.7 of that. Spikes less than 4 values apart count as one. The first tenth of
+the run is left out, and of a long run all but the last 20,000 values.
 
 A finding when there are at least `repeats` (3) spikes, one of them in the last third, in at most a tenth of the
 values. A warning when they cost something: the level of the three values after the spike is, in the median over the
@@ -84,13 +85,15 @@ from probes.diagnosis.numbers import round_rate, short
 from probes.diagnosis.progress import guessing_loss
 from probes.diagnosis.rule import Rule
 from probes.diagnosis.signal import running_median
-from probes.diagnosis.swings import batch_size, scale_of_loss
+from probes.diagnosis.swings import batch_size, last_part, scale_of_loss
 from probes.diagnosis.tracks import accuracy, training_loss
 from probes.diagnosis.view import Floats, NotJudged, RunView
 
 MINIMUM_VALUES = 50
 TINY_BATCH = 8
 WINDOW = 15
+LAST_VALUES = 20_000
+"""A long series is judged by its last values: what ended long ago does no harm, and running medians take time."""
 _OF_CLASSES = ("CrossEntropyLoss", "NLLLoss")
 
 
@@ -164,6 +167,7 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     if batch is not None and batch < TINY_BATCH:
         raise NotJudged(f"batches of {batch}: single examples that are hard look like spikes")
     scale = scale_of_loss(loss.values, guessing_loss(view))
+    loss = last_part(loss, min(1.0, LAST_VALUES / len(loss)))
     found = criterion(loss.values, scale, **thresholds)
     if found is None:
         return []
@@ -180,8 +184,8 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     return [
         RULE.finding(
             "warning" if harmful or _classifies(view) else "info",
-            f"{name} jumped {len(steps)} times since step {steps[0]} (last at steps {shown}), up to {short(peak)} from a "
-            f"level of {short(found.level)}{cost}.",
+            f"{name} jumped {len(steps)} times since step {steps[0]} (last at steps {shown}), up to {short(peak)} "
+            f"from a level of {short(found.level)}{cost}.",
             (steps[0], steps[-1]),
             view,
             active=True,

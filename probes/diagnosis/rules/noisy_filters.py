@@ -21,8 +21,8 @@ is taken off. 0 is noise, 1 a smooth surface.
 At the last snapshot, after `steps_needed` (300) steps, it is below `likeness` (0.15), and no more than half of that
 above its value at the first snapshot. A warning in a run that is over, when the training loss has also lost less than
 `learned` (0.15) of its beginning (of the loss of guessing where it began above that), and where an accuracy was
-logged, it is above always giving the most frequent class by less than a quarter of the way to 1. When the net has learned, noisy kernels after
-2,000 steps are only information. Small kernels (1 by 1, 3 by 3), weights that are not trained, and inputs that are no
+logged, it is above always giving the most frequent class by less than a quarter of the way to 1. When the net has
+learned, noisy kernels after 2,000 steps are only information. Small kernels (1 by 1, 3 by 3), weights that are not trained, and inputs that are no
 images are not judged.
 
 Evidence
@@ -68,6 +68,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from probes.diagnosis.finding import Evidence, Finding
 from probes.diagnosis.numbers import short
@@ -103,7 +104,7 @@ def likeness(pictures: Floats) -> float:
     below = rest[:, 1:] * rest[:, :-1]
     product = float(beside.sum() + below.sum()) / (beside.size + below.size)
     pixels = pictures.shape[1] * pictures.shape[2]
-    return product / square + 1.0 / (pixels - 1)
+    return float(product / square + 1.0 / (pixels - 1))
 
 
 def criterion(
@@ -131,23 +132,22 @@ def criterion(
 _likeness = likeness  # the threshold of the same name hides it in the criterion
 
 
-def pictures(weights: Floats, input_shape: Sequence[int]) -> Floats:
+def pictures(weights: npt.NDArray[np.float32], input_shape: Sequence[int]) -> Floats:
     """The filters as pictures, float64 [N, h, w].
 
     Raises:
         NotJudged: they are no pictures, or too small to tell noise from edges.
     """
-    weights = np.asarray(weights, dtype=np.float64)
     if weights.ndim == 4:
         height, width = weights.shape[2:]
         if min(height, width) < SMALLEST_KERNEL:
             raise NotJudged(f"kernels of {height}x{width} are too small to tell noise from edges")
-        return weights.reshape(-1, height, width)
+        return weights.astype(np.float64).reshape(-1, height, width)
     shape = tuple(input_shape)
     if weights.ndim == 2 and 2 <= len(shape) <= 3 and int(np.prod(shape)) == weights.shape[1]:
         height, width = shape[-2:]
         if min(height, width) >= SMALLEST_IMAGE and (len(shape) == 2 or shape[0] <= 4):
-            return weights.reshape(-1, height, width)
+            return weights.astype(np.float64).reshape(-1, height, width)
     raise NotJudged("the first layer does not read images")
 
 
@@ -163,7 +163,8 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     now = pictures(last.weights, shape or ())
     needed = int(thresholds["steps_needed"])
     if last.step < needed or first.step > needed // 10 or before.shape != now.shape:
-        raise NotJudged(f"filters were recorded from step {first.step} to {last.step}, needs the first and {needed} steps")
+        seen = f"filters were recorded from step {first.step} to {last.step}"
+        raise NotJudged(f"{seen}, needs the first ones and {needed} steps of training")
     weights = [parameter for parameter in view.parameters if parameter.is_weight]
     if weights and not weights[0].trainable:
         raise NotJudged("the first layer is not trained")
@@ -187,7 +188,7 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
         RULE.finding(
             "warning" if poor and view.status != "running" else "info",
             f"The first-layer filters are noise after {last.step} steps: the likeness of neighbouring pixels is "
-            f"{short(found.last)} (at the first step {short(found.first)}; smooth filters have 0.4 and more), and {effect}.",
+            f"{short(found.last)} (at the start {short(found.first)}; smooth filters have 0.4 or more), and {effect}.",
             (first.step, view.last_step),
             view,
             layers=(last.layer,) if last.layer else (),

@@ -159,9 +159,9 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     return [
         RULE.finding(
             "info" if view.status == "running" else "warning",
-            f"In batches of {batch}, single values of {name} deviate by {short(found.deviation * scale)} from a level of "
-            f"{short(found.level * scale)} that no longer falls, and each step changes the weights by {percent(size)} of "
-            "their size: the net follows single examples.",
+            f"In batches of {batch}, single values of {name} deviate by {short(found.deviation * scale)} from a level "
+            f"of {short(found.level * scale)} that no longer falls, and each step changes the weights by {percent(size)} "
+            "of their size: the net follows single examples.",
             (int(last_part(loss, 0.5).steps[0]), view.last_step),
             view,
             evidence=(
@@ -171,7 +171,7 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
                 Evidence("batch size", float(batch), thresholds["tiny"], "<"),
             ),
             suggestions=(
-                f"use batches of {USUAL_BATCH} instead of {batch}, or accumulate gradients over {short(factor)} batches",
+                f"use batches of {USUAL_BATCH}, not {batch}, or accumulate gradients over {short(factor)} batches",
                 f"or lower the learning rate from {short(rate)} to about {round_rate(rate / min(factor, 10.0))}"
                 if rate
                 else "or lower the learning rate by a factor of ten",

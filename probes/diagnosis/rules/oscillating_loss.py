@@ -201,8 +201,8 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     if found.period is not None:
         steps = round(found.period * stride)
         message = (
-            f"{name} goes up and down by {short(found.size * scale)} ({percent(found.size)} of where it began) and does "
-            f"the same again every {steps} steps, {found.rises} times since step {int(half.steps[0])}: the examples "
+            f"{name} goes up and down by {short(found.size * scale)} ({percent(found.size)} of where it began) and "
+            f"does the same again every {steps} steps, {found.rises} times since step {int(half.steps[0])}: the examples "
             "probably come in the same order every epoch, sorted by class or by source."
         )
         suggestions = (
@@ -210,11 +210,11 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
             f"look at the targets of a few batches: do those of {steps} steps belong together?",
             lower,
         )
-        seen = Evidence(name, found.strength, thresholds["rhythm"], ">", note=f"likeness at a distance of {steps} steps")
+        seen = Evidence(name, found.strength, thresholds["rhythm"], ">", note=f"likeness {steps} steps apart")
     else:
         message = (
-            f"{name} has risen by more than {short(thresholds['swing'] * scale)} and come back {found.rises} times since "
-            f"step {int(half.steps[0])}, around a level of {short(found.level)} that does not fall."
+            f"{name} has risen by more than {short(thresholds['swing'] * scale)} and come back {found.rises} times "
+            f"since step {int(half.steps[0])}, around a level of {short(found.level)} that does not fall."
         )
         suggestions = (
             lower,

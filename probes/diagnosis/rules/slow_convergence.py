@@ -14,7 +14,8 @@ Criterion
 ---------
 The run has done at least `steps_needed` (100) steps with at least 10 values of the loss, which has lost less than
 `learned` (0.5) of its beginning (measured from the loss of guessing where it began above that); where an accuracy
-was logged, it is above always giving the most frequent class by less than 0.8 of the way to 1 (0.6 for small steps). Either
+was logged, it is above always giving the most frequent class by less than 0.8 of the way to 1 (0.6 for small
+steps). Either
 
 - *the rate ran out*: over the last 40% of the steps the learning rate was below `spent` (0.05) of its highest, and
   its mean over the run below `mean_rate` (0.12) of that; and the loss no longer falls (over that time by less than 2%
@@ -226,7 +227,7 @@ def _report(view: RunView, name: str, loss: Curve, found: Slow, thresholds: dict
         gone = int(loss.steps[int(np.argmax(rates)) + int(np.argmax(rates[int(np.argmax(rates)) :] < 0.1 * highest))])
         return RULE.finding(
             "warning",
-            f"The learning rate fell from {short(highest)} to {short(last)}, below a tenth of its highest by step {gone}:"
+            f"The learning rate fell from {short(highest)} to {short(last)}, below a tenth of it by step {gone}:"
             f" all steps together count as {short(found.measure)} at the full rate. {went} and then stood still.",
             (gone, view.last_step),
             view,
