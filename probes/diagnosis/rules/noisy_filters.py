@@ -22,7 +22,8 @@ At the last snapshot, after `steps_needed` (300) steps, it is below `likeness` (
 above its value at the first snapshot. A warning in a run that is over, when the training loss has also lost less than
 `learned` (0.15) of its beginning (of the loss of guessing where it began above that), and where an accuracy was
 logged, it is above always giving the most frequent class by less than a quarter of the way to 1. When the net has
-learned, noisy kernels after 2,000 steps are only information. Small kernels (1 by 1, 3 by 3), weights that are not trained, and inputs that are no
+learned, noisy kernels after 2,000 steps are only information.
+Small kernels (1 by 1, 3 by 3), weights that are not trained, and inputs that are no
 images are not judged.
 
 Evidence

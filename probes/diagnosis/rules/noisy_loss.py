@@ -160,8 +160,8 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
         RULE.finding(
             "info" if view.status == "running" else "warning",
             f"In batches of {batch}, single values of {name} deviate by {short(found.deviation * scale)} from a level "
-            f"of {short(found.level * scale)} that no longer falls, and each step changes the weights by {percent(size)} "
-            "of their size: the net follows single examples.",
+            f"of {short(found.level * scale)} that no longer falls, and each step changes the weights by "
+            f"{percent(size)} of their size: the net follows single examples.",
             (int(last_part(loss, 0.5).steps[0]), view.last_step),
             view,
             evidence=(

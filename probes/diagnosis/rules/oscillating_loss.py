@@ -202,8 +202,8 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
         steps = round(found.period * stride)
         message = (
             f"{name} goes up and down by {short(found.size * scale)} ({percent(found.size)} of where it began) and "
-            f"does the same again every {steps} steps, {found.rises} times since step {int(half.steps[0])}: the examples "
-            "probably come in the same order every epoch, sorted by class or by source."
+            f"does the same again every {steps} steps, {found.rises} times since step {int(half.steps[0])}: the "
+            "examples probably come in the same order every epoch, sorted by class or by source."
         )
         suggestions = (
             "shuffle the training examples anew every epoch: DataLoader(..., shuffle=True)",
