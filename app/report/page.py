@@ -13,7 +13,6 @@ from app.series.evidence import charts_of, pins_of
 from app.series.facts import explanation, facts, words
 from app.series.metrics import metric_groups
 from app.series.numbers import plural
-from app.series.progress import loss_progress
 from app.series.runs import started
 from app.series.sanity import card
 from app.series.sanity_pictures import picture
@@ -57,7 +56,7 @@ def _head(run: Run, report: Report, now: float) -> str:
     told = f'<p class="about">Started {text(when)} · reported {text(made)} by babysit {text(__version__)}</p>'
     title = heading(run.name, found, words(found)).replace('<span class="bs-name">', '<h1 class="bs-name">', 1)
     title = title.replace("</span>", "</h1>", 1)
-    return f"<header>{title}{said}{verdict_banner(verdict(report, loss_progress(run)))}{told}</header>"
+    return f"<header>{title}{said}{verdict_banner(verdict(report))}{told}</header>"
 
 
 def _findings(run: Run, report: Report) -> str:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from app.series.numbers import plural
+from app.series.numbers import number, plural
 
 if TYPE_CHECKING:
-    from app.series.progress import Progress
     from probes.diagnosis import Finding, Report
+    from probes.diagnosis.descent import Descent
 
 Tone = Literal["good", "unknown", "info", "warning", "critical"]
 
@@ -42,7 +42,7 @@ class Verdict:
     coverage: str
 
 
-def verdict(report: Report, progress: Progress | None = None) -> Verdict:
+def verdict(report: Report) -> Verdict:
     """The banner's verdict.
 
     Never good when no rule, or less than a quarter of them, could judge: missing data is not health. Nor while the loss
@@ -71,8 +71,8 @@ def verdict(report: Report, progress: Progress | None = None) -> Verdict:
         reason = report.not_judged[0].reason if report.not_judged else ""
         return Verdict("unknown", NOT_RUN, f"For example: {reason}" if reason else "", "", coverage)
     upto = f"up to step {report.step:,}"
-    if progress is not None and not progress.fell:
-        said = f"Nothing has been learned yet: {progress.words}"
+    if report.descent is not None and not report.descent.fell:
+        said = f"Nothing has been learned yet: {_flat(report.descent)}"
         return Verdict("unknown", said, "No rule has found the reason so far.", "", f"{coverage}, {upto}")
     if report.status == "crashed":
         said = f"The run crashed; before that {plural(judged, 'rule')} found no problem"
@@ -82,6 +82,13 @@ def verdict(report: Report, progress: Progress | None = None) -> Verdict:
         return Verdict("unknown", said, f"For example: {report.not_judged[0].reason}", "", upto)
     gap = f", {missing} could not be judged" if missing else ""
     return Verdict("good", f"No problem found by {plural(judged, 'rule')}{gap}", "", "", upto)
+
+
+def _flat(descent: Descent) -> str:
+    """One clause about a loss that has not come down."""
+    if descent.guessing is not None and descent.end < descent.start:
+        return f"the training loss is {number(descent.end)}, and guessing gives {number(descent.guessing)}"
+    return f"the training loss has not fallen ({number(descent.start)} at the beginning, {number(descent.end)} now)"
 
 
 def _inside_sentence(title: str) -> str:
@@ -110,13 +117,13 @@ def when(finding: Finding) -> str:
     return f"steps {finding.first_step:,} to {finding.last_step:,}, over now"
 
 
-def short_verdict(report: Report, progress: Progress | None = None) -> str:
+def short_verdict(report: Report) -> str:
     """The verdict in a few words, for a table."""
     worst = worst_finding(report)
     if worst is None:
-        if verdict(report, progress).tone == "good":
+        if verdict(report).tone == "good":
             return "✓ none found"
-        if progress is not None and not progress.fell:
+        if report.descent is not None and not report.descent.fell:
             return "? loss has not fallen"
         return "? nothing found before" if judged_count(report) and report.status == "crashed" else "? not judged"
     others = len([f for f in report.findings if f is not worst and f.severity != "info"])

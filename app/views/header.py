@@ -15,7 +15,6 @@ from app.component import live_version
 from app.markup import chip, heading, text, verdict_banner
 from app.series.about import about
 from app.series.facts import Facts, explanation, facts, words
-from app.series.progress import Progress, loss_progress
 from app.series.verdict import verdict
 from app.store import Page
 from app.views import style
@@ -34,10 +33,9 @@ def framed(page: Page, body: Callable[[], None], *, banner: bool = True, needs_s
     live_version([page.run_id or ""], key="header")
     with page.reading() as run:
         found, name, known = facts(run, time.time()), run.name, about(run)
-        progress = loss_progress(run)
     markup = heading(name, found, words(found)) + _notes(found)
     if banner and found.step is not None:
-        markup += _verdict(page, progress)
+        markup += _verdict(page)
     style.show(markup)
     if found.step is not None or not needs_steps:
         body()
@@ -54,8 +52,8 @@ def _notes(found: Facts) -> str:
     return markup
 
 
-def _verdict(page: Page, progress: Progress | None) -> str:
+def _verdict(page: Page) -> str:
     try:
-        return verdict_banner(verdict(report_of(page), progress))
+        return verdict_banner(verdict(report_of(page)))
     except BabysitError as error:
         return f'<div class="bs-note">{chip("warning", "no diagnosis")} {text(error)}</div>'

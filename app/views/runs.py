@@ -12,7 +12,6 @@ import streamlit as st
 
 from app.component import live_version
 from app.series.numbers import number, percent
-from app.series.progress import loss_progress
 from app.series.runs import Line, line, started
 from app.series.verdict import short_verdict
 from app.store import Page, RunEntry
@@ -101,8 +100,8 @@ def _read(page: Page, entry: RunEntry) -> Known:
     """A run's line and verdict (no line when it cannot be read); those of ended runs are kept, they change no more."""
     try:
         with page.dashboard.reading([entry.id]) as (run,):
-            found, progress = line(run), loss_progress(run)
-        verdict = short_verdict(report_of(page, entry.id), progress)
+            found = line(run)
+        verdict = short_verdict(report_of(page, entry.id))
     except BabysitError as error:
         return None, str(error)
     if entry.status in ("finished", "crashed"):

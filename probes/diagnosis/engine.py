@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from probes.diagnosis.causes import link, order
+from probes.diagnosis.descent import Descent, descent
 from probes.diagnosis.finding import Finding
 from probes.diagnosis.options import checked_thresholds, choose
 from probes.diagnosis.registry import RULES
@@ -77,7 +78,13 @@ def judge(view: RunView, rules: Iterable[Rule], thresholds: Mapping[str, Mapping
         findings=order(link(findings, _frames(view))),
         not_judged=not_judged,
         clear=clear,
+        descent=_descent(view),
     )
+
+
+def _descent(view: RunView) -> Descent | None:
+    with np.errstate(all="ignore"):
+        return descent(view)
 
 
 def _ask(rule: Rule, view: RunView, thresholds: Mapping[str, float]) -> list[Finding] | str:

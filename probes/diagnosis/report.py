@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from probes.diagnosis.descent import Descent
 from probes.diagnosis.finding import Finding, Severity, rank
 
 
@@ -27,6 +28,7 @@ class Report:
         findings: most severe root cause first, each followed by the findings it explains.
         not_judged: (rule, reason) of each rule that lacked data. Missing data never means healthy.
         clear: slugs of the rules that judged the run and found nothing.
+        descent: whether the training loss has come down; None when there is none to judge by.
     """
 
     run: str
@@ -35,6 +37,7 @@ class Report:
     findings: list[Finding]
     not_judged: list[NotJudgedRule]
     clear: list[str]
+    descent: Descent | None = None
 
     @property
     def ok(self) -> bool:
@@ -101,6 +104,7 @@ class Report:
             "findings": [finding.to_dict() for finding in self.findings],
             "not_judged": [{"rule": rule, "reason": reason} for rule, reason in self.not_judged],
             "clear": list(self.clear),
+            "descent": self.descent.to_dict() if self.descent is not None else None,
         }
 
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from app.series.facts import Facts, explanation, facts, total_steps, words
-from app.series.progress import Progress, loss_progress
 from app.series.verdict import short_verdict, verdict
-from probes.diagnosis import Finding, NotJudgedRule, Report
+from probes.diagnosis import Finding, NotJudgedRule, Report, diagnose
+from probes.diagnosis.descent import Descent
 
 
 @pytest.mark.parametrize(
@@ -71,9 +71,18 @@ def finding(rule: str, severity: str = "critical", caused_by: str | None = None,
                    caused_by=caused_by)  # fmt: skip
 
 
-def report(findings: list[Finding], not_judged: int = 0, clear: int = 0) -> Report:
+def report(
+    findings: list[Finding],
+    not_judged: int = 0,
+    clear: int = 0,
+    descent: Descent | None = None,
+    status: str = "running",
+) -> Report:
     missing = [NotJudgedRule(f"rule-{i}", "too few steps") for i in range(not_judged)]
-    return Report("net", "running", 100, findings, missing, [f"clear-{i}" for i in range(clear)])
+    return Report("net", status, 100, findings, missing, [f"clear-{i}" for i in range(clear)], descent)
+
+
+FELL = Descent("train/loss", 2.3, 0.4, 2.303, True)
 
 
 def test_no_rule_that_could_judge_is_never_good_news() -> None:
@@ -95,17 +104,22 @@ def test_few_rules_that_found_nothing_are_no_good_news() -> None:
 
 
 def test_a_loss_that_has_not_fallen_is_never_good_news_whatever_the_rules_say() -> None:
-    flat = Progress(2.303, 2.301, False)
-    found = verdict(report([], clear=14), flat)
+    flat = Descent("train/loss", 2.303, 2.301, None, False)
+    found = verdict(report([], clear=14, descent=flat))
     assert found.tone == "unknown" and "has not fallen (2.3 at the beginning, 2.3 now)" in found.headline
-    assert short_verdict(report([], clear=14), flat) == "? loss has not fallen"
-    assert verdict(report([finding("a")], clear=4), flat).tone == "critical"
-    assert verdict(report([], clear=14), Progress(2.3, 0.4, True)).tone == "good"
+    assert short_verdict(report([], clear=14, descent=flat)) == "? loss has not fallen"
+    assert verdict(report([finding("a")], clear=4, descent=flat)).tone == "critical"
+    assert verdict(report([], clear=14, descent=FELL)).tone == "good"
+
+
+def test_a_loss_that_only_came_down_to_guessing_is_no_good_news() -> None:
+    found = verdict(report([], clear=14, descent=Descent("train/loss", 21.0, 2.31, 2.303, False)))
+    assert found.tone == "unknown" and "the training loss is 2.31, and guessing gives 2.3" in found.headline
 
 
 def test_a_crash_is_never_good_news() -> None:
-    crashed = Report("net", "crashed", 100, [], [], ["clear-1", "clear-2"])
-    found = verdict(crashed, Progress(2.3, 0.4, True))
+    crashed = report([], clear=2, descent=FELL, status="crashed")
+    found = verdict(crashed)
     assert found.tone == "unknown" and found.headline == "The run crashed; before that 2 rules found no problem"
     assert short_verdict(crashed) == "? nothing found before"
 
@@ -122,12 +136,12 @@ def test_a_crash_is_never_good_news() -> None:
 )
 def test_whether_the_loss_has_fallen(make_run, values, fell: bool) -> None:
     run = make_run().scalars("train/loss", list(values(np.random.default_rng(0)))).open()
-    assert loss_progress(run).fell is fell
+    assert diagnose(run).descent.fell is fell
 
 
 def test_too_short_or_no_loss_is_unknown_progress(make_run) -> None:
-    assert loss_progress(make_run("a").scalars("train/loss", [1.0, 0.5]).open()) is None
-    assert loss_progress(make_run("b").scalars("val/loss", [1.0] * 50).open()) is None
+    assert diagnose(make_run("a").scalars("train/loss", [1.0, 0.5]).open()).descent is None
+    assert diagnose(make_run("b").scalars("val/loss", [1.0] * 50).open()).descent is None
 
 
 def test_the_headline_is_the_cause_with_its_symptoms_and_the_first_thing_to_try() -> None:
