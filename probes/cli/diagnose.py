@@ -7,6 +7,7 @@ import json
 
 from probes.diagnosis import diagnose
 from probes.diagnosis.options import parse_setting
+from probes.diagnosis.saved import save
 from probes.diagnosis.terminal import render
 
 
@@ -23,6 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="RULE.THRESHOLD=VALUE",
         help="change a threshold (babysit explain RULE lists them); may be repeated",
     )
+    parser.add_argument("--save", action="store_true", help="write the report to findings.json in the run directory")
     parser.add_argument("--rules", metavar="A,B", help="ask only these rules (babysit rules lists them)")
 
 
@@ -31,5 +33,7 @@ def run(args: argparse.Namespace) -> int:
     rules = [slug.strip() for slug in args.rules.split(",") if slug.strip()] if args.rules is not None else None
     thresholds = dict(parse_setting(text) for text in args.settings)
     report = diagnose(args.run_dir, rules, at_step=args.at_step, thresholds=thresholds)
+    if args.save:
+        save(report, args.run_dir)
     print(json.dumps(report.to_dict(), indent=2) if args.json else render(report))
     return 0 if report.ok else 1
