@@ -60,6 +60,11 @@ class Delivery:
         if device:
             self._device_scalars.add(step, time, device)
 
+    def last_call(self) -> None:
+        """The run is being closed: what other processes owe is waited for a moment only."""
+        if self._meeting is not None:
+            self._meeting.last_call()
+
     def flush_scalars(self) -> None:
         """Starts the copy of the device scalars collected so far."""
         self._device_scalars.flush()

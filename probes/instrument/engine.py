@@ -29,7 +29,7 @@ from probes.instrument.modes import Modes
 from probes.instrument.modules import first_tensor
 from probes.instrument.optimizers import OptimizerHooks, StepCounter, share_parameters
 from probes.instrument.outcomes import Outcome, observe
-from probes.instrument.parameters import Copies, list_parameters, local
+from probes.instrument.parameters import Copies, inventory, list_parameters, local
 from probes.instrument.rates import LearningRates
 from probes.instrument.sharding import Meeting, shard_ranks
 from probes.instrument.sheet import Workspace
@@ -78,6 +78,7 @@ class Engine:
         self._frame: Frame | None = None
         self._contributed: list[Optimizer] = []  # those that the frame has the step of
         self._stepping: Optimizer | None = None
+        self._seen: list[object] = []  # what `inventory` found last
         self._refreshed = 0  # times that the list of parameters changed
         self._rejected: WeakKeyDictionary[Optimizer, tuple[int, list[int]]] = WeakKeyDictionary()
         self._has_closure = False
@@ -145,7 +146,11 @@ class Engine:
                 self._collector.begin_pass(module, args, kwargs)
 
     def _open_collector(self) -> None:
-        if self._leads and not self._collector.is_open:
+        if not self._leads:
+            return
+        if self._collector.is_open and inventory(self._model) != self._seen:
+            self._collector.close()
+        if not self._collector.is_open:
             if not self._sharded:  # FSDP puts whole parameters in the place of the shards for the forward pass
                 self._refresh()
             self._collector.open(self._model if self._follow_root else None)
@@ -223,7 +228,8 @@ class Engine:
                 self._contributed.append(optimizer)
                 self._collector.mark()
                 if all(any(o is c for c in self._contributed) for o in self.optimizer_hooks.outermost):
-                    self._finish_frame(self._collector.close())
+                    goes_on = self._order_known and self._schedule.due(self._taken + 2)
+                    self._finish_frame(self._collector.cut() if goes_on else self._collector.close())
             if new:
                 skipped = getattr(optimizer, "found_inf", None)
                 self._end_step(skipped if isinstance(skipped, Tensor) else None)
@@ -339,7 +345,9 @@ class Engine:
 
     def _plan_next(self) -> None:
         self._due = self._frames_wanted and self._schedule.due(self._taken + 1)
-        if self._due and not self._by_root:
+        if not self._due:
+            self._collector.close()
+        elif not self._by_root:
             self._open_collector()
 
     # ---- frames ----
@@ -360,6 +368,11 @@ class Engine:
 
     def _refresh(self) -> None:
         """Takes in parameters and modules that came or went since the last frame."""
+        seen = inventory(self._model)
+        if seen == self._seen:
+            return
+        if not self._collector.is_open:  # else its modules are still to be taken in
+            self._seen = seen
         current = list_parameters(self._model)
         if current.names != self._watchlist.names or current.numbers != self._watchlist.numbers:
             self._watchlist = current
@@ -412,6 +425,7 @@ class Engine:
     def describe(self, collected: Collected | None = None) -> None:
         """Puts what is known of the model and the optimizers into the manifest."""
         notes = self._watchlist.notes + self._collector.notes + self._notes
+        notes += self._copies.notes(self._watchlist)
         shapes = collected.shapes if collected else {}
         model = manifest.describe_model(self._model, self._watchlist, self._collector.watched, shapes, notes)
         if collected and collected.inputs:
@@ -450,6 +464,7 @@ class Engine:
                 self.take_filters()
                 self.delivery.scalars(self.counter.step, _time.time(), self._modes.take())
             self.delivery.flush_scalars()
+            self.delivery.last_call()
         self._collector.close()
         if self._root_handle is not None:
             self._root_handle.remove()

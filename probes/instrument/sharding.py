@@ -23,6 +23,9 @@ Norms = Mapping[str, tuple[Sequence[int], npt.NDArray[Any]]]
 PATIENCE = 15.0
 """Seconds that rank 0 waits for the others' parts of a frame."""
 
+LAST_PATIENCE = 1.5
+"""The same once its run is being closed: less than the writer waits then for what is under way."""
+
 _watches = 0
 
 
@@ -53,6 +56,11 @@ class Meeting:
         base = torch.distributed.distributed_c10d._get_default_store()
         self._store = torch.distributed.distributed_c10d.PrefixStore(f"babysit/{_watches}", base)
         self._since: dict[int, float] = {}
+        self._last_call: float | None = None
+
+    def last_call(self) -> None:
+        """The run is being closed: frames whose other parts do not come soon go without them."""
+        self._last_call = time.monotonic()
 
     def agree(self, key: str, value: str | None, seconds: float = 30.0) -> str | None:
         """Rank 0 gives a value, the others get it; None when rank 0 does not within ``seconds``."""
@@ -83,9 +91,14 @@ class Meeting:
         """What the other ranks left for a step; None while some of it is still to come and may yet."""
         others = [r for r in ranks if r != self.rank]
         keys = {r: f"{step}/{r}" for r in others}
-        began = self._since.setdefault(step, time.monotonic())
-        there = [r for r in others if self._store.check([keys[r]])]
-        if len(there) < len(others) and time.monotonic() - began < PATIENCE:
+        now = time.monotonic()
+        began = self._since.setdefault(step, now)
+        try:
+            there = [r for r in others if self._store.check([keys[r]])]
+        except RuntimeError:  # the process that kept the store has left
+            there, began = [], now - PATIENCE
+        overdue = now - began >= PATIENCE or (self._last_call is not None and now - self._last_call >= LAST_PATIENCE)
+        if len(there) < len(others) and not overdue:
             return None
         del self._since[step]
         found: dict[int, Norms] = {}

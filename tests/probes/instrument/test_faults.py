@@ -44,7 +44,7 @@ def final_weights(watched_in: Path | None, steps: int = 6, wreck: object = None)
     ("home", "name"),
     [
         (capture, "sample_values"), (capture, "sample_range"), (capture, "across_examples"),
-        (parameters, "take"), (parameters, "norms"), (sheet, "count_codes"),
+        (parameters, "take"), (parameters, "norms"), (sheet.Sheet, "groups"), (sheet.Sheet, "strip"),
     ],
 )  # fmt: skip
 def test_an_exception_in_a_measurement_ends_the_frames_and_is_said_once(

@@ -10,6 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from probes.instrument.capture import ALIVE_LIMIT
 from probes.instrument.sampling import BLOCK, LIMIT, block_rows, example_slices, flatten, row_slices, take
 
 
@@ -96,7 +97,7 @@ def test_a_batch_of_images_keeps_examples_and_positions():
 
 @pytest.mark.parametrize("shape", [(64, 16, 32, 32), (64, 64, 8, 8), (8, 128, 56, 56)])
 def test_rows_of_images_stay_whole_and_every_example_stays(shape: tuple[int, ...]):
-    kept = torch.empty(shape, device="meta")[row_slices(shape, 1, 4 * LIMIT)].shape
+    kept = torch.empty(shape, device="meta")[row_slices(shape, 1, ALIVE_LIMIT)].shape
     assert kept[:2] == shape[:2]
     assert kept[2] >= 2
     assert kept[3] >= 16 or kept[3] == shape[3]
