@@ -70,6 +70,16 @@ class FilterWeights:
 
 
 @dataclass(frozen=True)
+class HistogramTable:
+    """Histograms of one layer: steps int64 [T], edges float64 [B + 1], counts [T, B]; zeros are counted apart, [T]."""
+
+    steps: Steps
+    edges: Floats
+    counts: Floats
+    zeros: Floats
+
+
+@dataclass(frozen=True)
 class LayerTable:
     """A layer series: names [L] in forward order, steps int64 [T], values float64 [T, L], measured bool [T,
     L].
@@ -140,6 +150,7 @@ class RunView:
         manifest: Mapping[str, Any],
         events: Sequence[tuple[int, str, str]] = (),
         read_filters: Callable[[int], tuple[FilterWeights, FilterWeights] | None] = lambda step: None,
+        read_histograms: Callable[[str, str], HistogramTable | None] = lambda kind, layer: None,
     ) -> None:
         self.name = name
         self.status = status
@@ -150,6 +161,7 @@ class RunView:
         self._read_series = read_series
         self._read_layers = read_layers
         self._read_filters = read_filters
+        self._read_histograms = read_histograms
         self._series: dict[str, Curve | None] = {}
         self._layers: dict[str, LayerTable | None] = {}
 
@@ -174,6 +186,14 @@ class RunView:
             measured = np.asarray(table.measured, dtype=bool)
             return LayerTable(tuple(table.layers), np.asarray(table.steps), values, measured).one_row_a_step()
 
+        def read_histograms(kind: str, layer: str) -> HistogramTable | None:
+            try:
+                found = run.histograms(kind, layer)
+            except UnknownNameError:
+                return None
+            counts, outside = np.asarray(found.counts, np.float64), np.asarray(found.outside, np.float64)
+            return HistogramTable(np.asarray(found.steps), np.asarray(found.edges), counts, outside[:, 0])
+
         def read_filters(step: int) -> tuple[FilterWeights, FilterWeights] | None:
             try:
                 steps = run.filters().steps
@@ -194,6 +214,7 @@ class RunView:
             manifest=dict(run.manifest),
             events=[(int(event.step), str(event.kind), str(event.message)) for event in run.events],
             read_filters=read_filters,
+            read_histograms=read_histograms,
         )
 
     @classmethod
@@ -208,6 +229,7 @@ class RunView:
         at_step: int | None = None,
         events: Sequence[tuple[int, str, str]] = (),
         filters: Sequence[tuple[int, npt.ArrayLike]] = (),
+        histograms: Mapping[tuple[str, str], HistogramTable] | None = None,
     ) -> RunView:
         """A view of plain arrays.
 
@@ -215,6 +237,7 @@ class RunView:
             series: name -> (steps [T], values [T]).
             layers: kind -> (names [L], steps [T], values [T, L]); NaN is a measurement.
             filters: (step, weights of the first layer) of each snapshot, ascending.
+            histograms: (kind, layer) -> histograms.
         """
         curves = {
             key: Curve(np.asarray(steps, dtype=np.int64), np.asarray(values, dtype=np.float64))
@@ -245,6 +268,7 @@ class RunView:
             manifest=manifest or {},
             events=events,
             read_filters=read_filters,
+            read_histograms=lambda kind, layer: (histograms or {}).get((kind, layer)),
         )
 
     def series(self, name: str) -> Curve | None:
@@ -254,6 +278,14 @@ class RunView:
             curve = curve.until(self.last_step) if curve is not None else None
             self._series[name] = curve if curve is not None and len(curve) else None
         return self._series[name]
+
+    def histograms(self, kind: str, layer: str) -> HistogramTable | None:
+        """The histograms of one layer up to `last_step`; None when there is none. Read anew at every call."""
+        table = self._read_histograms(kind, layer)
+        if table is None:
+            return None
+        end = int(np.searchsorted(table.steps, self.last_step, side="right"))
+        return HistogramTable(table.steps[:end], table.edges, table.counts[:end], table.zeros[:end]) if end else None
 
     def layers(self, kind: str) -> LayerTable | None:
         """The layer series ``kind`` up to `last_step`, or None when there is no frame of it."""

@@ -362,7 +362,7 @@ class _Recurrent(nn.Module):
         self.rnn = nn.RNN(16, width, batch_first=True, nonlinearity=nonlinearity)
         self.out = nn.Linear(width, 8)
         if scale is not None:
-            nn.init.orthogonal_(self.rnn.weight_hh_l0)
+            nn.init.eye_(self.rnn.weight_hh_l0)  # as in an IRNN (Le et al. 2015)
             self.rnn.weight_hh_l0.data.mul_(scale)
 
     def forward(self, tokens: Tensor) -> Tensor:
@@ -397,13 +397,13 @@ def rnn_forgets(run_dir: Path) -> float:
 
 @faulty("exploding-gradients", "nonfinite-values", "learning-rate-too-high", "loss-diverging", "loss-spikes", below=0.5)
 def rnn_explodes(run_dir: Path) -> float:
-    """Pascanu et al. 2013: a ReLU RNN with recurrent weights of norm 1.4 over 40 steps, no clipping."""
+    """Pascanu et al. 2013: a ReLU RNN with recurrent weights of 1.4 times the identity over 40 steps, no clipping."""
     torch.manual_seed(0)
     model = _Recurrent("relu", scale=1.4)
     return _recall(run_dir, model, optim.SGD(model.parameters(), lr=0.05), length=40, steps=300)
 
 
-@faulty("exploding-gradients", "learning-rate-too-high", "unexpected-initial-loss", "poor-initialization", below=0.5)
+@faulty("exploding-gradients", "learning-rate-too-high", "unexpected-initial-loss", "poor-initialization", below=0.8)
 def rnn_clipped_at_every_step(run_dir: Path) -> float:
     """The same network, clipped at 1: gradients of thousands are cut at every single step, and nothing is learned."""
     torch.manual_seed(0)

@@ -14,9 +14,9 @@ Criterion
 ---------
 A layer counts when the fraction of dead units is above `dead` (0.7) in each of its last `frames` (2) frames:
 units that were silent on every example of a window of recent frames, or, when at least 99.5% of all outputs
-of a frame are zero, that share. It is reported when it does harm: the training
-loss has fallen by less than half, or the output of the last module no longer depends on the example (it
-varies by less than 0.1% over the batch). It is critical when the layer is dead altogether (above 0.97) and
+of a frame are zero, that share. It is reported when it does harm: the training loss has fallen by less than
+half, or the output of the last module no longer depends on the example (it varies by less than 0.1% over the
+batch, or is one number but for rounding). It is critical when the layer is dead altogether (above 0.97) and
 the loss has fallen by less than a tenth, or the output is constant. A layer that was dead in its first frame
 and never came alive is reported in the same way.
 
@@ -79,6 +79,8 @@ from probes.diagnosis.view import Floats, LayerTable, Mask, NotJudged, RunView
 
 WHOLLY = 0.97
 SILENT = 0.995
+ROUNDING = 1e-5
+"""Deviation over mean below which numbers in float32 differ by rounding only (its precision is 1.2e-7)."""
 RECTIFIERS = ("relu", "relu6", "hardswish", "hardshrink", "softshrink")
 
 
@@ -179,13 +181,20 @@ def _silence(view: RunView) -> LayerTable | None:
 
 
 def _constant_output(view: RunView) -> bool:
-    """Whether the last module's output no longer depends on the example: it varies less than 0.1% over the
-    batch.
+    """Whether the last module's output no longer depends on the example: it varies less than 0.1% over the batch, or
+    is the same number everywhere. Of a single output unit the variation over the batch is all the variation there
+    is, and of a constant one what is left of it is rounding.
     """
     table = view.layers("batch_variation")
-    if table is None or not table.measured[-1].any():
+    if table is not None and table.measured[-1].any() and table.values[-1][table.measured[-1]][-1] < 1e-3:
+        return True
+    spread, middle = view.layers("activation_std"), view.layers("activation_mean")
+    if spread is None or middle is None or spread.layers != middle.layers:
         return False
-    return bool(table.values[-1][table.measured[-1]][-1] < 1e-3)
+    known = np.flatnonzero(spread.measured[-1] & middle.measured[-1])
+    if not len(known) or len(spread) != len(middle):
+        return False
+    return bool(spread.values[-1, known[-1]] <= ROUNDING * abs(middle.values[-1, known[-1]]))
 
 
 RULE = Rule(

@@ -24,6 +24,11 @@ of its norm so far.
   (biases aside), and the loss has risen to more than twice its initial value: there is no healthy past to
   compare with.
 
+- Or the norm is cut: in at least `cut` (0.5) of the frames, and at least five, it is the same number, its highest
+  (to 0.1%), the loss has fallen by less than a tenth in 100 steps, and the steps are no small ones (above 1e-3 of
+  the weights): a warning. A clipped net that learns is left alone, and so are Adam and its kin, whose steps do not
+  depend on the norm.
+
 AutoTrainer takes a ratio of 70 between gradient norms, or NaN. Growth alone is not enough: leaving a plateau
 multiplies the gradient by thousands, and so does the beginning of most trainings.
 
@@ -42,7 +47,7 @@ When it misleads
 ----------------
 Spikes that recover are not reported. With several losses that answer each other (GANs), only NaN counts as
 damage.
-With clipping, the norm cannot grow: then `loss-diverging` tells.
+With clipping, the norm cannot grow: how large it was before it was cut is not known.
 
 Example that fires
 ------------------
@@ -78,10 +83,14 @@ import numpy as np
 from probes.diagnosis.finding import Evidence, Finding
 from probes.diagnosis.gradients import step_size, total_norm
 from probes.diagnosis.numbers import names, round_rate, short
+from probes.diagnosis.progress import progress
 from probes.diagnosis.rule import Rule
 from probes.diagnosis.signal import block_medians, level, noise, opening
 from probes.diagnosis.tracks import training_loss, training_losses
-from probes.diagnosis.view import Curve, Floats, LayerTable, NotJudged, RunView
+from probes.diagnosis.view import Curve, Floats, LayerTable, Mask, NotJudged, RunView
+
+SAME = 1e-3
+"""Difference, as a share, below which two norms are the same clipped one."""
 
 
 @dataclass(frozen=True)
@@ -104,6 +113,7 @@ def criterion(
     *,
     growth: float = 100.0,
     overshoot: float = 1.0,
+    cut: float = 0.5,
 ) -> Explosion | None:
     """Whether and where gradients explode.
 
@@ -114,6 +124,8 @@ def criterion(
         broken_at: first step at which loss, gradient or weights are NaN or infinite for good; None: never.
         growth: times the usual norm (AutoTrainer: 70).
         overshoot: size of an update relative to the weights; a healthy one is about 1e-3 (CS231n).
+        cut: share of frames with a clipped gradient, from which the rate is too high (Google's tuning playbook:
+            more than half of the steps; used by the judge).
     """
     finite = np.isfinite(norm.values)
     usual = usual_size(norm.values)
@@ -204,12 +216,50 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
         name, loss = training_loss(view)
     except NotJudged:
         name, loss = "", None
-    found = criterion(norm, _overshoots(view, norm), loss, _broken_at(view, norm), **thresholds)
+    sizes = _overshoots(view, norm)
+    found = criterion(norm, sizes, loss, _broken_at(view, norm), **thresholds)
+    if found is None and _cut(view, norm, sizes, thresholds["cut"]):
+        return [_report_cut(view, norm, name)]
     if found is None:
         if loss is None:
             raise NotJudged("no single training loss to judge the damage by")
         return []
     return [_report(view, table, norm, name, found)]
+
+
+def _at_the_limit(norm: Curve) -> Mask:
+    """Frames in which the norm is its highest, to 0.1%, [T]: that of a gradient that is clipped."""
+    top = float(np.nanmax(np.where(np.isfinite(norm.values), norm.values, -np.inf)))
+    return np.asarray(np.abs(norm.values - top) <= SAME * top)
+
+
+def _cut(view: RunView, norm: Curve, sizes: Floats, share: float) -> bool:
+    """Whether most gradients are clipped, steps are no small ones, and nothing is learned."""
+    limited = _at_the_limit(norm)
+    learned = progress(view)
+    if learned is None or view.adaptive or view.last_step < 100 or limited.sum() < max(5, share * len(norm)):
+        return False
+    return learned.share < 0.1 and bool(np.nanmedian(sizes) > 1e-3) if np.isfinite(sizes).any() else False
+
+
+def _report_cut(view: RunView, norm: Curve, loss_name: str) -> Finding:
+    limited = _at_the_limit(norm)
+    first, number, limit = int(np.argmax(limited)), int(limited.sum()), float(np.nanmax(norm.values))
+    step, rate = int(norm.steps[first]), view.learning_rate(int(norm.steps[first]))
+    lower = f"lower the learning rate from {short(rate)} to about {round_rate(rate / 10)}" if rate else None
+    return RULE.finding(
+        "warning",
+        f"In {number} of {len(norm)} frames the gradient norm is {short(limit)}: it is clipped there, "
+        f"and {loss_name or 'the loss'} has not fallen. Larger gradients than that are the rule.",
+        (step, view.last_step),
+        view,
+        evidence=(Evidence("grad_norm", limit, relation="=", step=step, note="norm of the whole gradient, clipped"),),
+        suggestions=(
+            lower or "lower the learning rate by a factor of ten",
+            "for recurrent nets: use LSTM or GRU, and initialise the recurrent weights orthogonally",
+            "log the norm before clipping (what torch.nn.utils.clip_grad_norm_ returns)",
+        ),
+    )
 
 
 def _overshoots(view: RunView, norm: Curve) -> Floats:

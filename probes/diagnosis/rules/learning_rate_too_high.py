@@ -13,8 +13,9 @@ other setting can be judged.
 Criterion
 ---------
 The *step size* of a frame is the norm of all weight updates over the norm of all weights (matrices and
-kernels; biases left out). About 1e-3 is usual, up to 0.05 is healthy, more is common in the first few steps
-only.
+kernels; biases left out), less what weight decay alone takes from the weights (lr * decay / (1 - momentum)
+for SGD, lr * decay for AdamW): that is another fault. About 1e-3 is usual, up to 0.05 is healthy, more is common
+in the first few steps only.
 
 - *A blow*: a step size above `blow` (0.2), after which the loss rises to more than 1.5 times its level
   before (or to NaN), and ends above its level before; or more than doubles, and 50 values later is still
@@ -150,7 +151,7 @@ def _damage(loss: Curve, step: int, severe: bool) -> tuple[float, float] | None:
 
 def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     """Judge the step size of the whole net against the course of the one training loss."""
-    sizes = step_size(view)
+    sizes = _without_decay(view, step_size(view))
     name, loss = training_loss(view)
     if len(loss) < 4:
         raise NotJudged(f"{len(loss)} values of {name}, needs 4")
@@ -191,6 +192,19 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
             suggestions=tuple(suggestions),
         )
     ]
+
+
+def _without_decay(view: RunView, sizes: Curve) -> Curve:
+    """The step sizes less the share of the weights that weight decay takes in a step; the largest of the groups'."""
+    taken = np.zeros(len(sizes))
+    for index, group in enumerate(view.optimizers):
+        rates = view.group_rates(index, sizes.steps)
+        if rates is None or not group.weight_decay or not (group.plain or group.type == "AdamW"):
+            continue
+        # Momentum keeps adding the same shrinking: up to 1 / (1 - m) of it in a step.
+        kept = max(1.0 - group.momentum, 1e-9) if group.plain else 1.0
+        taken = np.maximum(taken, np.minimum(rates * group.weight_decay / kept, 1.0))
+    return Curve(sizes.steps, np.maximum(sizes.values - taken, 0.0))
 
 
 RULE = Rule(

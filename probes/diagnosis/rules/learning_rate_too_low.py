@@ -17,6 +17,9 @@ less than `learned` (0.2), measured from that of guessing where it began above i
 still being raised, and not for a loss that was below half of guessing from the beginning (fine-tuning). Weights that
 do not move at all are told by `parameters-not-updated`.
 
+Or the schedule has taken the rate away: for at least `idle` (0.5) of a run of `steps_needed` steps, up to its end,
+the rate was below `faded` (1e-3) of its highest, and the training loss has fallen by less than half.
+
 Evidence
 --------
 The sum of the steps, their mean, the learning rate and the fall of the loss.
@@ -61,12 +64,15 @@ import numpy as np
 from probes.diagnosis.finding import Evidence, Finding
 from probes.diagnosis.gradients import step_size
 from probes.diagnosis.numbers import percent, round_rate, short
-from probes.diagnosis.progress import progress
+from probes.diagnosis.progress import Progress, progress
 from probes.diagnosis.rule import Rule
+from probes.diagnosis.signal import trailing_run
 from probes.diagnosis.view import Curve, NotJudged, RunView
 
 GOOD_STEP = 1e-3
 """Step size that the suggested rate aims at (CS231n)."""
+HALF = 0.5
+"""Fall of the loss above which a rate may well fade away."""
 
 
 def criterion(
@@ -77,6 +83,8 @@ def criterion(
     step: float = 1e-4,
     learned: float = 0.2,
     steps_needed: float = 200,
+    faded: float = 1e-3,
+    idle: float = 0.5,
 ) -> tuple[float, float] | None:
     """(sum of all steps, mean step) when the weights hardly move and little is learned; None otherwise.
 
@@ -87,6 +95,8 @@ def criterion(
         step: mean step; 1e-3 is usual.
         learned: fall of the loss above which the rate is none too low.
         steps_needed: steps before which nothing is said.
+        faded: share of its highest value below which a rate does nothing (used by the judge).
+        idle: share of the run that such a rate may last (used by the judge).
     """
     span = float(sizes.steps[-1] - sizes.steps[0])
     if span < 0.5 * steps_needed or share >= learned:
@@ -99,10 +109,14 @@ def criterion(
 
 def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     """Judge the step size of the whole net beside the fall of the training loss."""
-    whole = step_size(view)
-    sizes, learned = whole.finite, progress(view)
+    learned = progress(view)
     if learned is None:
         raise NotJudged("no training loss was logged")
+    away = _taken_away(view, learned, thresholds)
+    if away is not None:
+        return [away]
+    whole = step_size(view)
+    sizes = whole.finite
     if len(sizes) < 4 or len(sizes) < len(whole) or view.last_step < thresholds["steps_needed"]:
         needed = int(thresholds["steps_needed"])
         raise NotJudged(f"{len(sizes)} frames of step sizes in {view.last_step} steps, needs 4 in {needed}")
@@ -136,6 +150,40 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
             suggestions=(better, *advice),
         )
     ]
+
+
+def _taken_away(view: RunView, learned: Progress, thresholds: dict[str, float]) -> Finding | None:
+    """The finding when the schedule left the latter part of the run without a rate, long before it had learned."""
+    rates = next((c for name in ("optimizer/lr", "optimizer/lr/0") if (c := view.series(name)) is not None), None)
+    if rates is None or view.last_step < thresholds["steps_needed"] or learned.share >= HALF:
+        return None
+    peak = float(np.nanmax(rates.values, initial=0.0))
+    low = rates.values < thresholds["faded"] * peak
+    length = trailing_run(low)
+    if peak <= 0 or not length or bool(low.all()):
+        return None
+    since = int(rates.steps[len(rates) - length])
+    if view.last_step - since < thresholds["idle"] * view.last_step:
+        return None
+    last = float(rates.values[-1])
+    return RULE.finding(
+        "warning",
+        f"Since step {since} of {view.last_step} the learning rate is below {percent(thresholds['faded'])} of "
+        f"its highest ({short(peak)}; now {short(last)}), while {learned.series} went from {short(learned.start)} to "
+        f"{short(learned.end)} only: the rest of the run does nothing.",
+        (since, view.last_step),
+        view,
+        evidence=(
+            Evidence(
+                "optimizer/lr", last, thresholds["faded"] * peak, "<", since, note="learning rate, of its highest"
+            ),
+            Evidence(learned.series, learned.share, HALF, "<", note="fall of the loss"),
+        ),
+        suggestions=(
+            "let the schedule decay later: does it count epochs, and is it stepped after every batch?",
+            f"keep the rate near {short(peak)} until the loss no longer falls",
+        ),
+    )
 
 
 RULE = Rule(

@@ -16,6 +16,8 @@ Criterion
 - *Outside*: trainable parameters that no optimizer of the run holds. A warning; only information when these
   are the first layers and the training loss has fallen by more than half, which is how a pretrained body is
   often kept fixed.
+- *Never stepped*: an optimizer was given, a training loss was logged at least `waiting` (100) times, and not one
+  step has been done. A warning while the run goes on (a long gradient accumulation looks the same), else critical.
 - *Unchanged* (weight matrices and kernels): the update is exactly zero in every one of at least `frames` (3)
   frames that have a gradient above zero; parameter groups whose learning rate is zero are left out unless
   that is so of all. A warning; critical when nothing at all is updated.
@@ -26,10 +28,11 @@ The parameters, and for those in an optimizer the norms of gradient and update.
 
 What to try
 -----------
-1. Build the optimizer after the model is complete, from `model.parameters()`.
-2. If a part is meant to stay fixed, say so: `requires_grad_(False)`. That also saves its gradients.
-3. Look at the learning rate (a schedule that reaches zero, a group with rate zero).
-4. Keep master weights in float32 when training in half precision.
+1. Call `optimizer.step()` after `loss.backward()`.
+2. Build the optimizer after the model is complete, from `model.parameters()`.
+3. If a part is meant to stay fixed, say so: `requires_grad_(False)`. That also saves its gradients.
+4. Look at the learning rate (a schedule that reaches zero, a group with rate zero).
+5. Keep master weights in float32 when training in half precision.
 
 When it misleads
 ----------------
@@ -69,10 +72,11 @@ from probes.diagnosis.finding import Evidence, Finding
 from probes.diagnosis.numbers import names, short
 from probes.diagnosis.progress import progress
 from probes.diagnosis.rule import Rule
+from probes.diagnosis.tracks import training_losses
 from probes.diagnosis.view import Floats, Mask, NotJudged, RunView
 
 
-def criterion(update: Floats, gradient: Floats, *, frames: float = 3) -> Mask:
+def criterion(update: Floats, gradient: Floats, *, frames: float = 3, waiting: float = 100) -> Mask:
     """Which parameters stay exactly as they were although they have a gradient, [L].
 
     Args:
@@ -80,6 +84,7 @@ def criterion(update: Floats, gradient: Floats, *, frames: float = 3) -> Mask:
         gradient: norm of the gradient, [T, L]; NaN where there was none.
         frames: fewest frames with a gradient above zero (a warm-up from zero leaves the first step without
             effect).
+        waiting: losses logged without any step, from which it is said that there is none (used by the judge).
     """
     pushed = np.isfinite(gradient) & (gradient > 0) & np.isfinite(update)
     return np.asarray((pushed.sum(axis=0) >= frames) & (np.where(pushed, update, 0.0) == 0.0).all(axis=0))
@@ -93,9 +98,36 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     trainable = [p.name for p in view.parameters if p.trainable and p.numel]
     if not held & {p.name for p in view.parameters} and not any(group.parameters for group in view.optimizers):
         raise NotJudged("the manifest does not say which parameters the optimizer holds")
+    waited = _losses_without_a_step(view)
+    if waited is not None and waited[1] >= thresholds["waiting"]:
+        return [_never_stepped(view, *waited, trainable)]
     outside = [name for name in trainable if name not in held]
     findings = [_outside(view, outside, trainable)] if outside else []
     return findings or _unchanged(view, held, thresholds)
+
+
+def _losses_without_a_step(view: RunView) -> tuple[str, int] | None:
+    """(series, values) of the training loss that was logged most often while no step was done; None after one."""
+    if view.last_step > 0:
+        return None
+    curves = [(name, curve) for name in training_losses(view) if (curve := view.series(name)) is not None]
+    return max(((name, len(curve)) for name, curve in curves), key=lambda item: item[1], default=None)
+
+
+def _never_stepped(view: RunView, series: str, values: int, trainable: list[str]) -> Finding:
+    return RULE.finding(
+        "warning" if view.status == "running" else "critical",
+        f"{series} was logged {values} times, and no optimizer has done a step: all {len(trainable)} trainable "
+        "parameters are as they were initialised.",
+        (0, view.last_step),
+        view,
+        layers=tuple(trainable),
+        evidence=(Evidence(series, values, 0, ">", note="values logged before the first step"),),
+        suggestions=(
+            "call optimizer.step() after loss.backward()",
+            "if another optimizer does the steps, give that one to watch",
+        ),
+    )
 
 
 def _outside(view: RunView, outside: list[str], trainable: list[str]) -> Finding:

@@ -17,7 +17,8 @@ Over the frames, for each channel (median of the frames), one of
 
 - *large*: the root mean square, sqrt(mean^2 + std^2), is above `size` (5);
 - *off zero*: the mean is above `offset` (5) standard deviations, and above 1;
-- *unlike*: the largest standard deviation of a channel is above `spread` (100) times the smallest that is not 0;
+- *unlike*: the largest standard deviation of a channel is above `spread` (100) times that of a quarter of those that
+  vary (a few channels that hardly vary, such as the rim of a picture, are no loss);
 - *constant*: no channel varies at all.
 
 Not judged when the first layer is a normalisation. A warning when, after 100 steps, the training loss has fallen
@@ -100,7 +101,7 @@ def criterion(
         mean, std: of each channel, [C].
         size: root mean square (normalised inputs: 1; pixels in [0, 1]: at most 1; bytes: about 140).
         offset: mean in standard deviations (pixels in [0, 1]: about 1 to 3 in bright pictures).
-        spread: ratio of the standard deviations of two channels.
+        spread: ratio of the largest standard deviation to the lower quartile of those above 0.
         learned: share of the loss that is gone, above which the inputs did no harm (used by the judge).
     """
     if not (std > 0).any():
@@ -111,9 +112,14 @@ def criterion(
     off = np.where((np.abs(mean) > 1) & (std > 0), np.abs(mean) / np.where(std > 0, std, 1.0), 0.0)
     if off.max() > offset:
         return Abnormal("off zero", int(np.argmax(off)))
-    if std.max() > spread * std[std > 0].min():
+    if std.max() > spread * _low(std):
         return Abnormal("unlike", int(np.argmax(std)))
     return None
+
+
+def _low(std: Floats) -> float:
+    """The lower quartile of the standard deviations above 0: a quarter of the channels vary no more than that."""
+    return float(np.quantile(std[std > 0], 0.25, method="lower"))
 
 
 def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
@@ -138,8 +144,7 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     where = "" if len(means.layers) == 1 else f" of channel {channel}"
     message = f"The inputs have mean {short(middle)} and standard deviation {short(width)}{where}."
     if found.kind == "unlike":
-        lowest = float(std[std > 0].min())
-        message = f"The inputs' standard deviations reach from {short(lowest)} to {short(width)}."
+        message = f"The inputs' standard deviations reach from {short(_low(std))} or less to {short(width)}."
     if found.kind == "constant":
         message = f"The inputs do not vary: every number is {short(middle)}."
     evidence = [

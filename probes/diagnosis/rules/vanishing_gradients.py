@@ -38,6 +38,13 @@ kin it counts only then, and after 200 steps. AutoTrainer takes a ratio below 1e
 gradient below 1e-4; Debugger a mean absolute gradient below 1e-7: absolute sizes that a healthy net reaches
 when it has converged.
 
+Through time, in a recurrent module (RNN, LSTM, GRU) that is fed by another one: the gradient of what it is fed has
+one vector for each moment. In at least 60% of the latter half of the frames (and at least 3) the median of its
+elements lies `forgets` (3) orders of magnitude below their root mean square, so that all but the last moments get
+next to nothing, and after 200 steps the training loss has fallen by less than 10%. A warning; only information in a
+run that goes on and has done fewer than 1,000 steps. LSTM and GRU that learn show the pattern as well: without a
+loss that stands still it is none.
+
 Evidence
 --------
 The gradient of the first and last layers, the rank correlation, and the update ratio of the first layers, at
@@ -52,7 +59,8 @@ What to try
 
 When it misleads
 ----------------
-Vanishing through time in a recurrent net does not show in the depth of its weights. A net whose first layers
+Through time nothing can be said of recurrent nets that get their inputs directly, or step by step (cells). Where the
+last moments alone would do, a loss that stands still has another cause. A net whose first layers
 are meant to learn slowly (layer-wise learning rates in fine-tuning) has small updates but no trend of the
 gradient. A loss that cannot fall far (heavily noisy targets) makes the judgement by half of the loss too
 severe.
@@ -97,6 +105,7 @@ from probes.diagnosis.finding import Evidence, Finding, Severity
 from probes.diagnosis.gradients import through_depth
 from probes.diagnosis.numbers import percent, short
 from probes.diagnosis.progress import progress
+from probes.diagnosis.recurrent import through_time
 from probes.diagnosis.rule import Rule
 from probes.diagnosis.signal import longest_run
 from probes.diagnosis.view import Floats, Mask, NotJudged, RunView
@@ -130,6 +139,7 @@ def criterion(
     decades: float = 2.5,
     trend: float = 0.7,
     still: float = 1e-4,
+    forgets: float = 3.0,
 ) -> Pattern:
     """In which frames gradients vanish through depth.
 
@@ -143,6 +153,8 @@ def criterion(
             layer).
         trend: rank correlation of gradient and depth (1: it falls at every layer).
         still: update ratio below which a layer stands still; 1e-3 is usual, 1e-4 the slow end (CS231n).
+        forgets: spread of the gradient over the moments of a sequence, in powers of ten (used by the judge;
+            AutoTrainer's 3, of layers, taken for moments).
     """
     third = max(1, gradient.shape[1] // 3)
     lower = np.median(update_ratio[:, :third], axis=1)
@@ -186,7 +198,55 @@ def _rank_correlation_with_depth(gradient: Floats) -> Floats:
 
 
 def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
-    """Judge the latter half of the frames."""
+    """Judge the latter half of the frames: through depth, and through time."""
+    in_time = _through_time(view, thresholds["forgets"])
+    try:
+        return _through_depth(view, thresholds) or in_time
+    except NotJudged:
+        if in_time:
+            return in_time
+        raise
+
+
+def _through_time(view: RunView, forgets: float) -> list[Finding]:
+    learned = progress(view)
+    if learned is None or learned.share >= 0.1 or view.last_step < ADAPTIVE_STEPS or view.warming_up:
+        return []
+    findings = []
+    for passed in through_time(view):
+        shows = passed.decades >= forgets
+        if len(shows) < MINIMUM_FRAMES or shows.sum() < MINIMUM_FRAMES:
+            continue
+        if shows[len(shows) // 2 :].mean() < PERSISTENT_SHARE or not shows[-1]:
+            continue
+        first, last = int(passed.steps[_onset(shows)]), int(passed.steps[-1])
+        decades = float(passed.decades[-1])
+        settled = view.status != "running" or view.last_step >= 5 * ADAPTIVE_STEPS
+        findings.append(
+            RULE.finding(
+                "warning" if settled else "info",
+                f"The gradient that comes back through {passed.module} ({passed.type}) to {passed.inputs} hardly "
+                f"reaches beyond the last moments of a sequence: its median element is {decades:.1f} orders of "
+                f"magnitude below the root mean square. "
+                f"The loss went from {short(learned.start)} to {short(learned.end)} only.",
+                (first, view.last_step),
+                view,
+                layers=(passed.module,),
+                evidence=(
+                    Evidence("activation_gradient", decades, forgets, ">", last, passed.inputs, "orders of magnitude"),
+                    Evidence(learned.series, learned.share, 0.1, "<", note="fall of the loss"),
+                ),
+                suggestions=(
+                    "use LSTM or GRU with a forget bias of 1" if passed.type == "RNN" else "shorten the sequences",
+                    "initialise the recurrent weights orthogonally (torch.nn.init.orthogonal_)",
+                    "let the output look at all moments (attention, or a mean over time), not at the last alone",
+                ),
+            )
+        )
+    return findings[:1]
+
+
+def _through_depth(view: RunView, thresholds: dict[str, float]) -> list[Finding]:
     depth = through_depth(view, layers=int(thresholds["layers"]))
     usable = np.isfinite(depth.gradient).all(axis=1) & (depth.gradient > 0).any(axis=1)
     usable &= np.isfinite(depth.update_ratio).all(axis=1)

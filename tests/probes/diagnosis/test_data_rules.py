@@ -105,7 +105,7 @@ class TestUnnormalizedInputs:
             ([128.0], [64.0], "mean 128"),
             ([0.0, 300.0], [1.0, 1.0], "channel 1"),
             ([3.0], [0.2], "mean 3"),
-            ([0.1, 0.1], [1e-4, 2.0], "reach from 1.0e-04 to 2"),
+            ([0.1, 0.1], [1e-4, 2.0], "reach from 1.0e-04 or less to 2"),
             ([0.0, 0.0], [0.0, 0.0], "do not vary"),
         ],
     )
