@@ -85,9 +85,7 @@ def train(
 
     with contextlib.ExitStack() as stack:
         probe = stack.enter_context(
-            observers.watch(parts, network, run_dir, config, every, progress.step)
-            if watched
-            else observers.NoProbe()
+            observers.watch(parts, network, run_dir, config, every, progress.step) if watched else observers.NoProbe()
         )
         if here.leads:
             keep_recipe(recipe, run_dir)

@@ -84,3 +84,32 @@ def test_check_target_is_what_the_loop_trains(small_recipe):
     ours = {id(p) for group in target["optimizer"].param_groups for p in group["params"]}
     assert ours == {id(p) for p in target["model"].parameters()}
     assert len(list(target["data"])) == len(list(target["data"])) == 22
+
+
+def test_a_training_begun_unwatched_can_be_resumed_watched(small_recipe, tmp_path):
+    """The log begins where the probes came, with the numbers of a training watched throughout."""
+    path = small_recipe()
+    settings = ["schedule.name=constant"]
+    train(load_recipe(path, [*settings, "training.epochs=3"]), tmp_path / "whole", every=5)
+    train(load_recipe(path, [*settings, "training.epochs=1"]), tmp_path / "parts", watched=False)
+    train(load_recipe(path, [*settings, "training.epochs=3"]), tmp_path / "parts", every=5, resume=True)
+    whole, parts = probes.open_run(tmp_path / "whole"), probes.open_run(tmp_path / "parts")
+    assert (parts.status, parts.problems) == ("finished", [])
+    assert parts.manifest["sessions"][0]["start_step"] == 22
+    for name in ("train/loss", "train/accuracy", "optimizer/lr"):
+        series = parts.series(name)
+        assert series.steps.tolist() == list(range(23, 67))
+        np.testing.assert_array_equal(series.values, whole.series(name).values[22:])
+    assert parts.series("val/loss").steps.tolist() == [44, 66]
+    begun = parts.layer_series("update_ratio").steps[0]
+    assert begun > 22
+    findings = probes.diagnose(tmp_path / "parts").findings
+    assert [f.rule for f in findings if f.severity != "info"] == []
+
+
+def test_a_training_begun_anew_in_the_same_place_supersedes_the_old(small_recipe, tmp_path):
+    """As a fold of a cross-validation that was killed before its first checkpoint."""
+    train(load_recipe(small_recipe(), ["training.epochs=2"]), tmp_path / "run", every=5)
+    train(load_recipe(small_recipe(), ["training.epochs=1"]), tmp_path / "run", every=5)
+    run = probes.open_run(tmp_path / "run")
+    assert run.series("train/loss").steps.tolist() == list(range(1, 23))
