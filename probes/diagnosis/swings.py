@@ -101,12 +101,6 @@ def scale_of_loss(values: Floats, guessing: float | None) -> float:
     return max(opening(values), float(values[: max(10, len(values) // 10)].mean()))
 
 
-def batch_size(view: RunView) -> int | None:
-    """Examples in a batch: the length that the outputs of most modules have; None when no shape was recorded."""
-    sizes = [module.output_shape[0] for module in view.modules if len(module.output_shape) >= 2]
-    return max(set(sizes), key=sizes.count) if sizes else None
-
-
 def rate_goes_up_and_down(view: RunView, since: int) -> bool:
     """Whether the schedule raises the learning rate again after ``since`` (cycles, warm restarts)."""
     for name in view.series_names:

@@ -21,9 +21,9 @@ the run is left out, and of a long run all but the last 20,000 values.
 
 A finding when there are at least `repeats` (3) spikes, one of them in the last third, in at most a tenth of the
 values. A warning when they cost something: the level of the three values after the spike is, in the median over the
-spikes, above that of ten values before by more than `harm` (0.3) of it; or when the net is a classifier, for there the
-loss of a fair batch does not rise above that of guessing. Else information: a regression with a few far targets
-shows such spikes and learns.
+spikes, above that of ten values before by more than `harm` (1.0) of it and by a tenth of where the loss began; or
+when the net is a classifier, for there the loss of a fair batch does not rise above that of guessing. Else
+information: a regression with a few far targets shows such spikes and learns.
 
 Noise with a long tail is no spike: it has a wide 90th percentile. That holds for batches of a few examples.
 
@@ -85,8 +85,9 @@ from probes.diagnosis.numbers import round_rate, short
 from probes.diagnosis.progress import guessing_loss
 from probes.diagnosis.rule import Rule
 from probes.diagnosis.signal import running_median
-from probes.diagnosis.swings import batch_size, last_part, scale_of_loss
-from probes.diagnosis.tracks import accuracy, training_loss
+from probes.diagnosis.swings import last_part, scale_of_loss
+from probes.diagnosis.task import batch_size, classifies
+from probes.diagnosis.tracks import training_loss
 from probes.diagnosis.view import Floats, NotJudged, RunView
 
 MINIMUM_VALUES = 50
@@ -94,17 +95,21 @@ TINY_BATCH = 8
 WINDOW = 15
 LAST_VALUES = 20_000
 """A long series is judged by its last values: what ended long ago does no harm, and running medians take time."""
-_OF_CLASSES = ("CrossEntropyLoss", "NLLLoss")
 
 
 @dataclass(frozen=True)
 class Spikes:
-    """Where each spike is highest (indices), the highest value, the level around it, and after over before."""
+    """Where each spike is highest (indices), the highest value, the level around it, and what comes after.
+
+    Attributes:
+        aftermath, rise: level after a spike over that before, and less that before; medians over the spikes.
+    """
 
     places: tuple[int, ...]
     highest: int
     level: float
     aftermath: float
+    rise: float
 
 
 def criterion(
@@ -114,7 +119,7 @@ def criterion(
     spread: float = 8.0,
     height: float = 1.0,
     repeats: float = 3,
-    harm: float = 0.3,
+    harm: float = 1.0,
 ) -> Spikes | None:
     """The spikes of a loss, when they come again and again.
 
@@ -144,17 +149,20 @@ def criterion(
     if len(groups) < repeats or len(at) > 0.1 * len(values) or at[-1] < 2 * len(values) // 3:
         return None
     places = tuple(int(group[np.argmax(values[group])]) for group in groups)
-    after = [_aftermath(values, int(group[0]), int(group[-1])) for group in groups]
+    ends = np.array([_aftermath(values, int(group[0]), int(group[-1])) for group in groups])
+    before, after = ends[:, 0], ends[:, 1]
     highest = max(places, key=lambda place: float(values[place]))
-    return Spikes(places, highest, float(level[highest]), float(np.median(after)))
+    return Spikes(
+        places, highest, float(level[highest]), float(np.median(after / before)), float(np.median(after - before))
+    )
 
 
-def _aftermath(values: Floats, first: int, last: int) -> float:
-    """Level of the three values after a spike over that of ten values before it; 1 at the end of the series."""
+def _aftermath(values: Floats, first: int, last: int) -> tuple[float, float]:
+    """Level of ten values before a spike, and of the three after it; alike at the ends of the series."""
     before, after = values[max(0, first - 10) : first], values[last + 1 : last + 4]
     if not len(after) or not len(before) or not np.median(before) > 0:
-        return 1.0
-    return float(np.median(after) / np.median(before))
+        return 1.0, 1.0
+    return float(np.median(before)), float(np.median(after))
 
 
 def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
@@ -174,7 +182,7 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     steps = [int(loss.steps[place]) for place in found.places]
     shown = ", ".join(str(step) for step in steps[-3:])
     peak = float(loss.values[found.highest])
-    harmful = found.aftermath > 1.0 + thresholds["harm"]
+    harmful = found.aftermath > 1.0 + thresholds["harm"] and found.rise > 0.1 * scale
     cost = (
         f" and was {short(found.aftermath)} times its level right after (median)"
         if harmful
@@ -183,7 +191,7 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     rate = view.learning_rate(steps[-1])
     return [
         RULE.finding(
-            "warning" if harmful or _classifies(view) else "info",
+            "warning" if harmful or classifies(view) else "info",
             f"{name} jumped {len(steps)} times since step {steps[0]} (last at steps {shown}), up to {short(peak)} "
             f"from a level of {short(found.level)}{cost}.",
             (steps[0], steps[-1]),
@@ -203,13 +211,6 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
             ),
         )
     ]
-
-
-def _classifies(view: RunView) -> bool:
-    """Whether the task is known to be classification: by the loss function, or by an accuracy that was logged."""
-    loss = view.manifest.get("loss")
-    named = isinstance(loss, dict) and loss.get("class") in _OF_CLASSES
-    return named or any(accuracy(view, validation=validation) is not None for validation in (False, True))
 
 
 RULE = Rule(

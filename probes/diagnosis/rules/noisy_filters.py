@@ -75,7 +75,7 @@ from probes.diagnosis.finding import Evidence, Finding
 from probes.diagnosis.numbers import short
 from probes.diagnosis.progress import majority_share, progress
 from probes.diagnosis.rule import Rule
-from probes.diagnosis.rules.training_too_short import accuracy_at_end
+from probes.diagnosis.task import accuracy_at_end
 from probes.diagnosis.view import Floats, NotJudged, RunView
 
 SMALLEST_KERNEL = 5
@@ -190,7 +190,7 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
             "warning" if poor and view.status != "running" else "info",
             f"The first-layer filters are noise after {last.step} steps: the likeness of neighbouring pixels is "
             f"{short(found.last)} (at the start {short(found.first)}; smooth filters have 0.4 or more), and {effect}.",
-            (first.step, view.last_step),
+            (min(needed, last.step), view.last_step),
             view,
             layers=(last.layer,) if last.layer else (),
             evidence=(

@@ -13,11 +13,11 @@ few examples that it saw instead of learning what they have in common.
 
 Criterion
 ---------
-- *Batch too small* (batches of `tiny` (8) examples at most, from the shapes of the outputs): in the last half of at
-  least 200 values of the loss, single values deviate by more than `deviation` (0.4) of where the loss began (or of the
-  loss of guessing, ln C); the level in the last quarter of the run is above `poor` (0.2) of that, and not certainly
-  below that of the quarter before (3 standard errors); and the median step changes the weights by more than `step`
-  (0.003) of their size. A warning; information while the run goes on.
+- *Batch too small* (batches of `tiny` (8) examples at most, from the shapes of the outputs, in classification): in
+  the last half of at least 200 values of the loss, single values deviate by more than `deviation` (0.4) of where the
+  loss began (or of the loss of guessing, ln C); the level in the last quarter of the run is above `poor` (0.2) of
+  that, and not certainly below that of the quarter before (3 standard errors); and the median step changes the
+  weights by more than `step` (0.002) of their size. A warning; information while the run goes on.
 - *Batches of one class* (known when the loss function is given to the probes): in at least 5 batches of 8 examples or
   more, the most frequent class has `single` (0.95) of a batch in the median, but less than 0.7 of all the targets. A
   warning when the loss also swings from batch to batch by more than 0.15 of where it began (from its 10th to its 90th
@@ -80,7 +80,8 @@ from probes.diagnosis.numbers import percent, round_rate, short
 from probes.diagnosis.progress import guessing_loss, label_counts, majority_share
 from probes.diagnosis.rule import Rule
 from probes.diagnosis.signal import closing, level
-from probes.diagnosis.swings import batch_size, detrended, last_part, scale_of_loss
+from probes.diagnosis.swings import detrended, last_part, scale_of_loss
+from probes.diagnosis.task import batch_size, classifies
 from probes.diagnosis.tracks import accuracy, training_loss
 from probes.diagnosis.view import Floats, NotJudged, RunView
 
@@ -105,7 +106,7 @@ def criterion(
     tiny: float = 8,
     deviation: float = 0.4,
     poor: float = 0.2,
-    step: float = 0.003,
+    step: float = 0.002,
     single: float = 0.95,
 ) -> Noise | None:
     """Whether the noise of tiny batches keeps a net from learning.
@@ -146,6 +147,8 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
         raise NotJudged("the size of the batches is not known")
     if batch > thresholds["tiny"]:
         return []
+    if not classifies(view):
+        raise NotJudged("not known to be classification: a regression has noisy losses in tiny batches as it is")
     if len(loss) < MINIMUM_VALUES:
         raise NotJudged(f"{len(loss)} values of {name}, needs {MINIMUM_VALUES}")
     sizes = step_size(view)

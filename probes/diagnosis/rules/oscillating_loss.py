@@ -19,10 +19,10 @@ straight trend. Its *swing* is the distance from its 10th to its 90th percentile
 rise), measured by the loss of guessing (ln C for C classes, where that is known) or by where the loss began.
 
 - *Regular*: it comes again at a fixed distance of at least 4 values, three times or more, with an autocorrelation of
-  at least `rhythm` (0.6), and swings by more than `swing` (0.3); or by more than a third of that and more than all
-  that has been learned. Batches in the same order every epoch alone come again as well, when each is a fair sample:
-  so neighbours must be alike too (autocorrelation `kinship`, 0.3), or the swing must be larger than chance allows in
-  a batch (its standard deviation above the level times 4 / sqrt(batch size)).
+  at least `rhythm` (0.6), and swings by more than half of `swing` (0.3); or by more than a third of that and more than
+  all that has been learned. Batches in the same order every epoch alone come again as well, when each is a fair
+  sample: so neighbours must be alike too (autocorrelation `kinship`, 0.3), or the swing must be above `swing` and
+  larger than chance allows in a batch (its standard deviation above the level times 4 / sqrt(batch size)).
 - *Irregular*: at least `repeats` (3) rises by more than `swing`, and by more than five times what chance is left in
   the mean of a few values, with neighbours that are alike; the last of them in the last third; and the loss no lower
   for it: its level in the last quarter is not below that of the quarter before by a tenth.
@@ -88,7 +88,6 @@ from probes.diagnosis.progress import guessing_loss
 from probes.diagnosis.rule import Rule
 from probes.diagnosis.swings import (
     autocorrelation,
-    batch_size,
     detrended,
     last_part,
     rate_goes_up_and_down,
@@ -97,6 +96,7 @@ from probes.diagnosis.swings import (
     smoothed,
     upswings,
 )
+from probes.diagnosis.task import batch_size
 from probes.diagnosis.tracks import training_loss
 from probes.diagnosis.view import Floats, NotJudged, RunView
 
@@ -147,9 +147,10 @@ def criterion(
     found = _rhythm(values)
     if found is not None and found.strength >= rhythm:
         learned = scale - level
-        large = size > swing or (size > swing / 3 and size * scale > max(learned, 0.0))
+        kin = neighbours >= kinship
+        large = size > (swing / 2 if kin else swing) or (size > swing / 3 and size * scale > max(learned, 0.0))
         chance = 4.0 / np.sqrt(batch) if batch is not None else 0.5
-        if large and (neighbours >= kinship or deviation > chance * level):
+        if large and (kin or deviation > chance * level):
             return Swing(size, level, found.period, len(values) // found.period, found.strength)
     return _irregular(values, scale, neighbours, swing, kinship, repeats)
 
@@ -202,8 +203,8 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
         steps = round(found.period * stride)
         message = (
             f"{name} goes up and down by {short(found.size * scale)} ({percent(found.size)} of where it began) and "
-            f"does the same again every {steps} steps, {found.rises} times since step {int(half.steps[0])}: the "
-            "examples probably come in the same order every epoch, sorted by class or by source."
+            f"does the same again every {steps} steps, {found.rises} times since step {int(half.steps[0])}: most "
+            "likely the examples come in the same order every epoch, sorted by class or by source."
         )
         suggestions = (
             "shuffle the training examples anew every epoch: DataLoader(..., shuffle=True)",
@@ -227,7 +228,8 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
         RULE.finding(
             "info" if quiet else "warning",
             message,
-            (int(half.steps[0]), view.last_step),
+            # Examples that are sorted have been so from the beginning.
+            (int((half if found.period is None else finite).steps[0]), view.last_step),
             view,
             evidence=(
                 Evidence(name, found.size, thresholds["swing"], ">", note="swing, as a share of where the loss began"),

@@ -23,8 +23,9 @@ steps). Either
   the steps, its fall in the last 40% is at least `pace` (0.5) times the mean, or the rate was gone before the weights
   could go anywhere (less than 30 steps at the full rate);
 - or *small steps*: after twice `steps_needed`, the loss has lost less than `barely` (0.3), falls at the end at 0.7
-  times the mean pace or faster, certainly (5 standard errors), and a step changes the weights by less than
-  `small_step` (5e-4) of their size in the median (1e-3 is usual), while the learning rate is not being raised.
+  times the mean pace or faster, certainly (5 standard errors; on the validation loss, where single batches are too
+  noisy to tell), and a step changes the weights by less than `small_step` (5e-4) of their size in the median (1e-3 is
+  usual), while the learning rate is not being raised.
 
 A loss that was below half of guessing from the beginning, and a net of which some weights are frozen, are fine-tuned
 with small steps on purpose: not reported. A run that goes on gets information only, for small steps.
@@ -82,10 +83,10 @@ from probes.diagnosis.gradients import step_size
 from probes.diagnosis.numbers import percent, round_rate, short
 from probes.diagnosis.progress import guessing_loss, majority_share
 from probes.diagnosis.rule import Rule
-from probes.diagnosis.rules.training_too_short import accuracy_at_end
 from probes.diagnosis.signal import closing, level, opening
 from probes.diagnosis.slope import fall
-from probes.diagnosis.tracks import training_loss
+from probes.diagnosis.task import accuracy_at_end
+from probes.diagnosis.tracks import training_loss, validation_loss
 from probes.diagnosis.view import Curve, Floats, NotJudged, RunView
 
 MINIMUM_VALUES = 10
@@ -185,7 +186,11 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     rates, size = _rates(view, loss), _size(view)
     if rates is None and size is None:
         raise NotJudged("neither the learning rate nor the size of the steps was recorded")
-    found = criterion(loss, rates, size, guessing_loss(view), **thresholds)
+    guessing = guessing_loss(view)
+    found = criterion(loss, rates, size, guessing, **thresholds)
+    if found is None and (held := _validation(view)) is not None and size is not None:
+        name, loss = held
+        found = criterion(loss, None, size, guessing, **thresholds)
     reached, common = accuracy_at_end(view), majority_share(view)
     if found is None:
         return []
@@ -193,6 +198,15 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     if reached is not None and reached - common >= enough * (1.0 - common):
         return []
     return [_report(view, name, loss, found, thresholds)]
+
+
+def _validation(view: RunView) -> tuple[str, Curve] | None:
+    """The validation loss, which is over all examples and shows a slow fall that noise hides in single batches."""
+    try:
+        name, curve = validation_loss(view)
+    except NotJudged:
+        return None
+    return (name, curve) if len(curve.finite) == len(curve) else None
 
 
 def _rates(view: RunView, loss: Curve) -> Floats | None:

@@ -14,7 +14,7 @@ Criterion
 ---------
 A straight line through the last 40% of the steps gives the fall at the end, judged from 8 values of the loss over
 `steps_needed` (20) steps. A finding when that fall is at least `pace` (0.9) times the mean fall per step of the whole
-run, is certain (5 standard errors), and as many steps again would gain more than `promise` (0.1) of the level at the
+run, is certain (5 standard errors), and as many steps again would gain more than `promise` (0.05) of the level at the
 end, and the level is poor:
 
 - where an accuracy was logged: it is above always giving the most frequent class by less than `good` (0.65) of the
@@ -71,9 +71,9 @@ from probes.diagnosis.finding import Evidence, Finding
 from probes.diagnosis.numbers import percent, short
 from probes.diagnosis.progress import guessing_loss, majority_share
 from probes.diagnosis.rule import Rule
-from probes.diagnosis.signal import closing
 from probes.diagnosis.slope import Fall, fall
-from probes.diagnosis.tracks import accuracy, training_loss
+from probes.diagnosis.task import accuracy_at_end
+from probes.diagnosis.tracks import training_loss
 from probes.diagnosis.view import Floats, NotJudged, RunView, Steps
 
 MINIMUM_VALUES = 8
@@ -97,7 +97,7 @@ def criterion(
     guessing: float | None = None,
     *,
     pace: float = 0.9,
-    promise: float = 0.1,
+    promise: float = 0.05,
     good: float = 0.65,
     learned: float = 0.3,
     steps_needed: float = 20,
@@ -129,18 +129,6 @@ def criterion(
     else:
         poor = share < learned and steps[-1] >= SURE_STEPS
     return Unfinished(found, share) if poor else None
-
-
-def accuracy_at_end(view: RunView) -> float | None:
-    """The higher of training and validation accuracy at the end, as a share of 1; None when none was logged."""
-    ends = []
-    for validation in (False, True):
-        track = accuracy(view, validation=validation)
-        values = track[1].finite.values if track is not None else np.empty(0)
-        if len(values):
-            # In percent, when any value is above 1.
-            ends.append(closing(values) / (100.0 if values.max() > 1.0 else 1.0))
-    return max(ends, default=None)
 
 
 def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:

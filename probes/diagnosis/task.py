@@ -1,0 +1,36 @@
+"""What a run tells of its task: whether it is classification, how accurate the net has become, how large a batch is."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from probes.diagnosis.signal import closing
+from probes.diagnosis.tracks import accuracy
+from probes.diagnosis.view import RunView
+
+_OF_CLASSES = ("CrossEntropyLoss", "NLLLoss")
+
+
+def classifies(view: RunView) -> bool:
+    """Whether the task is known to be classification: by the loss function, or by an accuracy that was logged."""
+    loss = view.manifest.get("loss")
+    named = isinstance(loss, dict) and loss.get("class") in _OF_CLASSES
+    return named or any(accuracy(view, validation=validation) is not None for validation in (False, True))
+
+
+def accuracy_at_end(view: RunView) -> float | None:
+    """The higher of training and validation accuracy at the end, as a share of 1; None when none was logged."""
+    ends = []
+    for validation in (False, True):
+        track = accuracy(view, validation=validation)
+        values = track[1].finite.values if track is not None else np.empty(0)
+        if len(values):
+            # In percent, when any value is above 1.
+            ends.append(closing(values) / (100.0 if values.max() > 1.0 else 1.0))
+    return max(ends, default=None)
+
+
+def batch_size(view: RunView) -> int | None:
+    """Examples in a batch: the length that the outputs of most modules have; None when no shape was recorded."""
+    sizes = [module.output_shape[0] for module in view.modules if len(module.output_shape) >= 2]
+    return max(set(sizes), key=sizes.count) if sizes else None
