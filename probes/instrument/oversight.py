@@ -52,9 +52,10 @@ class Oversight:
         self._probe: Probe | None = None
 
     def bind(self, probe: Probe) -> None:
-        """From now on the probe is closed when the program ends, so that the last look is at the whole run."""
+        """From now on it is the probe that is closed when the program ends: the last look is at the whole run."""
         self._probe = probe
         exits.attach(self)
+        exits.detach(self._engine)
 
     @property
     def reason(self) -> str | None:
@@ -74,7 +75,7 @@ class Oversight:
     @property
     def thread(self) -> int | None:
         """Identifier of the thread that trains."""
-        return getattr(self._engine, "thread", None)
+        return self._engine.thread
 
     def end(self, reason: str) -> None:
         """The program, or the thread that trains, is ending because of ``reason``."""
