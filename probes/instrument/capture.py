@@ -15,7 +15,7 @@ from torch import Tensor
 from probes.instrument.activations import SATURATED_FROM, ActivationKind
 from probes.instrument.sampling import LIMIT, example_slices, row_slices
 
-ALIVE_LIMIT = 4 * LIMIT
+ALIVE_LIMIT = 65_536
 """Elements looked at for dead units: more than for the rest, because a rare unit must be caught firing."""
 
 MAX_CALLS = 8
@@ -51,6 +51,21 @@ def is_probed(batch: Tensor | None) -> bool:
     return batch is not None and batch.requires_grad and batch.is_leaf
 
 
+@dataclass(frozen=True)
+class Range:
+    """Between what values the outputs of each unit lay.
+
+    Attributes:
+        highest: [units].
+        lowest: [units]; None for units that are never negative.
+        observations: examples (for token-wise layers: tokens) looked at.
+    """
+
+    highest: Tensor
+    lowest: Tensor | None
+    observations: int
+
+
 @dataclass
 class Sample:
     """A sample of one output of one module.
@@ -58,9 +73,7 @@ class Sample:
     Attributes:
         values: float32, the output's layout with examples and positions thinned out, or None where not
             measurable.
-        alive: bool [units], whether any example seen made the unit non-zero; None where "dead" has no
-            meaning.
-        observations: examples (for token-wise layers: tokens) behind ``alive``.
+        range: for units that can be dead, what `sample_range` says of them; else None.
         population: elements the output has.
         gradients: samples of the gradients that came back (one a backward).
         dropped: to make room for later calls.
@@ -70,15 +83,14 @@ class Sample:
     forward: Pass
     values: Tensor
     population: int
-    alive: Tensor | None = None
-    observations: int = 0
+    range: Range | None = None
     gradients: list[Tensor] = field(default_factory=list)
     dropped: bool = False
 
     def drop(self) -> None:
         """Lets go of the values."""
         self.dropped = True
-        self.values, self.alive = self.values.new_empty(0), None
+        self.values, self.range = self.values.new_empty(0), None
         self.gradients.clear()
 
 
@@ -103,17 +115,23 @@ def sample_values(output: Tensor, axis: int) -> Tensor:
     )
 
 
-def sample_alive(output: Tensor, axis: int, kind: ActivationKind) -> tuple[Tensor, int]:
-    """Which units gave a value that is not (nearly) zero, bool [units], and among how many examples."""
-    assert kind.dead_below is not None
+def sample_range(output: Tensor, axis: int, kind: ActivationKind) -> Range:
+    """The range of each unit's outputs."""
     seen = output[row_slices(output.shape, axis, ALIVE_LIMIT)]
     others = [a for a in range(seen.dim()) if a != axis]
-    # Written so that NaN counts as alive: a broken unit is not a dead one.
-    alive = ~(seen.amax(others) <= kind.dead_below)
-    if kind.slug not in ("relu", "relu6"):
-        alive |= ~(seen.amin(others) >= -kind.dead_below)
+    lowest = None if kind.slug in ("relu", "relu6") else seen.amin(others)
     tokens = axis == seen.dim() - 1
-    return alive, seen.numel() // seen.shape[axis] if tokens else seen.shape[0]
+    return Range(seen.amax(others), lowest, seen.numel() // seen.shape[axis] if tokens else seen.shape[0])
+
+
+def alive_units(seen: Range, kind: ActivationKind) -> Tensor:
+    """Which units gave a value that is not (nearly) zero, bool [units]."""
+    assert kind.dead_below is not None
+    # Written so that NaN counts as alive: a broken unit is not a dead one.
+    alive = ~(seen.highest <= kind.dead_below)
+    if seen.lowest is not None:
+        alive |= ~(seen.lowest >= -kind.dead_below)
+    return alive
 
 
 def saturated_share(values: Tensor, kind: ActivationKind) -> Tensor:
@@ -124,7 +142,7 @@ def saturated_share(values: Tensor, kind: ActivationKind) -> Tensor:
     return ((values - (low + high) / 2).abs_() > limit).to(torch.float32).mean()
 
 
-def across_examples(values: Tensor) -> Tensor:
-    """How far the examples are from their mean: the norm of the deviations along axis 0, [n, ...] -> 0-d float32."""
-    across: Tensor = torch.linalg.vector_norm(values - values.mean(0))
-    return across
+def across_examples(samples: list[Tensor]) -> list[Tensor]:
+    """How far the examples of each sample [n, ...] are from their mean: the norm of the deviations, 0-d float32."""
+    deviations = torch._foreach_sub(samples, [values.mean(0) for values in samples])
+    return list(torch._foreach_norm(deviations))

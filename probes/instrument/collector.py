@@ -179,7 +179,7 @@ class Collector:
         batch, axis = capture.as_batch(output, self._channels_first)
         sample = Sample(index, forward, capture.sample_values(batch, axis), output.numel())
         if watched.kind is not None and watched.kind.dead_below is not None:
-            sample.alive, sample.observations = capture.sample_alive(batch, axis, watched.kind)
+            sample.range = capture.sample_range(batch, axis, watched.kind)
         self._samples.append(sample)
         held.append(sample)
         # At the operation that made the values as they are now, also when a later module overwrites them. Not at the

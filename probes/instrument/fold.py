@@ -42,12 +42,12 @@ _PREFIX_OF = {
 
 @dataclass(frozen=True)
 class GroupArrays:
-    """Rows of one length: their keys (kind, number), ``stats`` [k, 4] (mean, std, min, max), ``table`` [k,
+    """Samples: their keys (kind, number) [k], elements [k], ``stats`` [k, 4] (mean, std, min, max), ``table`` [k,
     CODES].
     """
 
     keys: Sequence[tuple[str, int]]
-    length: int
+    lengths: Sequence[int]
     stats: Array
     table: Array
 
@@ -75,11 +75,11 @@ class FrameArrays:
 
     Attributes:
         axes: "parameter", "module" and "input" names.
-        groups: statistics of all samples.
+        groups: statistics of all samples. Those of kind "input" are numbered through the channels of the first
+            batch, then through those of the second, and so on.
         norms: kind -> (numbers along the parameter axis, exact L2 norms).
         populations: (kind, number) -> elements the whole tensor has.
         modules: number along the module axis -> its numbers.
-        inputs: float [channels, 4] (mean, std, min, max), or None.
     """
 
     step: int
@@ -89,7 +89,6 @@ class FrameArrays:
     norms: Mapping[str, tuple[Sequence[int], Array]]
     populations: Mapping[tuple[str, int], int]
     modules: Mapping[int, ModuleNumbers] = field(default_factory=dict)
-    inputs: Array | None = None
 
 
 class DeadUnits:
@@ -164,7 +163,7 @@ def _gather(frame: FrameArrays, table: Array) -> dict[str, _Rows]:
     counts, outside = buckets.fold(table)
     everything = _Rows(
         np.array([number for _, number in keys], dtype=np.int64),
-        np.repeat([float(g.length) for g in frame.groups], [len(g.keys) for g in frame.groups]),
+        np.array([length for g in frame.groups for length in g.lengths], dtype=np.float64),
         np.array([frame.populations[key] for key in keys], dtype=np.float64),
         np.concatenate([group.stats for group in frame.groups]).astype(np.float64),
         counts,
@@ -184,6 +183,7 @@ def fold_frame(frame: FrameArrays, dead: DeadUnits) -> list[Record]:
     if frame.groups:
         table = np.concatenate([group.table for group in frame.groups])
         kinds = _gather(frame, table)
+    inputs = kinds.pop("input", None)
     for kind, rows in kinds.items():
         _mend_norms(frame, kind, rows, table)
         _set_statistics(columns, frame, kind, rows)
@@ -193,14 +193,23 @@ def fold_frame(frame: FrameArrays, dead: DeadUnits) -> list[Record]:
         columns.set(f"{_PREFIX_OF.get(kind, kind)}_norm", "parameter", list(numbers), lengths)
     _set_update_ratio(columns, frame)
     _set_modules(columns, frame, dead)
-    if frame.inputs is not None:
-        for column, name in enumerate(("mean", "std", "min", "max")):
-            columns.set(f"input_{name}", "input", slice(None), frame.inputs[:, column])
+    if inputs is not None:
+        for name, values in _merged(inputs, len(frame.axes["input"])).items():
+            columns.set(f"input_{name}", "input", slice(None), values)
     records: list[Record] = [LayerFrame(frame.step, frame.time, frame.axes, columns.values, columns.measured)]
     if kinds:
         tables = {kind: _table(len(frame.axes[_AXIS_OF[kind]]), frame, kind, rows) for kind, rows in kinds.items()}
         records.append(HistogramFrame(frame.step, frame.time, buckets.EDGES, tables))
     return records
+
+
+def _merged(rows: _Rows, channels: int) -> dict[str, Array]:
+    """Statistics of each channel over all batches (they are of one size), as if they were one."""
+    stats = rows.stats[np.argsort(rows.numbers)].reshape(-1, channels, 4)
+    mean, std, low, high = np.moveaxis(stats, 2, 0)
+    center = mean.mean(0)
+    variance = (std**2 + (mean - center) ** 2).mean(0)
+    return {"mean": center, "std": np.sqrt(variance), "min": low.min(0), "max": high.max(0)}
 
 
 def _mend_norms(frame: FrameArrays, kind: str, rows: _Rows, table: Array) -> None:

@@ -16,7 +16,7 @@ from probes.instrument.fold import DeadUnits, FrameArrays, GroupArrays, ModuleNu
 from probes.instrument.modules import Watched
 from probes.instrument.parameters import Copies, StepMeasurement, Watchlist, take_weights
 from probes.instrument.sharding import Norms
-from probes.instrument.sheet import Group, Key, Sheet, Workspace, unsigned_order
+from probes.instrument.sheet import Group, Key, Sheet, Strip, Workspace, describe, unsigned_order
 from probes.instrument.transfer import Transfer
 from probes.runlog.records import Record
 
@@ -74,15 +74,23 @@ class Frame:
         modules = {
             number: self._add_module(number, watched[number], samples) for number, samples in collected.samples.items()
         }
+        self._add_variation(modules, collected)
         inputs = [i.values for i in collected.inputs if i.values is not None]
         same = [values for values in inputs if values.shape == inputs[0].shape]
+        for batch, values in enumerate(same):
+            for channel, row in enumerate(values):
+                key = ("input", batch * len(values) + channel)
+                self.sheet.add(key, row)
+                self.populations[key] = row.numel()
         axes = {"parameter": self.watchlist.names}
         if modules:
             axes["module"] = [w.name for w in watched]
         if same:
             channels = same[0].shape[0]
             axes["input"] = [str(c) for c in range(channels)] if channels > 1 else ["all"]
-        return PendingFrame(step, time, axes, self.sheet.groups(), self.norms, self.populations, modules, same)
+        return PendingFrame(
+            step, time, axes, self.sheet.groups(), self.sheet.strip(), self.norms, self.populations, modules
+        )
 
     def _add_module(self, number: int, watched: Watched, samples: list[Sample]) -> _Module:
         result = _Module()
@@ -96,14 +104,26 @@ class Frame:
         if watched.kind is not None and watched.kind.bounds is not None:
             shares = [capture.saturated_share(v, watched.kind) for v in values]
             result.saturated = shares[0] if len(shares) == 1 else torch.stack(shares).mean()
-        if all(v.shape[0] > 1 for v in values):
-            parts = [capture.across_examples(v) for v in values]
-            result.across = parts[0] if len(parts) == 1 else torch.linalg.vector_norm(torch.stack(parts))
-        masks = [s.alive for s in samples if s.alive is not None]
-        if masks and all(mask.shape == masks[0].shape for mask in masks):
+        ranges = [s.range for s in samples if s.range is not None]
+        if ranges and watched.kind is not None and all(r.highest.shape == ranges[0].highest.shape for r in ranges):
+            masks = [capture.alive_units(r, watched.kind) for r in ranges]
             result.alive = masks[0] if len(masks) == 1 else torch.stack(masks).any(0)
-            result.observations = sum(s.observations for s in samples)
+            result.observations = sum(r.observations for r in ranges)
         return result
+
+    @staticmethod
+    def _add_variation(modules: dict[int, _Module], collected: Collected) -> None:
+        """All samples in a few calls, whatever the number of modules."""
+        chosen = {
+            number: [s.values for s in samples]
+            for number, samples in collected.samples.items()
+            if all(s.values.shape[0] > 1 for s in samples)
+        }
+        everything = [values for parts in chosen.values() for values in parts]
+        results = iter(capture.across_examples(everything) if everything else ())
+        for number, samples in chosen.items():
+            parts = [next(results) for _ in samples]
+            modules[number].across = parts[0] if len(parts) == 1 else torch.linalg.vector_norm(torch.stack(parts))
 
 
 def _join(samples: list[Tensor]) -> Tensor:
@@ -119,21 +139,21 @@ class PendingFrame:
         time: float,
         axes: dict[str, list[str]],
         groups: list[Group],
+        strip: Strip | None,
         norms: dict[str, list[tuple[list[int], Tensor]]],
         populations: dict[Key, int],
         modules: dict[int, _Module],
-        inputs: list[Tensor],
     ) -> None:
         self.step, self.time, self._axes = step, time, axes
         self._populations = populations
         self._tensors: list[Tensor] = []
         self._groups = [(g.keys, g.length, self._send(g.stats), self._send(g.table)) for g in groups]
+        self._strip = None if strip is None else (strip.keys, strip.lengths, self._send(strip.values))
         self._norms = {kind: [(n, self._send(t)) for n, t in parts] for kind, parts in norms.items()}
         self._saturated = self._send_all({n: m.saturated for n, m in modules.items() if m.saturated is not None})
         self._across = self._send_all({n: m.across for n, m in modules.items() if m.across is not None})
         self._alive = {n: (self._send(m.alive), m.observations) for n, m in modules.items() if m.alive is not None}
         self._called = list(modules)
-        self._inputs = [self._send(values) for values in inputs]
         self._transfer = Transfer(self._tensors)
         del self._tensors
 
@@ -176,27 +196,20 @@ class PendingFrame:
             number: ModuleNumbers(saturated.get(number), across.get(number), *alive.get(number, ()))
             for number in self._called
         }
-        inputs = [arrays[i] for i in self._inputs]
+        groups = [
+            GroupArrays(keys, [length] * len(keys), arrays[stats], unsigned_order(arrays[table]))
+            for keys, length, stats, table in self._groups
+        ]
+        if self._strip is not None:
+            keys, lengths, values = self._strip
+            groups.append(GroupArrays(keys, lengths, *describe(arrays[values], lengths)))
         frame = FrameArrays(
             step=self.step,
             time=self.time,
             axes=self._axes,
-            groups=[
-                GroupArrays(keys, length, arrays[stats], unsigned_order(arrays[table]))
-                for keys, length, stats, table in self._groups
-            ],
+            groups=groups,
             norms=self.norms() if norms is None else norms,
             populations=self._populations,
             modules=modules,
-            inputs=_merge_inputs(inputs) if inputs else None,
         )
         return fold_frame(frame, dead)
-
-
-def _merge_inputs(batches: list[np.ndarray]) -> np.ndarray:
-    """Statistics of several micro-batches [channels, 4] taken together, as if they were one (equal sizes)."""
-    stacked = np.stack(batches).astype(np.float64)
-    mean = stacked[:, :, 0].mean(0)
-    variance = (stacked[:, :, 1] ** 2 + stacked[:, :, 0] ** 2).mean(0) - mean**2
-    low, high = stacked[:, :, 2].min(0), stacked[:, :, 3].max(0)
-    return np.stack([mean, np.sqrt(np.maximum(variance, 0.0)), low, high], axis=1)

@@ -17,7 +17,7 @@ from probes.instrument.sampling import take
 MAX_CLASSES = 1_024
 """With more classes than this labels and predictions are not counted."""
 
-OUTCOME_LIMIT = 65_536
+OUTCOME_LIMIT = 16_384
 
 _LABEL_TYPES = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.bool)
 

@@ -14,8 +14,8 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-LIMIT = 16_384
-"""Elements of a tensor that are looked at, at most."""
+LIMIT = 8_192
+"""Elements of a tensor that are looked at, at most: the standard error of a share of them is below 0.6%."""
 
 BLOCK = 64
 """Neighbouring elements that are taken together."""
@@ -59,7 +59,7 @@ def take(tensor: Tensor, limit: int = LIMIT) -> Tensor:
     if flat.numel() <= limit:
         return flat.to(torch.float32, copy=True)
     rows = flat.numel() // BLOCK
-    table = flat[: rows * BLOCK].view(rows, BLOCK)
+    table = flat.as_strided((rows, BLOCK), (BLOCK, 1))
     sample = table.index_select(0, block_rows(rows, limit // BLOCK, flat.device)).view(-1)
     return sample if sample.dtype == torch.float32 else sample.to(torch.float32)
 

@@ -3,7 +3,9 @@
 Rows of the same length (most are exactly `sampling.LIMIT` long) are stacked into one matrix, so that a frame
 costs a handful of kernels whatever the number of layers. On the CPU the matrix is a workspace that is kept
 and used again, small enough to stay in the cache: fresh memory would cost more in page faults than the
-arithmetic.
+arithmetic. There the samples of smaller tensors, which come in many lengths, are
+laid end to end as they are, and counted and described on the writer's thread: for them a call costs more than
+its arithmetic.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from probes import buckets
 from probes.buckets import CODES
 from probes.instrument.sampling import LIMIT
 
@@ -27,13 +30,23 @@ MEAN, STD, MIN, MAX = range(4)
 Key = tuple[str, int]
 """What a sample is of: the kind ("weight", ...) and the number along the kind's axis."""
 
-_ROWS_CPU = 32
+_ROWS_CPU = 16
 _ROWS_DEVICE = 1024
+
+STRIP_LIMIT = 1 << 18
+"""Elements of short samples that are laid end to end, at most; those beyond are stacked by their length."""
 
 
 @dataclass(frozen=True)
 class Group:
-    """Statistics of rows of one length: ``stats`` float32 [k, 4], ``table`` integers [k, CODES]."""
+    """Samples of one length.
+
+    Attributes:
+        keys: what they are of [k].
+        length: elements of each.
+        stats: float32 [k, 4].
+        table: counts of codes, integers [k, CODES], negative values first.
+    """
 
     keys: list[Key]
     length: int
@@ -41,8 +54,23 @@ class Group:
     table: Tensor
 
 
+@dataclass(frozen=True)
+class Strip:
+    """Short samples of any length, nothing computed yet.
+
+    Attributes:
+        keys: what they are of [k].
+        lengths: their elements [k], none 0.
+        values: end to end, float32 [sum of lengths].
+    """
+
+    keys: list[Key]
+    lengths: list[int]
+    values: Tensor
+
+
 class Workspace:
-    """Memory for `_ROWS_CPU` samples and their codes, allocated at the first use (4 MiB) and then kept."""
+    """Memory for `_ROWS_CPU` samples and their codes, allocated at the first use and then kept."""
 
     def __init__(self) -> None:
         self._values: Tensor | None = None
@@ -67,20 +95,35 @@ class Sheet:
     def __init__(self, workspace: Workspace | None = None) -> None:
         self._workspace = workspace or Workspace()
         self._rows: dict[tuple[torch.device, int], list[tuple[Key, Tensor]]] = defaultdict(list)
+        self._short: list[tuple[Key, Tensor]] = []
+        self._stripped = 0
 
     def add(self, key: Key, sample: Tensor) -> None:
         """Adds a sample float32 [n], kept by reference. An empty one is left out: it has no statistics."""
-        if sample.numel():
-            self._rows[(sample.device, sample.numel())].append((key, sample))
+        length = sample.numel()
+        if not length:
+            return
+        if length < LIMIT and sample.is_cpu and self._stripped + length <= STRIP_LIMIT:
+            self._short.append((key, sample))
+            self._stripped += length
+        else:
+            self._rows[(sample.device, length)].append((key, sample))
 
     def groups(self) -> list[Group]:
-        """Statistics of everything added, in groups of rows of equal length."""
+        """Statistics of everything added that does not lie in the strip."""
         groups = []
         for (device, length), rows in self._rows.items():
             size = _ROWS_CPU if device.type == "cpu" else _ROWS_DEVICE
             for start in range(0, len(rows), size):
                 groups.append(self._group(length, rows[start : start + size]))
         return groups
+
+    def strip(self) -> Strip | None:
+        """The short samples, or None when there are none."""
+        if not self._short:
+            return None
+        keys, samples = zip(*self._short, strict=True)
+        return Strip(list(keys), [sample.numel() for sample in samples], torch.cat(samples))
 
     def _group(self, length: int, rows: list[tuple[Key, Tensor]]) -> Group:
         values, codes = self._workspace.matrices(len(rows), length, rows[0][1].device)
@@ -119,6 +162,7 @@ def count_codes(values: Tensor, codes: Tensor) -> Tensor:
 
 @lru_cache(maxsize=256)
 def _offsets(rows: int, device: torch.device) -> Tensor:
+    """int32 [rows, 1]."""
     with torch.inference_mode(False):
         first = torch.arange(CODES // 2, rows * CODES, CODES, dtype=torch.int32, device=device)
         return first.unsqueeze(1)
@@ -128,3 +172,23 @@ def unsigned_order(table: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Counts in the order of `probes.buckets`: positive values first, [k, CODES]."""
     half = CODES // 2
     return np.concatenate([table[:, half:], table[:, :half]], axis=1)
+
+
+def describe(values: npt.NDArray[Any], lengths: list[int]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    """Statistics and counts of codes of samples that lie end to end.
+
+    Returns:
+        Mean, std, min and max, float64 [k, 4]; and counts in the order of `probes.buckets`, int64 [k, CODES].
+    """
+    counts = np.asarray(lengths)
+    starts = np.cumsum(counts) - counts
+    with np.errstate(invalid="ignore", over="ignore"):
+        wide = values.astype(np.float64)
+        mean = np.add.reduceat(wide, starts) / counts
+        spread = np.square(wide - np.repeat(mean, counts))
+        deviation = np.sqrt(np.add.reduceat(spread, starts) / counts)
+        # NumPy's minimum and maximum keep NaN, as torch's do.
+        low, high = np.minimum.reduceat(values, starts), np.maximum.reduceat(values, starts)
+    codes = buckets.codes(values) + np.repeat(np.arange(len(counts)) * CODES, counts)
+    table = np.bincount(codes, minlength=len(counts) * CODES).reshape(-1, CODES)
+    return np.stack([mean, deviation, low, high], axis=1), table
