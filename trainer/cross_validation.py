@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping
@@ -10,6 +11,7 @@ from pathlib import Path
 from statistics import fmean, stdev
 
 from trainer import checkpoint
+from trainer.assembly import assemble
 from trainer.distributed import processes
 from trainer.errors import RecipeError
 from trainer.loop import Outcome, train
@@ -76,6 +78,8 @@ def cross_validate(
     if folds < 2 or repeats < 1:
         raise RecipeError(f"{folds} folds x {repeats} repeats; allowed: folds from 2, repeats from 1")
     results = read_results(folder, folds, repeats) if resume else {}
+    for _, first in itertools.islice(fold_recipes(recipe, folds, repeats), 1):
+        assemble(first)  # what is wrong with recipe or folds is said before anything is written
     here = processes()
     if here.leads:
         keep_recipe(recipe, folder)

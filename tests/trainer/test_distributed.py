@@ -54,7 +54,9 @@ def test_two_processes_reach_the_result_of_one(small_recipe, tmp_path):
     process = torchrun("trainer", small_recipe(), *options, "--every", "10", "--run-dir", "together", cwd=tmp_path)
     output, errors = done(process)
     first, second, last = output.splitlines()  # once, not twice
-    assert first.startswith("average of the weights of the last 2 epochs: accuracy")
+    for line, what in ((first, "weights"), (second, "predictions")):
+        loss, score = alone.averages[what]
+        assert line == f"average of the {what} of the last 2 epochs: accuracy {score:.4f}, loss {loss:.4f}"
     assert f"validation accuracy {alone.score:.4f}, loss {alone.loss:.4f} after 3 epochs (66 steps)" in last
     assert "babysit" not in errors and "Traceback" not in errors
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -189,7 +190,8 @@ def _recipe(args: argparse.Namespace) -> Recipe:
     if args.recipe is not None:
         return load_recipe(args.recipe, overrides)
     if args.resume:
-        return load_recipe(str(args.run_dir / KEPT), overrides)
+        kept = load_recipe(str(args.run_dir / KEPT), overrides)
+        return replace(kept, name=args.run_dir.resolve().name)
     raise RecipeError(f"no recipe named; allowed: {', '.join(recipe_names())}, or a file ending in .toml")
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import signal
+import statistics
 import struct
 import subprocess
 import sys
@@ -125,6 +127,14 @@ def test_ctrl_c_saves_a_checkpoint_from_which_training_goes_on(small_recipe, her
         (["--resume", "--run-dir", "none"], ["recipe.toml", "does not exist"]),
         (["digits-mlp", "--run-dir", "a-file"], ["a-file", "is a file"]),
         (["digits-mlp", "--run-dir", "a-run"], ["a-run holds a run already", "--resume"]),
+        (["digits-mlp", "--folds", "1"], ["--folds 1", "from 2"]),
+        (["digits-mlp", "--repeats", "2"], ["--repeats", "--folds"]),
+        (["digits-mlp", "--folds", "3", "--repeats", "0"], ["--repeats 0", "from 1"]),
+        (["wine-mlp", "--folds", "100", "--run-dir", "none"], ["fold.of = 100", "smallest class has only 48"]),
+        (["digits-mlp", "--set", "training.precision=fp8"], ["training.precision", "'fp8'", "bf16, fp16, fp32"]),
+        (["digits-mlp", "--set", "training.l1=-1"], ["training.l1", "-1", "at least 0"]),
+        (["digits-mlp", "--set", "fold.off=5"], ["fold.off", "unknown key", "'of'"]),
+        (["digits-mlp", "--set", "schedule.name=plateau", "--set", "schedule.gamma=1"], ["schedule.gamma", "at most"]),
         (["digits-mlp", "--set", "training.batch_size=5000"], ["batch_size = 5000", "training examples"]),
         (["digits-mlp", "--set", 'training.augment=["flop"]'], ["training.augment", "did you mean 'flip'"]),
     ],
@@ -145,3 +155,26 @@ def test_what_cannot_be_meant_is_one_line_and_exit_code_2(arguments, words, here
 def test_a_cadence_that_cannot_be_meant(every, here):
     code, _, err = here("digits-mlp", "--every", every)
     assert code == 2 and "allowed: auto, or a whole number" in err
+
+
+def test_folds_end_with_mean_and_deviation(here, tmp_path):
+    """Then, from the folder alone, nothing is left to do and the same is said again."""
+    code, out, err = here("wine-mlp", *FAST, "--epochs", "2", "--folds", "3", "--run-dir", "cv")
+    assert (code, err) == (0, "")
+    *folds, last = out.splitlines()
+    scores = [float(re.search(r"accuracy ([\d.]+)", line)[1]) for line in folds]
+    assert [line.split(":")[0] for line in folds] == ["fold-1", "fold-2", "fold-3"]
+    mean, deviation = map(float, re.search(r"accuracy ([\d.]+) \+- ([\d.]+)", last).groups())
+    assert mean == pytest.approx(statistics.mean(scores), abs=2e-4)
+    assert deviation == pytest.approx(statistics.stdev(scores), abs=2e-4)
+    assert "wine-mlp, 3 folds:" in last and last.endswith("runs: cv")
+    code, out, err = here("--resume", "--run-dir", "cv", *FAST)
+    assert (code, err) == (0, "") and out.splitlines() == [last.replace("wine-mlp", "cv")]
+
+
+def test_averages_of_the_last_checkpoints_are_said(small_recipe, here):
+    code, out, _ = here(small_recipe(), *FAST, "--epochs", "2", "--set", "training.average_last=3")
+    weights, predictions, _ = out.splitlines()
+    assert code == 0
+    assert weights.startswith("average of the weights of the last 2 epochs: accuracy 0.")
+    assert predictions.startswith("average of the predictions of the last 2 epochs: accuracy 0.")
