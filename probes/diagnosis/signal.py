@@ -45,6 +45,17 @@ def closing(values: Floats, share: float = 0.1, points: int = 3) -> float:
     return level(finite[-max(points, int(len(finite) * share)) :])
 
 
+def at_rest(values: Floats, share: float = 0.1) -> bool:
+    """Whether a falling series [T] has come to rest: its last tenth lies below its third quarter by no more than
+    ``share`` of the whole fall, or than two standard errors of that level.
+    """
+    half = len(values) // 2
+    end = closing(values)
+    middle = level(values[half : max(half + 1, 3 * len(values) // 4)])
+    error = 2.0 * noise(values) / float(np.sqrt(max(1.0, 0.1 * len(values))))
+    return middle - end <= max(share * (opening(values) - end), error)
+
+
 def block_medians(steps: Steps, values: Floats, blocks: int) -> tuple[Steps, Floats]:
     """The series as the medians of at most ``blocks`` consecutive blocks: (last step of each block, medians).
 

@@ -18,15 +18,36 @@ from probes.diagnosis.text import example
 FIRES, QUIET = "Example that fires", "Example that stays quiet"
 
 ALSO: dict[str, set[str]] = {
+    "collapsed-activations": {"constant-predictions", "loss-not-decreasing"},
+    "oscillating-loss": {"noisy-loss"},
+    "noisy-loss": {"oscillating-loss"},
+    "slow-convergence": {"learning-rate-too-low"},
     "nonfinite-values": {"constant-predictions", "learning-rate-too-high", "exploding-gradients"},
-    "vanishing-gradients": {"constant-predictions", "loss-not-decreasing"},
-    "exploding-gradients": {"nonfinite-values", "learning-rate-too-high", "dead-units"},
-    "learning-rate-too-high": {"constant-predictions", "dead-units"},
-    "dead-units": {"constant-predictions", "loss-not-decreasing", "missing-gradients"},
+    "vanishing-gradients": {"collapsed-activations", "constant-predictions", "loss-not-decreasing"},
+    "exploding-gradients": {
+        "collapsed-activations",
+        "weights-growing",
+        "nonfinite-values",
+        "learning-rate-too-high",
+        "dead-units",
+    },
+    "learning-rate-too-high": {"collapsed-activations", "constant-predictions", "dead-units"},
+    "dead-units": {"collapsed-activations", "constant-predictions", "loss-not-decreasing", "missing-gradients"},
     "gradients-not-cleared": {"overfitting"},
     "learning-rate-too-low": {"loss-not-decreasing"},
-    "poor-initialization": {"loss-not-decreasing", "vanishing-gradients", "constant-predictions"},
-    "unnormalized-inputs": {"constant-predictions", "unexpected-initial-loss", "dead-units", "loss-not-decreasing"},
+    "poor-initialization": {
+        "collapsed-activations",
+        "loss-not-decreasing",
+        "vanishing-gradients",
+        "constant-predictions",
+    },
+    "unnormalized-inputs": {
+        "collapsed-activations",
+        "constant-predictions",
+        "unexpected-initial-loss",
+        "dead-units",
+        "loss-not-decreasing",
+    },
 }
 """Rule -> what else its ill example shows, and rightly so. Anything not listed fails."""
 

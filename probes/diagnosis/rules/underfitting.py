@@ -1,0 +1,361 @@
+"""Training and validation are equally poor, and come to rest there: the model cannot do better.
+
+What it detects
+---------------
+A training loss that has stopped falling far above zero, with a validation loss beside it that is no worse, in a model
+that something keeps from fitting: a layer of two or three units, hardly any units left by dropout, frozen layers, or no
+nonlinearity at all.
+
+Why it matters
+--------------
+What cannot be learned from the training examples cannot be learned at all: more data, more steps or more
+regularisation do not help. The model, or what holds it back, must change first.
+
+Criterion
+---------
+After `steps_needed` (100) steps and 10 values of the training loss it is at rest (its last tenth lies below its third
+quarter by no more than a tenth of its whole fall, or the noise); the validation loss, where there is one, is above it
+by at most `hug` (0.25) of what was learned plus 2% of the beginning; and the accuracy, where it is known, is below
+`good` (0.85). Something was learned: 5% of the beginning or of guessing, or an accuracy 0.08 beyond that of always
+answering the most frequent class (not asked for where dropout is 0.9 or more). It is a warning when the training loss
+has fallen by less than
+
+- `narrow` (0.75) of its beginning, and a hidden layer of a classifier has two units, or three for nine classes or more;
+- `dropped` (0.7), and dropout of 0.75 or more is in the model (then validation may be better than training);
+- `frozen` (0.5), and more than half of the weights are frozen;
+- `linear` (0.3), and a classifier has a single layer, or several without an activation between them: no activation
+  module, and no zeros in the gradients of its layers as a ReLU would leave there.
+
+Without such a cause it is only information, and given when less than half was learned: labels that the inputs do not
+determine look the same.
+
+Evidence
+--------
+Training and validation loss at the end, and what holds the model back.
+
+What to try
+-----------
+1. Mend what is named: more units in the narrow layer, less dropout, train the frozen layers, add activations.
+2. A larger model: it should be able to learn the training examples by heart.
+3. Less weight decay and less augmentation.
+4. When nothing helps: look at the examples it gets wrong. Could a person do better?
+
+When it misleads
+----------------
+Noisy labels set a floor under the loss that no model can pass. A bottleneck on purpose (an autoencoder) is not
+reported: it is no classifier. Features frozen on purpose may simply not suffice, which is what is said.
+
+Example that fires
+------------------
+```python
+model = nn.Sequential(nn.Flatten(), nn.Linear(64, 2), nn.ReLU(), nn.Linear(2, 10))
+train(model, torch.optim.Adam(model.parameters(), lr=0.02), steps=600)
+```
+
+Example that stays quiet
+------------------------
+```python
+model = nn.Sequential(nn.Flatten(), nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10))
+train(model, torch.optim.Adam(model.parameters(), lr=0.02), steps=600)
+```
+
+References
+----------
+- Goodfellow, Bengio and Courville, Deep Learning, 2016, section 5.2: capacity, overfitting and underfitting.
+- Karpathy, A recipe for training neural networks, 2019 (first overfit, then regularise).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from probes.diagnosis.finding import Evidence, Finding
+from probes.diagnosis.manifest import ParameterInfo
+from probes.diagnosis.numbers import percent, short
+from probes.diagnosis.progress import Progress, majority_share, progress
+from probes.diagnosis.rule import Rule
+from probes.diagnosis.signal import at_rest, closing
+from probes.diagnosis.tracks import accuracy, training_loss, validation_loss
+from probes.diagnosis.view import NotJudged, RunView
+
+MINIMUM_VALUES = 10
+BEYOND_CHANCE = 0.08
+HALF = 0.5
+DROPS_MOST = 0.75
+DROPS_ALL = 0.9
+_LOOKUP_TABLES = ("Embedding", "EmbeddingBag")
+
+Kind = Literal["narrow", "dropped", "frozen", "linear"]
+
+
+@dataclass(frozen=True)
+class Obstacle:
+    """What keeps a model from fitting: kind, its description, its layers, and what to do about it."""
+
+    kind: Kind
+    what: str
+    layers: tuple[str, ...]
+    remedy: str
+
+
+def criterion(
+    share: float,
+    gap: float,
+    right: float | None,
+    kinds: Sequence[str],
+    *,
+    narrow: float = 0.75,
+    dropped: float = 0.7,
+    frozen: float = 0.5,
+    linear: float = 0.3,
+    hug: float = 0.25,
+    good: float = 0.85,
+    steps_needed: float = 100,
+) -> str | None:
+    """The first of ``kinds`` that explains a poor end; "" when nothing does, None when the end is not poor.
+
+    Args:
+        share: fall of the training loss at rest, as a share of its reference.
+        gap: validation loss above training loss, as a share of the same reference; 0 without validation.
+        right: best accuracy known, 0 to 1; None when none is.
+        kinds: obstacles seen in the model, "narrow", "dropped", "frozen" or "linear".
+        narrow: fall below which a layer of two or three units is held to be the cause (such models end at 0.2 to 0.65,
+            on tasks that wider ones learn to 0.97 and more).
+        dropped: the same for strong dropout.
+        frozen: the same for frozen layers (a new head on features that suit the task goes beyond).
+        linear: the same for a linear model (on linearly separable tasks it goes beyond 0.9; half of all labels wrong
+            leave 0.3).
+        hug: gap over fall, apart from 2% of the reference.
+        good: accuracy that is not poor.
+        steps_needed: steps before which nothing is said (used by the judge).
+    """
+    limits = {"narrow": narrow, "dropped": dropped, "frozen": frozen, "linear": linear}
+    if right is not None and right >= good and "dropped" not in kinds:
+        return None
+    if gap > hug * max(share, 0.0) + 0.02:
+        return None
+    found = next((kind for kind in kinds if share < limits[kind]), None)
+    if found is not None:
+        return found
+    return "" if share < HALF and not kinds else None
+
+
+def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
+    """Judge the one training loss beside the validation loss and the model's description."""
+    name, curve = training_loss(view)
+    losses, learned = curve.finite.values, progress(view)
+    needed = int(thresholds["steps_needed"])
+    if learned is None or len(losses) < MINIMUM_VALUES or view.last_step < needed:
+        seen = f"{len(losses)} values of {name} in {view.last_step} steps"
+        raise NotJudged(f"{seen}, needs {MINIMUM_VALUES} in {needed}")
+    if learned.reference <= 0:
+        raise NotJudged(f"{name} is not a loss that zero is the best of")
+    validation = _validation_end(view)
+    right = _right(view)
+    obstacles = _obstacles(view, learned)
+    if validation is None and not obstacles:
+        raise NotJudged("no validation loss to compare with")
+    smothered = max(_dropped(view).values(), default=0.0) >= DROPS_ALL
+    if not at_rest(losses) or view.warming_up or not (smothered or _learned(view, learned, right)):
+        return []
+    gap = 0.0 if validation is None else (validation[1] - learned.end) / learned.reference
+    kind = criterion(learned.share, gap, right, [o.kind for o in obstacles], **thresholds)
+    if kind is None or (not kind and validation is None):
+        return []
+    obstacle = next((o for o in obstacles if o.kind == kind), None)
+    return [_report(view, learned, validation, right, obstacle)]
+
+
+def _report(
+    view: RunView,
+    learned: Progress,
+    validation: tuple[str, float] | None,
+    right: float | None,
+    obstacle: Obstacle | None,
+) -> Finding:
+    beside = f", {validation[0]} at {short(validation[1])}" if validation is not None else ""
+    answers = f", with at most {percent(right)} of the answers right" if right is not None else ""
+    because = (
+        f" What may hold the model back: {obstacle.what}."
+        if obstacle is not None
+        else " Nothing in the model explains it: it may be too small, or the inputs do not determine the targets."
+    )
+    evidence = [
+        Evidence(learned.series, learned.end, learned.reference, "<", note="level at the end, against the beginning"),
+        Evidence(learned.series, learned.share, note="fall of the loss"),
+    ]
+    if validation is not None:
+        evidence.append(Evidence(validation[0], validation[1], learned.end, ">", note="level at the end"))
+    return RULE.finding(
+        "warning" if obstacle is not None else "info",
+        f"{learned.series} has come to rest at {short(learned.end)} (a fall of {percent(max(learned.share, 0.0))})"
+        f"{beside}{answers}.{because}",
+        (0, view.last_step),
+        view,
+        layers=obstacle.layers if obstacle is not None else (),
+        evidence=tuple(evidence),
+        suggestions=(
+            *((obstacle.remedy,) if obstacle is not None else ()),
+            "use a larger model: it should be able to learn some hundred training examples by heart (babysit check)",
+            _regularisation(view),
+            "look at the training examples that it gets wrong: could a person do better?",
+        ),
+    )
+
+
+def _regularisation(view: RunView) -> str:
+    decay = max((group.weight_decay for group in view.optimizers), default=0.0)
+    return (
+        f"train without the weight decay of {short(decay)} for once" if decay else "train without augmentation for once"
+    )
+
+
+def _learned(view: RunView, learned: Progress, right: float | None) -> bool:
+    """Whether anything was learned: what learns nothing has other troubles."""
+    if learned.share >= 0.05:
+        return True
+    common = majority_share(view) or 1.0 / (_classes(view, learned) or 1)
+    return right is not None and right > common + BEYOND_CHANCE
+
+
+def _validation_end(view: RunView) -> tuple[str, float] | None:
+    try:
+        name, curve = validation_loss(view)
+    except NotJudged:
+        return None
+    values = curve.finite.values
+    return (name, closing(values)) if len(values) >= 3 else None
+
+
+def _right(view: RunView) -> float | None:
+    """The best accuracy at the end, of training or validation, 0 to 1."""
+    ends = []
+    for validation in (False, True):
+        track = accuracy(view, validation=validation)
+        if track is not None and len(track[1].finite):
+            end = closing(track[1].finite.values)
+            ends.append(end / 100.0 if end > 1.5 else end)
+    return max(ends, default=None)
+
+
+def _classes(view: RunView, learned: Progress) -> int | None:
+    """Number of classes, when the model is seen to be a classifier: by the loss, its beginning, or an accuracy."""
+    if learned.guessing is not None:
+        return round(math.exp(learned.guessing))
+    weights = [parameter for parameter in view.parameters if parameter.is_weight]
+    outputs = weights[-1].shape[0] if weights else 0
+    if outputs < 2:
+        return None
+    near = abs(learned.start - math.log(outputs)) < 0.05 * math.log(outputs)
+    known = any(accuracy(view, validation=validation) is not None for validation in (False, True))
+    return outputs if near or known else None
+
+
+def _obstacles(view: RunView, learned: Progress) -> list[Obstacle]:
+    """What the description of the model shows, the most telling first."""
+    modules = {module.name: module for module in view.modules}
+    weights = [
+        p for p in view.parameters if p.is_weight and modules and modules.get(p.module) is not None
+        and modules[p.module].type not in _LOOKUP_TABLES
+    ]  # fmt: skip
+    found = []
+    dropped = _dropped(view)
+    if dropped:
+        highest = max(dropped.values())
+        found.append(
+            Obstacle(
+                "dropped",
+                f"dropout of {percent(highest)} ({', '.join(dropped)})",
+                tuple(dropped),
+                f"lower the dropout from {short(highest)} to 0.5 or less",
+            )
+        )
+    frozen = [p for p in view.parameters if p.is_weight and not p.trainable]
+    everything = sum(p.numel for p in view.parameters if p.is_weight)
+    share = sum(p.numel for p in frozen) / everything if everything else 0.0
+    if share > HALF:
+        layers = tuple(dict.fromkeys(p.module for p in frozen))
+        found.append(
+            Obstacle("frozen", f"{percent(share)} of its weights are frozen", layers, "train the frozen layers, too")
+        )
+    classes = _classes(view, learned)
+    if classes is not None and weights:
+        found.extend(_shape_of(view, weights, classes))
+    return found
+
+
+def _shape_of(view: RunView, weights: Sequence[ParameterInfo], classes: int) -> list[Obstacle]:
+    """Too narrow a layer, or no nonlinearity."""
+    modules = {module.name: module for module in view.modules}
+    order = list(dict.fromkeys(p.module for p in weights))
+    found = []
+    limit = 3 if classes >= 9 else 2
+    for name in order[:-1]:
+        shape = modules[name].output_shape
+        # A channel has a value at every place: all of them are what the next layer can work with.
+        units = math.prod(shape[1:]) if len(shape) == 4 else (shape[-1] if len(shape) >= 2 else 0)
+        if 1 <= units <= limit:
+            found.append(
+                Obstacle(
+                    "narrow",
+                    f"{name} has {units} units for {classes} classes",
+                    (name,),
+                    f"give {name} more units: {8 * classes} or more instead of {units}",
+                )
+            )
+            break
+    if len(order) == 1:
+        found.append(
+            Obstacle("linear", "it is a linear model, of one layer", tuple(order), "add a hidden layer with a ReLU")
+        )
+    elif _no_nonlinearity(view, order):
+        found.append(
+            Obstacle(
+                "linear",
+                "there is no activation between its layers, which together are one linear map",
+                tuple(order[:-1]),
+                "put an activation such as ReLU between the layers",
+            )
+        )
+    return found
+
+
+def _no_nonlinearity(view: RunView, order: Sequence[str]) -> bool:
+    """Whether several plain layers follow one another with nothing between them that is not linear."""
+    plain = ("Linear", "Conv1d", "Conv2d", "Conv3d", "AvgPool1d", "AvgPool2d", "AdaptiveAvgPool2d", "BatchNorm1d",
+             "BatchNorm2d")  # fmt: skip
+    if any(module.activation or module.type not in plain for module in view.modules):
+        return False
+    zeros = view.layers("activation_grad_zero_fraction")
+    if zeros is None:
+        return False
+    hidden = zeros.pick(list(order[:-1]))
+    # A ReLU that the forward pass calls as a function leaves a zero wherever it is off.
+    return bool(hidden.measured.any()) and float(hidden.values[hidden.measured].max()) < 0.02
+
+
+def _dropped(view: RunView) -> dict[str, float]:
+    """Module -> share that it drops, where that is most of the units."""
+    model = view.manifest.get("model")
+    entries = model.get("mode_dependent") if isinstance(model, Mapping) else None
+    strong = {}
+    for entry in entries if isinstance(entries, (list, tuple)) else ():
+        dropped = entry.get("dropped") if isinstance(entry, Mapping) else None
+        if isinstance(dropped, (int, float)) and dropped >= DROPS_MOST:
+            strong[str(entry.get("name", ""))] = float(dropped)
+    return strong
+
+
+RULE = Rule(
+    slug="underfitting",
+    family="generalisation",
+    severity="warning",
+    title="The model cannot fit the data",
+    needs="10 values of the training loss over 100 steps, the model's description, and a validation loss",
+    criterion=criterion,
+    judge=judge,
+    doc=__doc__,
+)

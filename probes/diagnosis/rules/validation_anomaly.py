@@ -1,0 +1,388 @@
+"""Validation is not measured as it should be: in training mode, on another scale, or on what was trained on.
+
+What it detects
+---------------
+Four ways in which validation and training do not compare: the model is validated in training mode (dropout on, batch
+statistics of the validation batch); it is trained in evaluation mode since the first validation; the validation loss is
+impossible beside its accuracy or beside the training loss; or it is better than the training loss, all along, without
+anything in the model that explains it.
+
+Why it matters
+--------------
+The validation numbers choose the model, the settings and the step to stop at. With dropout on they are too bad and
+noisy; divided by the wrong number, or measured on training examples, they are too good. A model that stays in
+evaluation mode after the first validation trains without dropout and without updating its batch normalisation.
+
+Criterion
+---------
+- *Validated in training mode*: the model holds dropout or batch normalisation, and at `validations` (2) or more
+  validations, and at more than half of all, most forward passes without gradients since the step ran in training mode.
+- *Trained in evaluation mode*: such a model's training passes run in evaluation mode for `stretch` (10) steps or more
+  up to the end of the run, after it had been trained in training mode. Only information when it was so from the first
+  step on: frozen on purpose, as in fine-tuning, looks the same.
+- *Impossible*: with a mean cross-entropy and an accuracy of the same split, the loss is below `bound` (0.25) times
+  (1 - accuracy) ln 2 in more than half of at least 3 validations. An example that is answered wrongly gives the right
+  class at most one half, so it costs ln 2 or more.
+- *Another scale*: while the training loss was still within 15% of its first level, the validation loss was below
+  `scale` (0.1) times it.
+- *Better than training*: in the last third of at least 5 validations the median of the validation loss over the
+  training loss that follows it (up to the next validation) is below `better` (0.6). That the training loss is measured
+  earlier, while the model was worse, cannot explain this. Only information, and none where the model drops units:
+  dropout, augmentation, label noise and label smoothing raise the training loss of a healthy run.
+
+Evidence
+--------
+The share of passes in the wrong mode, or the losses and what they are held against.
+
+What to try
+-----------
+1. Call `model.eval()` before validating and `model.train()` after it.
+2. Average the validation loss over batches as the training loss is; mind the last, smaller batch.
+3. Check that no validation example is among the training examples, duplicates and augmented copies included.
+
+When it misleads
+----------------
+Monte Carlo dropout is evaluated in training mode on purpose. Only passes of the watched model as a whole are seen. A
+model whose copies or parts are validated cannot be judged by mode. Class weights, and a loss with further terms in
+training, put both losses on different scales on purpose.
+
+Example that fires
+------------------
+```python
+class Summed(nn.Module):
+    def forward(self, scores, targets):
+        loss = nn.functional.cross_entropy(scores, targets)
+        return loss if torch.is_grad_enabled() else loss / len(targets)
+
+model = nn.Sequential(nn.Flatten(), nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10))
+train(model, torch.optim.SGD(model.parameters(), lr=0.05), loss_fn=Summed(), steps=200)
+```
+
+Example that stays quiet
+------------------------
+```python
+model = nn.Sequential(nn.Flatten(), nn.Linear(64, 64), nn.ReLU(), nn.Dropout(0.5), nn.Linear(64, 10))
+train(model, torch.optim.Adam(model.parameters(), lr=0.003), steps=200)
+```
+
+References
+----------
+- PyTorch documentation, `torch.nn.Module.eval`; Autograd mechanics: evaluation mode.
+- Kaufman, Rosset, Perlich and Stitelman, Leakage in data mining, 2012.
+- Srivastava et al., Dropout, 2014.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from probes.diagnosis.finding import Evidence, Finding, Severity
+from probes.diagnosis.numbers import names, percent, short
+from probes.diagnosis.progress import guessing_loss
+from probes.diagnosis.rule import Rule
+from probes.diagnosis.signal import opening
+from probes.diagnosis.tracks import VALIDATION_SPLITS, accuracy, training_loss, validation_loss
+from probes.diagnosis.view import Curve, Floats, NotJudged, RunView, Steps
+
+TRAINING, EVALUATION = "system/training_mode", "system/evaluation_mode"
+UNLEARNED = 0.85
+ENOUGH = 5
+WEAK = 0.05
+
+
+def criterion(
+    validation: Floats,
+    train: Floats,
+    *,
+    better: float = 0.6,
+    scale: float = 0.1,
+    bound: float = 0.25,
+    validations: float = 2,
+    stretch: float = 10,
+) -> float | None:
+    """The median of validation over training loss in the last third, when it is below ``better``; None otherwise.
+
+    Args:
+        validation: validation loss, [T].
+        train: training loss that follows each, up to the next, [T].
+        better: ratio of the losses (a validation set of some hundred examples can be easier by a third).
+        scale: ratio of the losses before anything was learned, where it should be 1 (used by the judge).
+        bound: part of the lower bound of the loss that the accuracy gives (class weights may lower it; used by the
+            judge).
+        validations: validations in training mode (used by the judge).
+        stretch: steps in evaluation mode (used by the judge).
+    """
+    if len(validation) < ENOUGH:
+        return None
+    late = slice(-max(3, len(validation) // 3), None)
+    positive = train[late] > 0
+    if not positive.any():
+        return None
+    ratio = float(np.median(validation[late][positive] / train[late][positive]))
+    return ratio if 0 < ratio < better else None
+
+
+def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
+    """Judge the modes first, then the losses."""
+    times = _validated(view)
+    if not len(times):
+        raise NotJudged("no validation was logged")
+    dependent = _mode_dependent(view)
+    found = [
+        finding
+        for finding in (_validated_in_training(view, times, dependent, thresholds), _trained_in_evaluation(
+            view, dependent, thresholds))
+        if finding is not None
+    ]  # fmt: skip
+    try:
+        name, validation = validation_loss(view)
+        train_name, train = training_loss(view)
+    except NotJudged:
+        if found or view.series(EVALUATION) is not None:
+            return found
+        raise
+    validation, train = validation.finite, train.finite
+    odd = (
+        _impossible(view, name, validation, thresholds["bound"])
+        or _other_scale(view, name, validation, train_name, train, thresholds["scale"])
+        or _better(view, name, validation, train_name, train, dependent, thresholds)
+    )
+    if odd is not None:
+        found.append(odd)
+    if not found and len(validation) < ENOUGH and view.series(EVALUATION) is None:
+        raise NotJudged(f"{len(validation)} values of {name}, needs {ENOUGH}")
+    return found
+
+
+def _validated_in_training(
+    view: RunView, times: Steps, dependent: Mapping[str, float | None], thresholds: Mapping[str, float]
+) -> Finding | None:
+    """Dropout on and batch statistics in validation."""
+    share = view.series(EVALUATION)
+    if share is None or not dependent:
+        return None
+    # What ran between two steps is told with the later one, or at the end of the run with the last.
+    later = np.where(np.isin(times + 1, share.steps), times + 1, times)
+    known = np.isin(later, share.steps)
+    if not known.any():
+        return None
+    steps = times[known]
+    wrong = share.values[np.searchsorted(share.steps, later[known])] > 0.5
+    if int(wrong.sum()) < min(thresholds["validations"], max(1, len(steps))) or wrong.mean() <= 0.5:
+        return None
+    first = int(steps[wrong][0])
+    weak = all(dropped is not None and dropped <= WEAK for dropped in dependent.values())
+    what = _what(dependent)
+    return RULE.finding(
+        "info" if weak else "warning",
+        f"At {int(wrong.sum())} of {len(steps)} validations the model ran in training mode: {what} behaved as in "
+        "training, so that the validation numbers are not those of the finished model.",
+        (first, view.last_step),
+        view,
+        layers=tuple(dependent),
+        evidence=(
+            Evidence(
+                EVALUATION, float(np.mean(wrong)), 0.5, ">", first, note="share of the validations in training mode"
+            ),
+        ),
+        suggestions=(
+            "call model.eval() before validating, and model.train() after it",
+            "judge the numbers so far with care: a checkpoint, evaluated in evaluation mode, gives the true ones",
+        ),
+    )
+
+
+def _trained_in_evaluation(
+    view: RunView, dependent: Mapping[str, float | None], thresholds: Mapping[str, float]
+) -> Finding | None:
+    """A model that stays in evaluation mode, or was never in training mode."""
+    mode = view.series(TRAINING)
+    if mode is None or not dependent or mode.values[-1] > 0.5:
+        return None
+    since = int(mode.steps[-1])
+    if view.last_step - since + 1 < thresholds["stretch"]:
+        return None
+    before = bool((mode.values > 0.5).any())
+    severity: Severity = "warning" if before else "info"
+    start = (
+        f"Since step {since} (of {view.last_step}) the model is trained in evaluation mode"
+        if before
+        else "The model is trained in evaluation mode from the first step on"
+    )
+    return RULE.finding(
+        severity,
+        f"{start}: {_what(dependent)} behave as in evaluation, dropout drops nothing and batch normalisation no longer "
+        "learns its averages.",
+        (since, view.last_step),
+        view,
+        layers=tuple(dependent),
+        evidence=(Evidence(TRAINING, 0.0, 1.0, "<", since, note="mode of the training passes (1 is training)"),),
+        suggestions=(
+            "call model.train() before each epoch's training, after the validation has called model.eval()",
+            "to keep only batch normalisation frozen, put those modules into evaluation mode, and not the whole model",
+        ),
+    )
+
+
+def _impossible(view: RunView, name: str, validation: Curve, bound: float) -> Finding | None:
+    """A cross-entropy lower than its own accuracy allows."""
+    track = accuracy(view, validation=True)
+    if guessing_loss(view) is None or track is None:
+        return None
+    steps, mine, theirs = np.intersect1d(validation.steps, track[1].finite.steps, return_indices=True)
+    if len(steps) < 3:
+        return None
+    losses, right = validation.values[mine], track[1].finite.values[theirs]
+    right = right / 100.0 if float(right.max()) > 1.5 else right
+    least = np.clip(1.0 - right, 0.0, 1.0) * math.log(2.0)
+    low = (losses < bound * least) & (right < 0.995)
+    if low.mean() <= 0.5:
+        return None
+    place = int(np.flatnonzero(low)[0])
+    return RULE.finding(
+        "warning",
+        f"{name} is {short(losses[place])} at step {int(steps[place])}, where {percent(float(right[place]))} of the "
+        f"answers are right ({track[0]}): the mean cross-entropy of the wrong ones alone makes at least "
+        f"{short(float(least[place]))}. It is {short(float(least[place] / losses[place]))} times too small, or more.",
+        (int(steps[place]), view.last_step),
+        view,
+        evidence=(
+            Evidence(name, float(losses[place]), float(least[place]), "<", int(steps[place]), note="validation loss"),
+            Evidence(track[0], float(right[place]), step=int(steps[place]), note="accuracy of the same validation"),
+        ),
+        suggestions=(
+            "sum batch mean times batch size and divide by the number of examples, or divide the sum of batch means by "
+            "the number of batches (not of examples)",
+            "compute both losses with the same function",
+        ),
+    )
+
+
+def _other_scale(
+    view: RunView, name: str, validation: Curve, train_name: str, train: Curve, scale: float
+) -> Finding | None:
+    """A validation loss far below a training loss that has not yet fallen."""
+    if len(train) < ENOUGH or not len(validation):
+        return None
+    start = opening(train.values)
+    place = min(int(np.searchsorted(train.steps, validation.steps[0], side="right")), len(train))
+    near = float(np.median(train.values[max(0, place - 3) : place + 3]))
+    first = float(validation.values[0])
+    if start <= 0 or near < UNLEARNED * start or not 0 <= first < scale * near:
+        return None
+    step = int(validation.steps[0])
+    return RULE.finding(
+        "warning",
+        f"{name} was {short(first)} at step {step}, where {train_name} was still at {short(near)}, near its beginning "
+        f"({short(start)}): a model that has learned nothing is {short(near / first) if first else 'infinitely many'} "
+        "times better in validation. The two are not measured alike.",
+        (step, view.last_step),
+        view,
+        evidence=(
+            Evidence(name, first, scale * near, "<", step, note="first validation loss"),
+            Evidence(train_name, near, step=step, note="training loss at that time"),
+        ),
+        suggestions=(
+            "divide the sum of batch means by the number of batches, not of examples; use one reduction for both",
+            "compute both losses with the same function",
+        ),
+    )
+
+
+def _better(
+    view: RunView,
+    name: str,
+    validation: Curve,
+    train_name: str,
+    train: Curve,
+    dependent: Mapping[str, float | None],
+    thresholds: Mapping[str, float],
+) -> Finding | None:
+    """A validation loss below the training loss that follows it, with nothing in the model to explain it."""
+    if any(dropped is not None for dropped in dependent.values()) or len(train) < ENOUGH:
+        return None
+    later = following(validation, train)
+    ratio = criterion(validation.values, later, **thresholds)
+    if ratio is None:
+        return None
+    step = int(validation.steps[-max(3, len(validation) // 3)])
+    return RULE.finding(
+        "info",
+        f"In the last third of the validations {name} is {percent(ratio)} of the {train_name} that follows it, and the "
+        "model has no dropout that would explain it. Augmentation, noise in the labels or label smoothing in training "
+        "may; so may validation examples that are easier, or that are among the training examples.",
+        (step, view.last_step),
+        view,
+        evidence=(Evidence(name, ratio, thresholds["better"], "<", note="validation over training loss, median"),),
+        suggestions=(
+            "evaluate some training examples as the validation examples are evaluated: without augmentation, in "
+            "evaluation mode. They should do better than those of validation",
+            "check that no validation example is among the training examples, duplicates included",
+        ),
+    )
+
+
+def following(validation: Curve, train: Curve) -> Floats:
+    """The median of the training loss from each validation to the next (after the last: before it), [T]."""
+    edges = np.searchsorted(train.steps, np.append(validation.steps, train.steps[-1]), side="right")
+    values = np.empty(len(validation))
+    for index in range(len(validation)):
+        begin, end = int(edges[index]), int(edges[index + 1])
+        if end <= begin:
+            begin, end = max(0, begin - 1), max(begin, 1)
+        values[index] = float(np.median(train.values[begin:end]))
+    return values
+
+
+def _validated(view: RunView) -> Steps:
+    """The steps at which anything of a validation split was logged."""
+    steps = [
+        curve.steps
+        for name in view.series_names
+        if name.partition("/")[0].lower() in VALIDATION_SPLITS and (curve := view.series(name)) is not None
+    ]
+    return np.unique(np.concatenate(steps)) if steps else np.empty(0, dtype=np.int64)
+
+
+def _mode_dependent(view: RunView) -> dict[str, float | None]:
+    """Module -> share of the units it drops, None for batch normalisation."""
+    model = view.manifest.get("model")
+    entries = model.get("mode_dependent") if isinstance(model, Mapping) else None
+    if isinstance(entries, (list, tuple)):
+        return {str(e.get("name", "")): _number(e.get("dropped")) for e in entries if isinstance(e, Mapping)}
+    return {
+        module.name: 0.5 if "Dropout" in module.type else None
+        for module in view.modules
+        if "Dropout" in module.type or "BatchNorm" in module.type
+    }
+
+
+def _number(value: object) -> float | None:
+    return float(value) if isinstance(value, (int, float)) else None
+
+
+def _what(dependent: Mapping[str, float | None]) -> str:
+    drops = [name for name, dropped in dependent.items() if dropped is not None]
+    norms = [name for name, dropped in dependent.items() if dropped is None]
+    parts = []
+    if drops:
+        highest = max(dropped or 0.0 for dropped in dependent.values())
+        parts.append(f"dropout (of up to {percent(highest)}: {names(drops)})")
+    if norms:
+        parts.append(f"batch normalisation ({names(norms)})")
+    return " and ".join(parts)
+
+
+RULE = Rule(
+    slug="validation-anomaly",
+    family="generalisation",
+    severity="warning",
+    title="Validation is not measured as it should be",
+    needs="something logged for a validation split; the modes the model ran in, or both losses",
+    criterion=criterion,
+    judge=judge,
+    doc=__doc__,
+)

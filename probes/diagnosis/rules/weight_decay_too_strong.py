@@ -1,0 +1,264 @@
+"""Weight decay pulls the weights to zero faster than the training can move them away from it.
+
+What it detects
+---------------
+An optimizer whose weight decay is as strong as the gradient of the loss, or stronger, while the training loss stays
+high.
+
+Why it matters
+--------------
+Weight decay is meant to break ties between solutions that fit the data equally well. When it is as large as the
+gradient it decides where the weights go: the model gives up fitting the data, and in the end all weights are zero and
+every answer is the same.
+
+Criterion
+---------
+After `steps_needed` (50) steps and at least 4 frames, over the weight matrices and kernels that an optimizer decays:
+
+- the pull of the decay is set against what the data does, as norms over all of them together, median over the second
+  half of the frames. For optimizers that add the decay to the gradient (SGD, Adam) it is decay * ||w|| / ||gradient||;
+  for those that decay apart from it (AdamW) lr * decay * ||w|| / ||update||.
+- the training loss has fallen by less than `learned` (0.8) of its initial level, or of guessing where that is lower.
+
+It is reported when
+
+- the decay is added to the gradient, its pull is above `pull` (0.3) and below 10 (beyond that there is no gradient that
+  it could balance), and the loss would fall by `gain` (0.7) percent or more if the weights were larger by one percent
+  (decay * ||w||^2 / loss: at rest the gradient of the loss along the weights balances the decay); or
+- the decay is apart from the gradient, and its pull is above `apart` (1); or
+- nothing was learned (a fall of less than 0.15), the pull is above 0.9, and the weights have shrunk below `shrunk`
+  (0.7) of what they were.
+
+Critical when nothing was learned.
+
+Evidence
+--------
+The pull of the decay, how far the weights have shrunk, and the fall of the loss.
+
+What to try
+-----------
+1. Less weight decay: usual are 1e-4 to 5e-4 for SGD, and 0.01 to 0.1 for AdamW.
+2. With Adam, use AdamW: added to the gradient, the decay is scaled by the size of the gradient, too.
+3. No decay at all, first: add it back when the model overfits.
+
+When it misleads
+----------------
+A penalty on the weights that is part of the loss is a gradient here, and is not seen. A model that cannot learn for
+another reason has small gradients, too: then even moderate decay is the stronger of both, and takes the weights to
+zero.
+
+Example that fires
+------------------
+```python
+model = nn.Sequential(nn.Flatten(), nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10))
+train(model, torch.optim.SGD(model.parameters(), lr=0.1, weight_decay=0.3), steps=200)
+```
+
+Example that stays quiet
+------------------------
+```python
+model = nn.Sequential(nn.Flatten(), nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10))
+train(model, torch.optim.SGD(model.parameters(), lr=0.1, weight_decay=1e-3), steps=200)
+```
+
+References
+----------
+- Loshchilov and Hutter, Decoupled weight decay regularization, 2019.
+- Krogh and Hertz, A simple weight decay can improve generalization, 1992.
+- CS231n, Neural Networks part 2: regularization.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from probes.diagnosis.finding import Evidence, Finding, Severity
+from probes.diagnosis.gradients import total_norm
+from probes.diagnosis.numbers import percent, round_rate, short
+from probes.diagnosis.progress import Progress, progress
+from probes.diagnosis.rule import Rule
+from probes.diagnosis.view import Floats, NotJudged, RunView, Steps
+
+DECOUPLED = frozenset({"AdamW", "AdamW8bit", "PagedAdamW", "Lion", "Adafactor", "Muon", "LAMB", "Lamb"})
+"""Optimizers that shrink the weights apart from the gradient, by lr * decay a step."""
+
+MINIMUM_FRAMES = 4
+NOTHING = 0.15
+BALANCE = 10.0
+"""Pull up to which the gradient can be said to balance the decay."""
+
+STRONGER = 0.9
+"""Pull from which the decay decides, when nothing is learned."""
+
+
+@dataclass(frozen=True)
+class Pull:
+    """What weight decay does to the weights of one kind of optimizer.
+
+    Attributes:
+        ratio: pull of the decay over what the data does, per frame, [T].
+        size: norm of the decayed weights per frame, [T].
+        start: that norm before the first step.
+        energy: decay * ||w||^2 at the last frame.
+        decay: the largest weight decay.
+        apart: whether it is apart from the gradient.
+    """
+
+    steps: Steps
+    ratio: Floats
+    size: Floats
+    start: float
+    energy: float
+    decay: float
+    apart: bool
+
+    @property
+    def level(self) -> float:
+        """Median of the ratio over the second half."""
+        late = self.ratio[len(self.ratio) // 2 :]
+        finite = late[np.isfinite(late)]
+        return float(np.median(finite)) if len(finite) else 0.0
+
+    @property
+    def shrunk(self) -> float:
+        """Norm at the end over that at the start."""
+        return float(self.size[-1] / self.start) if self.start > 0 else float("inf")
+
+
+def criterion(
+    pull_of_decay: Pull,
+    share: float,
+    loss: float,
+    *,
+    pull: float = 0.3,
+    apart: float = 1.0,
+    gain: float = 0.7,
+    learned: float = 0.8,
+    shrunk: float = 0.7,
+    steps_needed: float = 50,
+) -> bool:
+    """Whether weight decay keeps the loss up.
+
+    Args:
+        pull_of_decay: what the decay does to the weights.
+        share: fall of the training loss, as a share of its reference.
+        loss: training loss at the end.
+        pull: pull over gradient (healthy classifiers with a decay of up to 0.005 stay below 0.15, a noisy regression
+            of all data at once below 0.25).
+        apart: pull over update, for decay apart from the gradient (AdamW with a decay of 0.3 stays below 0.15).
+        gain: relative fall of the loss for a relative growth of the weights.
+        learned: fall of the loss above which the decay does no harm worth telling.
+        shrunk: norm of the weights over that at the start, where nothing is learned.
+        steps_needed: steps before which nothing is said (used by the judge).
+    """
+    level = pull_of_decay.level
+    if share >= learned:
+        return False
+    if share < NOTHING and level > STRONGER and pull_of_decay.shrunk < shrunk:
+        return True
+    if pull_of_decay.apart:
+        return level > apart
+    return pull < level < BALANCE and pull_of_decay.energy > gain * loss > 0
+
+
+def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
+    """Judge the decayed weights of all optimizers of one kind together."""
+    if not view.optimizers:
+        raise NotJudged("the optimizer is not known")
+    if not any(group.weight_decay > 0 for group in view.optimizers):
+        return []
+    learned = progress(view)
+    if learned is None:
+        raise NotJudged("no training loss was logged")
+    for apart in (False, True):
+        measured = _pull(view, apart)
+        if measured is None:
+            continue
+        if len(measured.steps) < MINIMUM_FRAMES or view.last_step < thresholds["steps_needed"]:
+            needed = int(thresholds["steps_needed"])
+            raise NotJudged(
+                f"{len(measured.steps)} frames in {view.last_step} steps, needs {MINIMUM_FRAMES} in {needed}"
+            )
+        if criterion(measured, learned.share, learned.end, **thresholds):
+            return [_report(view, measured, learned, thresholds)]
+    return []
+
+
+def _pull(view: RunView, apart: bool) -> Pull | None:
+    """The pull of the decay of all optimizers that keep it apart from the gradient, or of all that do not."""
+    weights = view.need_layers("weight_norm")
+    against = view.need_layers("update_norm" if apart else "grad_norm")
+    matrices = {p.name for p in view.parameters if p.is_weight and p.trainable}
+    steps = np.intersect1d(weights.steps, against.steps)
+    pulled, size, other = np.zeros(len(steps)), np.zeros(len(steps)), np.zeros(len(steps))
+    energy, start, decays = 0.0, 0.0, []
+    for index, group in enumerate(view.optimizers):
+        names = [n for n in group.parameters if n in matrices and n in weights.layers and n in against.layers]
+        if group.weight_decay <= 0 or (group.type in DECOUPLED) != apart or not names or not len(steps):
+            continue
+        norms = total_norm(weights.pick(names).at(steps)).values
+        factor = np.full(len(steps), group.weight_decay)
+        if apart:
+            rates = view.group_rates(index, steps)
+            if rates is None:
+                continue
+            factor = factor * rates
+        pulled += (factor * norms) ** 2
+        size += norms**2
+        other += total_norm(against.pick(names).at(steps)).values ** 2
+        energy += group.weight_decay * float(norms[-1]) ** 2
+        start += float(total_norm(weights.pick(names)).values[0]) ** 2
+        decays.append(group.weight_decay)
+    if not decays:
+        return None
+    ratio = np.sqrt(np.where(other > 0, pulled / other, np.inf))
+    ratio = np.where((pulled == 0) & (other == 0), 0.0, np.where(np.isinf(ratio), 1e9, ratio))
+    return Pull(steps, ratio, np.sqrt(size), float(np.sqrt(start)), energy, max(decays), apart)
+
+
+def _report(view: RunView, pull: Pull, learned: Progress, thresholds: Mapping[str, float]) -> Finding:
+    limit = thresholds["apart" if pull.apart else "pull"]
+    above = np.flatnonzero(pull.ratio > limit)
+    first = int(pull.steps[above[0]]) if len(above) else int(pull.steps[0])
+    lower = min(pull.decay / max(10.0, 10.0 * min(pull.level, 1e3)), 0.05 if pull.apart else 5e-4)
+    severity: Severity = "critical" if learned.share < NOTHING else "warning"
+    what = "the updates" if pull.apart else "the gradient of the loss"
+    times = f"{short(pull.level)} times" if pull.level < 1e3 else "more than a thousand times"
+    against = "update_norm" if pull.apart else "grad_norm"
+    advice = [
+        f"lower the weight decay from {short(pull.decay)} to about {round_rate(lower)}",
+        "train without weight decay first, and add it when the model overfits",
+    ]
+    if any(group.adaptive and group.type not in DECOUPLED and group.weight_decay > 0 for group in view.optimizers):
+        advice.insert(1, "use AdamW: with this optimizer the decay is scaled as the gradient is")
+    return RULE.finding(
+        severity,
+        f"The weight decay of {short(pull.decay)} pulls at the weights {times} as strongly as {what} (norm of the "
+        f"weights {short(pull.start)} at the start, {short(float(pull.size[-1]))} now), and {learned.series} went from "
+        f"{short(learned.start)} only to {short(learned.end)} (a fall of {percent(max(learned.share, 0.0))}).",
+        (first, view.last_step),
+        view,
+        evidence=(
+            Evidence(against, pull.level, limit, ">", note=f"pull of the decay over {what}, second half of the run"),
+            Evidence(
+                "weight_norm", float(pull.size[-1]), pull.start, "<", note="decayed weights, now and at the start"
+            ),
+            Evidence(learned.series, learned.share, thresholds["learned"], "<", note="fall of the loss"),
+        ),
+        suggestions=tuple(advice),
+    )
+
+
+RULE = Rule(
+    slug="weight-decay-too-strong",
+    family="updates",
+    severity="critical",
+    title="Weight decay is too strong",
+    needs="4 frames of weight, gradient and update norms over 50 steps, the optimizer, and one training loss",
+    criterion=criterion,
+    judge=judge,
+    doc=__doc__,
+)
