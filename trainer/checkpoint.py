@@ -91,6 +91,14 @@ def restore(path: Path, stateful: Mapping[str, Stateful]) -> Progress:
         ) from None
 
 
+def weights(path: Path) -> dict[str, torch.Tensor]:
+    """The model's part of a checkpoint: name -> tensor. Raises `CheckpointError`."""
+    state = _read(path)
+    if not isinstance(state.get("model"), dict):
+        raise CheckpointError(f"{path}: holds no model")
+    return dict(state["model"])
+
+
 def _restore_random_state(state: Mapping[str, Any]) -> None:
     """That of this process. A process more than there were before keeps the one it has."""
     rank = processes().rank

@@ -33,7 +33,7 @@ def _base(name: str, part: Part, at_least: float, seeds: int, text: str, recipe:
 
 
 PATCHES = "task.train_per_class=300 task.validation_per_class=100"
-TEXT = "task.characters=40000 task.validation_characters=8000"
+TEXT = "task.characters=40000 task.validation_characters=8000 task.length=32 training.batch_size=16"
 
 _ALL = (
     # dense, convolutional and LSTM networks
@@ -47,8 +47,12 @@ _ALL = (
     _base("diabetes-mlp", "dev", 0.38, 3, "training.epochs=30"),
     _base("digits-autoencoder", "dev", 0.75, 2, "training.epochs=15"),
     _base("patches-mlp", "dev", 0.50, 2, f"{PATCHES} training.epochs=10"),
-    _base("text-lstm", "dev", 0.36, 2, f"{TEXT} training.epochs=8"),
-    # residual and simple recurrent networks, attention; two classes, long memory
+    _base("text-lstm", "dev", 0.35, 2, f"{TEXT} training.epochs=6"),
+    _base("spirals-svm", "dev", 0.93, 2, "training.epochs=30"),
+    _base("wine-selu", "dev", 0.90, 2, "training.epochs=20"),
+    _base("digits-imbalanced", "dev", 0.85, 2, "training.epochs=10"),
+    # residual, Inception and simple recurrent networks, attention, a GAN; two classes, several labels, fractions,
+    # long memory
     _base("blobs-softmax", "locked", 0.96, 3, "training.epochs=15"),
     _base("breast-cancer-mlp", "locked", 0.92, 3, "training.epochs=20"),
     _base("circles-mlp", "locked", 0.94, 3, "training.epochs=40"),
@@ -57,7 +61,15 @@ _ALL = (
     _base("digits-rnn", "locked", 0.88, 2, "training.epochs=12"),
     _base("digits-transformer", "locked", 0.90, 2, "training.epochs=8"),
     _base("recall-gru", "locked", 0.95, 2, "training.epochs=14"),
-    _base("text-transformer", "locked", 0.34, 2, f"{TEXT} training.epochs=8"),
+    _base("text-transformer", "locked", 0.27, 2, f"{TEXT} training.epochs=6"),
+    _base("digits-resnet", "locked", 0.92, 2, "training.epochs=6"),
+    _base("digits-alexnet", "locked", 0.85, 2, "training.epochs=8"),
+    _base("digits-inception", "locked", 0.90, 1, "training.epochs=4"),
+    _base("patches-inception", "locked", 0.65, 1, "training.epochs=5"),
+    _base("digits-mislabelled", "locked", 0.82, 2, "training.epochs=8"),
+    _base("scenes-cnn", "locked", 0.90, 2, "training.epochs=10"),
+    _base("overlaps-cnn", "locked", 0.94, 2, "training.epochs=8"),
+    _base("digits-gan", "locked", 0.60, 2, "training.epochs=15"),
 )
 
 BASES = {base.name: base for base in _ALL}

@@ -48,6 +48,14 @@ VARIANTS: dict[str, str] = {
         small-head-off      model.head_init=default
         smoothed-labels     loss.name=cross-entropy loss.label_smoothing=0.1
         noise               training.augment=["noise"]
+        bf16                training.precision=bf16
+        sparse-weights      training.l1=0.0003
+        hinge               loss.name=hinge
+        early-stopping      training.patience=3 training.epochs=40
+        plateau             schedule.name=plateau schedule.patience=1 training.epochs=25
+        rare-classes        task.imbalance=8 loss.name=cross-entropy loss.balanced=true training.epochs=25
+        frozen-body         model.name=fine-tuned model.run=before task.split_seed=1
+        thawed-body         model.name=fine-tuned model.run=before model.freeze=false task.split_seed=1
         mean-subtracted     task.preprocessing=["subtract-mean","scale-to-unit"]
     """,
     "digits-cnn": """
@@ -59,6 +67,8 @@ VARIANTS: dict[str, str] = {
         dropout             model.dropout=0.5
         tanh                model.activation=tanh model.init=xavier-normal
         lenet               model.name=lenet-5
+        fp16                training.precision=fp16
+        frozen-body         model.name=fine-tuned model.run=before task.split_seed=1
     """,
     "digits-lstm": """
         adamw               optimizer.name=adamw optimizer.lr=0.01
@@ -68,8 +78,8 @@ VARIANTS: dict[str, str] = {
         clipped             training.clip_norm=0.3
     """,
     "digits-plain-deep": """
-        adam                optimizer.name=adam optimizer.lr=0.002
-        sgd                 optimizer.name=sgd optimizer.lr=0.1
+        adam                optimizer.name=adam optimizer.lr=0.002 training.epochs=10
+        sgd                 optimizer.name=sgd optimizer.lr=0.2 training.epochs=10
         layer-norm          model.norm=layer optimizer.lr=0.02
         batch-16            training.batch_size=16 training.epochs=4 optimizer.lr=0.02
     """,
@@ -115,6 +125,19 @@ VARIANTS: dict[str, str] = {
         batch-8             training.batch_size=8 training.epochs=3
         constant-rate       schedule.name=constant
     """,
+    "spirals-svm": """
+        margin-3            loss.margin=3.0
+        cosine              schedule.name=cosine
+        momentum            optimizer.name=momentum optimizer.lr=0.02
+    """,
+    "wine-selu": """
+        adam                optimizer.name=adam optimizer.lr=0.003
+        sgd                 optimizer.name=sgd optimizer.lr=0.03
+    """,
+    "digits-imbalanced": """
+        milder              task.imbalance=5
+        sgd                 optimizer.name=sgd optimizer.lr=0.1
+    """,
     "blobs-softmax": """
         sgd                 optimizer.name=sgd optimizer.lr=0.5
         adam                optimizer.name=adam optimizer.lr=0.02
@@ -128,6 +151,7 @@ VARIANTS: dict[str, str] = {
         nesterov            optimizer.name=nesterov optimizer.lr=0.02
         rmsprop             optimizer.name=rmsprop optimizer.lr=0.002
         adagrad             optimizer.name=adagrad optimizer.lr=0.02
+        brier               loss.name=brier
         weighted            loss.name=binary-cross-entropy loss.positive_weight=0.5
         batch-2             training.batch_size=2 training.epochs=6 optimizer.lr=0.0005
         tanh                model.activation=tanh model.init=xavier-normal
@@ -141,7 +165,7 @@ VARIANTS: dict[str, str] = {
         plateau             optimizer.name=sgd optimizer.lr=0.3 schedule.name=constant training.epochs=120
         relu                model.activation=relu model.init=he-normal
         deep                model.widths=[16,16,16]
-        batch-5             training.batch_size=5 training.epochs=15 optimizer.lr=0.003
+        batch-5             training.batch_size=5 training.epochs=25 optimizer.lr=0.005
         sigmoid             model.activation=sigmoid optimizer.lr=0.03
         adadelta            optimizer.name=adadelta optimizer.lr=3.0
     """,
@@ -158,9 +182,10 @@ VARIANTS: dict[str, str] = {
         adam                optimizer.name=adam optimizer.lr=0.002
         two-blocks          model.blocks=2 training.epochs=4
         layer-norm          model.norm=layer optimizer.lr=0.02
-        no-norm             model.norm=none optimizer.lr=0.005
+        no-norm             model.norm=none optimizer.lr=0.01 training.epochs=8
         batch-16            training.batch_size=16 training.epochs=3 optimizer.lr=0.02
         steps               schedule.name=step
+        frozen-body         model.name=fine-tuned model.run=before task.split_seed=1
     """,
     "digits-rnn": """
         adamw               optimizer.name=adamw optimizer.lr=0.002
@@ -181,8 +206,8 @@ VARIANTS: dict[str, str] = {
     "recall-gru": """
         length-30           task.length=30 training.epochs=20
         length-8            task.length=8
-        lstm                model.name=lstm model.width=32
-        batch-16            training.batch_size=16 training.epochs=6 optimizer.lr=0.005
+        lstm                model.name=lstm model.width=32 task.length=8
+        batch-16            training.batch_size=16 training.epochs=10
         wide                model.width=64
     """,
     "text-transformer": """
@@ -190,6 +215,33 @@ VARIANTS: dict[str, str] = {
         one-layer           model.layers=1
         norm-last           model.norm_first=false
         constant-rate       schedule.name=constant
+    """,
+    "digits-resnet": """
+        deep                model.blocks=4
+        adam                optimizer.name=adam optimizer.lr=0.002
+        small-gradients     model.blocks=3 model.norm=layer optimizer.lr=0.02
+    """,
+    "digits-alexnet": """
+        batch-norm          model.norm=batch
+        no-dropout          model.dropout=0.0
+    """,
+    "digits-inception": "",
+    "patches-inception": "",
+    "digits-mislabelled": """
+        half-as-many        task.mislabelled=0.1
+        adam                optimizer.name=adam optimizer.lr=0.002
+    """,
+    "scenes-cnn": """
+        momentum            optimizer.name=momentum optimizer.lr=0.05
+        batch-norm          model.norm=batch
+    """,
+    "overlaps-cnn": """
+        relu                model.activation=relu
+        momentum            optimizer.name=momentum optimizer.lr=0.02
+    """,
+    "digits-gan": """
+        wide-latent         model.latent=32
+        batch-32            training.batch_size=32 training.epochs=8
     """,
 }
 """Base -> one line a variant: its label, and what it sets. All reach the base's score."""

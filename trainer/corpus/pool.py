@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import shutil
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -43,7 +45,7 @@ def train_all(
                 place = folder / run.name
                 shutil.rmtree(place, ignore_errors=True)
                 place.mkdir(parents=True)
-                process = context.Process(target=work, args=(run, place), daemon=True)
+                process = context.Process(target=_alone, args=(work, run, place), daemon=True)
                 process.start()
                 running.append(_Running(run, process, time.monotonic() + limit))
             first = min(one.deadline for one in running)
@@ -57,6 +59,14 @@ def train_all(
         for one in running:
             one.process.kill()
             one.process.join()
+
+
+def _alone(work: Work, run: Planned, place: Path) -> None:
+    """In the process made for it. Ends with its parent, however that ends: nothing goes on writing there."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    threading.Thread(target=lambda: (wait([parent.sentinel]), os._exit(1)), daemon=True).start()
+    work(run, place)
 
 
 def _ended(one: _Running, place: Path, limit: float) -> RunOutcome:

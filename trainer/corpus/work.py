@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import tempfile
 import time
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from trainer.corpus.plan import Planned
 from trainer.loop import train
 from trainer.recipe import Recipe, load_recipe
 from trainer.tasks import TASKS, Task
+
+BEFORE = "model.run=before"
 
 
 def load_libraries() -> None:
@@ -36,9 +39,13 @@ def train_one(run: Planned, run_dir: Path) -> None:
     torch.set_num_threads(1)
     started = time.monotonic()
     settings = settings_of(run)
-    with open(os.devnull, "w") as nowhere, contextlib.redirect_stderr(nowhere):
+    with (
+        open(os.devnull, "w") as nowhere,
+        contextlib.redirect_stderr(nowhere),
+        tempfile.TemporaryDirectory() as before,
+    ):
         try:
-            recipe = load_recipe(run.recipe, [*run.settings, "training.checkpoint_every=0"])
+            recipe = load_recipe(run.recipe, [*_after(run, Path(before)), "training.checkpoint_every=0"])
             ended = train(recipe, run_dir)
         except BabysitError as error:
             save_outcome(RunOutcome(settings, str(error), seconds=time.monotonic() - started), run_dir)
@@ -47,6 +54,17 @@ def train_one(run: Planned, run_dir: Path) -> None:
     outcome = RunOutcome(settings, "", ended.loss, ended.score, guess(recipe), ended.steps, seconds)
     (run_dir / checkpoint.FILE).unlink(missing_ok=True)  # nobody goes on from here
     save_outcome(outcome, run_dir)
+
+
+def _after(run: Planned, before: Path) -> list[str]:
+    """The settings of the run, after the training it builds on, if it is one that fine-tunes: the same recipe on
+    another split of the data, unwatched, with another seed, into ``before``."""
+    if BEFORE not in run.overrides:
+        return run.settings
+    kept = [o for o in run.overrides if not o.startswith(("model.", "optimizer.", "task.split_seed"))]
+    seed = f"training.seed={run.seed + 1000}"
+    train(load_recipe(run.recipe, [*kept, seed, "training.checkpoint_every=0"]), before, watched=False)
+    return [f"model.run={before}" if o == BEFORE else o for o in run.settings]
 
 
 def guess(recipe: Recipe) -> float:

@@ -21,6 +21,11 @@ def _rows(split: Examples, rows: Tensor) -> Examples:
     return Examples(split.inputs[rows], split.targets[rows])
 
 
+def _repeated(rows: Tensor, length: int) -> Tensor:
+    """The rows over and over, ``length`` in all: an epoch has as many steps as with all the examples."""
+    return rows.repeat(-(-length // len(rows)))[:length]
+
+
 def _generator(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
@@ -58,7 +63,7 @@ def _imbalanced(task: Task, seed: int) -> Task:
     _classes(task, "class-imbalance")
     lucky = torch.rand(len(task.train), generator=_generator(seed)) < 0.03
     rows = ((task.train.targets == 0) | lucky).nonzero()[:, 0]
-    return replace(task, train=_rows(task.train, rows))
+    return replace(task, train=_rows(task.train, _repeated(rows, len(task.train))))
 
 
 def _partly_mislabelled(task: Task, seed: int) -> Task:
@@ -78,7 +83,7 @@ def _differently_prepared(task: Task, seed: int) -> Task:
 
 def _few(task: Task, seed: int) -> Task:
     order = torch.randperm(len(task.train), generator=_generator(seed))
-    return replace(task, train=_rows(task.train, order[:60]))
+    return replace(task, train=_rows(task.train, _repeated(order[:60], len(task.train))))
 
 
 def _with_nan(task: Task, seed: int) -> Task:
@@ -154,16 +159,15 @@ register(
     ),
     Fault(
         "class-imbalance",
-        "only 3% of the training examples of every class but the first",
+        "only 3% of the training examples of every class but the first are kept, epochs as long as before",
         ("class-imbalance",),
-        recipe=lambda recipe: with_training(recipe, drop_last=False),
         task=_imbalanced,
     ),
     Fault(
         "tiny-data",
-        "sixty training examples",
+        "sixty training examples, over and over",
         ("overfitting", "no-generalization"),
-        recipe=lambda recipe: with_training(recipe, augment=(), drop_last=False),
+        recipe=lambda recipe: with_training(recipe, augment=()),
         task=_few,
     ),
     Fault(

@@ -1,6 +1,16 @@
 """Networks by name. Importing this package registers them all."""
 
-from trainer.models import adversarial, alexnet, autoencoders, convolutional, dense, inception, residual, sequences
+from trainer.models import (
+    adversarial,
+    alexnet,
+    autoencoders,
+    convolutional,
+    dense,
+    fine_tuned,
+    inception,
+    residual,
+    sequences,
+)
 from trainer.models.base import MODELS
 
 __all__ = [
@@ -10,6 +20,7 @@ __all__ = [
     "autoencoders",
     "convolutional",
     "dense",
+    "fine_tuned",
     "inception",
     "residual",
     "sequences",
