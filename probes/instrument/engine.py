@@ -31,11 +31,14 @@ from probes.instrument.optimizers import OptimizerHooks, StepCounter, share_para
 from probes.instrument.outcomes import Outcome, observe
 from probes.instrument.parameters import Copies, inventory, list_parameters, local
 from probes.instrument.rates import LearningRates
+from probes.instrument.scripting import script_watch
 from probes.instrument.sharding import Meeting, shard_ranks
 from probes.instrument.sheet import Workspace
 from probes.runlog.writer import RunWriter
 
 _log = logging.getLogger("babysit")
+
+_BLIND_FRAMES = 3
 
 
 class Engine:
@@ -60,6 +63,7 @@ class Engine:
         self.boundary: Callable[[], None] | None = None  # called at the end of a step, outside the guard: may raise
         self._model, self._schedule, self._clock = model, schedule, clock
         self._notes: list[str] = []  # on the run, for the manifest
+        self._blind: int | None = 0  # frames without activations so far; None once there were some
         self._pid = os.getpid()
         self.guard = Guard(self.fail, clock)
         self._watchlist = list_parameters(model)
@@ -106,6 +110,8 @@ class Engine:
         if self._due and (type(model).forward is nn.Module.forward or not self._follow_root):
             self._open_collector()
         self.thread: int | None = get_ident()  # that trains
+        self._attached = True
+        script_watch.enter()
         exits.attach(self)
 
     # ---- isolation and accounting ----
@@ -396,6 +402,7 @@ class Engine:
             return
         self._contributed.clear()
         self._by_root = collected.whole
+        self._look_for_activations(collected)
         self._learn_order(collected)
         frame.take_weights()
         self.delivery.frame(frame.finish(self.counter.step, _time.time(), self._collector.watched, collected))
@@ -403,6 +410,21 @@ class Engine:
             self.delivery.outcome(self._outcome, self.counter.step)
             self._outcome = None
         self._schedule.frame_taken(self._taken + 1, self.guard.spent(self._clock()))
+
+    def _look_for_activations(self, collected: Collected) -> None:
+        """Says so when the model trains and none of its passes are seen."""
+        if self._blind is None or not self._leads:
+            return
+        if collected.samples or not self._collector.watched:
+            self._blind = None
+            return
+        self._blind += 1
+        if self._blind == _BLIND_FRAMES:
+            self._notes.append(
+                "no training pass of the model was seen: its parameters are measured, its activations are not. What "
+                "torch.compile runs cannot be seen; of another wrapper, watch the wrapper"
+            )
+            self.describe()
 
     def _drop_frame(self) -> None:
         self._frame = None
@@ -459,6 +481,9 @@ class Engine:
     def detach(self) -> None:
         """Takes a last look at the filters and removes every hook. May be called again."""
         exits.detach(self)
+        if self._attached:
+            self._attached = False
+            script_watch.leave()
         with self.guard:
             if self._began:
                 self.take_filters()

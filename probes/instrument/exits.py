@@ -102,7 +102,7 @@ class ExitWatch:
         if self._previous_thread_hook is None:
             self._previous_thread_hook, threading.excepthook = threading.excepthook, self._on_thread_exception
         if self._previous_exit is None:
-            self._previous_exit, sys.exit = sys.exit, self._on_sys_exit  # type: ignore[assignment]
+            self._previous_exit, sys.exit = sys.exit, self._on_sys_exit
         if not self._at_exit:
             # Not on import: what is registered last is called first, and the writers must still be open.
             self._at_exit = True
@@ -116,7 +116,7 @@ class ExitWatch:
         if self._previous_thread_hook is not None and threading.excepthook == self._on_thread_exception:
             threading.excepthook, self._previous_thread_hook = self._previous_thread_hook, None
         if self._previous_exit is not None and sys.exit == self._on_sys_exit:
-            sys.exit, self._previous_exit = self._previous_exit, None  # type: ignore[assignment]
+            sys.exit, self._previous_exit = self._previous_exit, None
         self._exit = None
 
     def _on_exit(self) -> None:

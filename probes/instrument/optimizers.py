@@ -13,8 +13,8 @@ from torch.optim import Optimizer
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 from torch.utils.hooks import RemovableHandle
 
+from probes.instrument.compiled import outside_graphs
 from probes.instrument.hooks import Hook
-
 
 _LOOKS = 10
 """Steps after which it is known which optimizers step inside others."""
@@ -140,6 +140,7 @@ class OptimizerHooks:
         if not stepped and self.follows(optimizer):
             self._listener.step_skipped(optimizer)
 
+    @outside_graphs
     def _before(self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         # To walk up a deep stack takes 10 microseconds: who steps inside whom is learnt from the first steps.
         around = list(_stepping()) if self._depth or self._looks else []
@@ -152,6 +153,7 @@ class OptimizerHooks:
         elif foreign:
             self._inner.add(optimizer)
 
+    @outside_graphs
     def _after(self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if self._depth != 1:
             self._depth = max(1, self._depth_now())
@@ -160,6 +162,7 @@ class OptimizerHooks:
             _scaler_watch.saw_step(optimizer)
             self._listener.after_step(optimizer)
 
+    @outside_graphs
     def _before_any(self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if not self.follows(optimizer):
             if (self._depth and self._depth_now()) or not self._concerns(optimizer):
@@ -167,10 +170,12 @@ class OptimizerHooks:
             self._adopt(optimizer)
         self._before(optimizer, args, kwargs)
 
+    @outside_graphs
     def _after_any(self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if self.follows(optimizer):
             self._after(optimizer, args, kwargs)
 
+    @outside_graphs
     def _after_foreign(self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Takes in an optimizer made anew by the loop, when it has stepped."""
         if self.follows(optimizer) or optimizer in self._outer or (self._depth and self._depth_now()):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor, nn
 
 from probes.errors import InvalidArgumentError, StopTraining
+from probes.instrument.compiled import outside_graphs
 from probes.instrument.engine import Engine
 from probes.instrument.exits import describe_exception, exits
 from probes.instrument.outcomes import ObservedLoss
@@ -87,6 +88,7 @@ class Probe:
         """Why the run ended itself, when ``stop_on`` has ended it; None otherwise."""
         return self._oversight.reason if self._oversight is not None else None
 
+    @outside_graphs
     def log(self, split: str, /, **scalars: object) -> None:
         """Records numbers at the present step, as series named ``<split>/<name>``.
 

@@ -57,8 +57,11 @@ def test_a_compiled_model_is_watched_without_touching_its_graph(how: str, tmp_pa
     assert run.layer_series("grad_norm").layers == ["first.weight", "first.bias", "last.weight", "last.bias"]
     assert run.layer_series("update_norm").steps.tolist() == [1, 2, 4, 6]
     assert run.model["class"] == "Net"
-    if how != "compiled after watching the bare model":
-        assert "is run by torch.compile" in run.model["notes"][0]
+    (note,) = run.model["notes"]
+    if how == "compiled after watching the bare model":
+        assert "no training pass of the model was seen" in note
+    else:
+        assert "is run by torch.compile" in note
 
 
 def test_a_compiled_part_of_a_model(tmp_path: Path):
@@ -71,3 +74,34 @@ def test_a_compiled_part_of_a_model(tmp_path: Path):
     assert run.layer_series("activation_std").layers == ["1", "2"]
     assert run.layer_series("grad_norm").layers[:2] == ["0.first.weight", "0.first.bias"]
     assert run.model["notes"] == ["0 is run by torch.compile: its parameters are measured, its activations are not"]
+
+
+def test_a_compiled_training_step_is_compiled_as_without_a_probe(tmp_path: Path):
+    counts, losses = [], []
+    for watch in (False, True):
+        torch._dynamo.reset()
+        counter = CompileCounter()
+        torch.manual_seed(0)
+        model = Net()
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
+        probe = probes.watch(model, optimizer, tmp_path / "run", every=3) if watch else None
+
+        def step(x: torch.Tensor) -> torch.Tensor:
+            optimizer.zero_grad()  # noqa: B023
+            loss = model(x).square().mean()  # noqa: B023
+            loss.backward()
+            optimizer.step()  # noqa: B023
+            if probe is not None:  # noqa: B023
+                probe.log("train", loss=loss)  # noqa: B023
+            return loss
+
+        compiled = torch.compile(step, backend=counter)
+        losses.append([compiled(torch.randn(4, 6)).item() for _ in range(20)])
+        counts.append(counter.frame_count)
+        if probe is not None:
+            probe.close()
+    assert counts[1] <= counts[0] + 1  # the graph may break where the loss is logged
+    assert losses[0] == losses[1]
+    run = probes.open_run(tmp_path / "run")
+    assert run.series("train/loss").values.tolist() == pytest.approx(losses[0])
+    assert run.layer_series("update_norm").steps.tolist() == [1, 3, 6, 9, 12, 15, 18]

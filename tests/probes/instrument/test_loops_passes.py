@@ -151,3 +151,23 @@ def test_activation_checkpointing(tmp_path: Path, measured: Measured):
         run = probes.open_run(tmp_path / str(reentrant))
         assert measured(run, "activation_std", "inner.0")[1] > 0
         assert run.histograms("activation", "inner.0").counts[-1].sum() == 5 * 8
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script.*:DeprecationWarning")
+def test_a_watched_model_can_be_scripted(tmp_path: Path, measured: Measured):
+    model, inputs = small(), torch.randn(4, 6)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with probes.watch(model, optimizer, tmp_path / "run", every=1):
+        for _ in range(3):
+            outputs = model(inputs)
+            hooks = [dict(m._forward_hooks) | dict(m._forward_pre_hooks) for m in model.modules()]
+            scripted = torch.jit.script(model)
+            whole = torch.jit.script(nn.Sequential(model, nn.Tanh()))
+            assert [dict(m._forward_hooks) | dict(m._forward_pre_hooks) for m in model.modules()] == hooks
+            assert torch.equal(scripted(inputs), outputs)
+            assert torch.equal(whole(inputs), outputs.tanh())
+            optimizer.zero_grad()
+            outputs.sum().backward()
+            optimizer.step()
+    assert list(measured(probes.open_run(tmp_path / "run"), "activation_grad_norm", "0")) == [1, 2, 3]
+    assert "scripting" not in torch.jit._script._script_impl.__module__
