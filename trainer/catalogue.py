@@ -1,15 +1,18 @@
-"""The parts that recipes can name, as the Markdown tables of docs/trainer.md: `python -m trainer.catalogue
+"""The recipes and the parts they can name, as the Markdown tables of docs/trainer.md: `python -m trainer.catalogue
 [FILE]`.
 
-Without a file the tables are printed; with one, they replace what stands between its two catalogue markers.
+Without a file the tables are printed; with one, they replace what stands between its markers. With `--train` the
+recipes are trained to the end first, and what they reached is kept beside them.
 """
 
 from __future__ import annotations
 
-import sys
+import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from trainer import results
 from trainer.faults import FAULTS, Fault
 from trainer.losses import LOSSES
 from trainer.models import MODELS
@@ -26,7 +29,10 @@ SECTIONS: tuple[tuple[str, Registry], ...] = (
     ("optimizer", OPTIMIZERS),
     ("schedule", SCHEDULES),
 )
-START, END = "<!-- catalogue -->", "<!-- end of catalogue -->"
+MARKS = {
+    "results": ("<!-- results -->", "<!-- end of results -->"),
+    "catalogue": ("<!-- catalogue -->", "<!-- end of catalogue -->"),
+}
 
 
 def catalogue() -> str:
@@ -35,10 +41,13 @@ def catalogue() -> str:
 
 
 def with_catalogue(text: str) -> str:
-    """``text`` with the tables between its markers."""
-    before, _, rest = text.partition(START)
-    _, _, after = rest.partition(END)
-    return f"{before}{START}\n{catalogue()}{END}{after}"
+    """``text`` with the tables between their markers."""
+    for name, made in (("results", results.table(results.load())), ("catalogue", catalogue())):
+        start, end = MARKS[name]
+        before, _, rest = text.partition(start)
+        _, _, after = rest.partition(end)
+        text = f"{before}{start}\n{made}{end}{after}"
+    return text
 
 
 def _table(section: str, registry: Registry) -> str:
@@ -67,9 +76,24 @@ def _shown(value: Any) -> str:
     return "none" if value is None else to_toml({"x": value}).strip().removeprefix("x = ")
 
 
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m trainer.catalogue", description=__doc__)
+    parser.add_argument("file", nargs="?", type=Path, metavar="FILE", help="write the tables into this page")
+    parser.add_argument(
+        "--train",
+        nargs="*",
+        metavar="RECIPE",
+        help="train these recipes first (none named: those changed since they were measured)",
+    )
+    parser.add_argument("--seeds", type=int, default=3, choices=range(1, 11), metavar="N", help="trainings of each")
+    args = parser.parse_args(arguments)
+    if args.train is not None:
+        results.measure_all(args.train, args.seeds)
+    if args.file:
+        args.file.write_text(with_catalogue(args.file.read_text(encoding="utf-8")), encoding="utf-8")
+    elif args.train is None:
+        print(results.table(results.load()) + "\n" + catalogue(), end="")
+
+
 if __name__ == "__main__":
-    if len(sys.argv) > 1:
-        page = Path(sys.argv[1])
-        page.write_text(with_catalogue(page.read_text(encoding="utf-8")), encoding="utf-8")
-    else:
-        print(catalogue(), end="")
+    main()

@@ -10,7 +10,7 @@ import torch
 from trainer import loop
 from trainer.assembly import assemble
 from trainer.loop import train
-from trainer.recipe import load_recipe, recipe_names
+from trainer.recipe import AUTO, load_recipe, recipe_names
 from trainer.schedules import set_learning_rates
 
 # These take a second or two each; the others are trained to their end by the corpus.
@@ -22,6 +22,10 @@ QUICK = (
     "circles-mlp",
     "digits-softmax",
     "digits-mlp",
+    "spirals-svm",
+    "wine-selu",
+    "digits-imbalanced",
+    "overlaps-cnn",
 )
 GAMES = ("digits-gan",)  # see test_adversarial.py
 THREADS = ["training.threads=1"]
@@ -38,10 +42,12 @@ def test_a_quick_recipe_keeps_its_promise(name, tmp_path):
 @pytest.mark.parametrize("name", [name for name in recipe_names() if name not in GAMES])
 def test_every_recipe_starts_at_chance_and_learns_a_batch(name):
     """A few steps on one batch: the loss starts where a guess has it, and falls."""
-    parts = assemble(load_recipe(name, THREADS))
+    recipe = load_recipe(name, THREADS)
+    parts = assemble(recipe)
     inputs, targets = next(iter(parts.batches))
-    classes = parts.task.outputs
-    guess = {"cross-entropy": math.log(max(classes, 2)), "binary-cross-entropy": math.log(2)}.get(parts.problem.loss)
+    classes = max(2, parts.task.outputs)
+    guesses = {"cross-entropy": math.log(classes), "binary-cross-entropy": math.log(2), "hinge": classes - 1}
+    guess = guesses.get(parts.problem.loss if recipe.loss.name == AUTO else recipe.loss.name)
     losses = []
     for _ in range(12):
         set_learning_rates(parts.optimizer, 1.0)
