@@ -54,8 +54,8 @@ VARIANTS: dict[str, str] = {
         early-stopping      training.patience=3 training.epochs=40
         plateau             schedule.name=plateau schedule.patience=1 training.epochs=25
         rare-classes        task.imbalance=8 loss.name=cross-entropy loss.balanced=true training.epochs=25
-        frozen-body         model.name=fine-tuned model.run=before task.split_seed=1
-        thawed-body         model.name=fine-tuned model.run=before model.freeze=false task.split_seed=1
+        frozen-body         model.name=fine-tuned model.run=before
+        thawed-body         model.name=fine-tuned model.run=before model.freeze=false
         mean-subtracted     task.preprocessing=["subtract-mean","scale-to-unit"]
     """,
     "digits-cnn": """
@@ -68,7 +68,7 @@ VARIANTS: dict[str, str] = {
         tanh                model.activation=tanh model.init=xavier-normal
         lenet               model.name=lenet-5
         fp16                training.precision=fp16
-        frozen-body         model.name=fine-tuned model.run=before task.split_seed=1
+        frozen-body         model.name=fine-tuned model.run=before
     """,
     "digits-lstm": """
         adamw               optimizer.name=adamw optimizer.lr=0.01
@@ -185,7 +185,7 @@ VARIANTS: dict[str, str] = {
         no-norm             model.norm=none optimizer.lr=0.01 training.epochs=8
         batch-16            training.batch_size=16 training.epochs=3 optimizer.lr=0.02
         steps               schedule.name=step
-        frozen-body         model.name=fine-tuned model.run=before task.split_seed=1
+        frozen-body         model.name=fine-tuned model.run=before
     """,
     "digits-rnn": """
         adamw               optimizer.name=adamw optimizer.lr=0.002

@@ -38,7 +38,7 @@ class RunOutcome:
 
 
 def settings_of(run: Planned) -> tuple[str, ...]:
-    return (run.recipe, *run.settings)
+    return (run.recipe, *run.settings, *([] if run.every == "auto" else [f"every={run.every}"]))
 
 
 def save_outcome(outcome: RunOutcome, run_dir: Path) -> None:

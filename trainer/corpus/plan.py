@@ -25,6 +25,7 @@ class Planned:
         recipe, overrides: what is trained, without seed and fault.
         fault, seed: the fault injected, if any, and the seed.
         at_least: the validation score that makes it healthy (for an ill one, that of its reference).
+        every: cadence of per-layer frames, as `probes.watch` takes it.
         reference: name of the run without the fault, of the same seed and length; of a healthy one, its own.
     """
 
@@ -36,6 +37,7 @@ class Planned:
     seed: int
     at_least: float
     reference: str
+    every: int | str
 
     @property
     def settings(self) -> list[str]:
@@ -65,9 +67,11 @@ def _everything() -> Iterator[Planned]:
             base = BASES[name]
             reference = f"{name}.{AS_IT_IS}.0"
             run = f"{name}.{fault}.0"
-            yield Planned(run, base.part, base.recipe, base.overrides, fault, 0, base.at_least, reference)
+            yield Planned(run, base.part, base.recipe, base.overrides, fault, 0, base.at_least, reference, base.every)
 
 
 def _healthy(base: Base, label: str, overrides: tuple[str, ...], seed: int) -> Planned:
     name = f"{base.name}.{label}.{seed}"
-    return Planned(name, base.part, base.recipe, (*base.overrides, *overrides), None, seed, base.at_least, name)
+    return Planned(
+        name, base.part, base.recipe, (*base.overrides, *overrides), None, seed, base.at_least, name, base.every
+    )

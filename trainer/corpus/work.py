@@ -46,7 +46,7 @@ def train_one(run: Planned, run_dir: Path) -> None:
     ):
         try:
             recipe = load_recipe(run.recipe, [*_after(run, Path(before)), "training.checkpoint_every=0"])
-            ended = train(recipe, run_dir)
+            ended = train(recipe, run_dir, every=run.every)
         except BabysitError as error:
             save_outcome(RunOutcome(settings, str(error), seconds=time.monotonic() - started), run_dir)
             return
@@ -57,11 +57,11 @@ def train_one(run: Planned, run_dir: Path) -> None:
 
 
 def _after(run: Planned, before: Path) -> list[str]:
-    """The settings of the run, after the training it builds on, if it is one that fine-tunes: the same recipe on
-    another split of the data, unwatched, with another seed, into ``before``."""
+    """The settings of the run, after the training it builds on, if it is one that fine-tunes: the same recipe
+    with another seed, unwatched, into ``before``."""
     if BEFORE not in run.overrides:
         return run.settings
-    kept = [o for o in run.overrides if not o.startswith(("model.", "optimizer.", "task.split_seed"))]
+    kept = [o for o in run.overrides if not o.startswith(("model.", "optimizer."))]
     seed = f"training.seed={run.seed + 1000}"
     train(load_recipe(run.recipe, [*kept, seed, "training.checkpoint_every=0"]), before, watched=False)
     return [f"model.run={before}" if o == BEFORE else o for o in run.settings]
