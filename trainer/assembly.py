@@ -11,7 +11,7 @@ from trainer.batches import Batches
 from trainer.distributed import processes
 from trainer.errors import RecipeError
 from trainer.faults import fault_named
-from trainer.folds import fold_of
+from trainer.folds import make_fold
 from trainer.losses import LOSSES, PROBLEMS, Problem
 from trainer.models import MODELS
 from trainer.models.adversarial import GAN
@@ -77,11 +77,7 @@ def assemble(recipe: Recipe) -> Parts:
 def _task(recipe: Recipe) -> Task:
     """The task with its own split, or with that of the fold the recipe names."""
     make, options, fold = TASKS[recipe.task.name].make, recipe.task.options, recipe.fold
-    if not fold.of:
-        return make(**options)
-    steps = options.get("preprocessing", ())
-    raw = {**options, "preprocessing": ()} if "preprocessing" in options else options
-    return fold_of(make(**raw), fold.of, fold.number, fold.repeat, steps)
+    return make_fold(make, options, fold.of, fold.number, fold.repeat) if fold.of else make(**options)
 
 
 def _check_adversarial(recipe: Recipe) -> None:

@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,18 +14,36 @@ from torch import Tensor
 from trainer.errors import RecipeError
 from trainer.tasks import Examples, Task
 from trainer.tasks.base import preprocess
+from trainer.tasks.variants import with_variants
 
 CLASSES = ("multi-class", "binary")
 # Examples that share pixels would be in both splits.
-OVERLAPPING = {"photo-patches": "patches of one photograph overlap, and its own split keeps them apart"}
+OVERLAPPING = {
+    "photo-patches": "patches of one photograph overlap, and its own split keeps them apart",
+    "digit-scenes": "one digit is in several scenes, and its own split keeps the digits apart",
+}
 
 
-def fold_of(task: Task, folds: int, number: int, repeat: int, preprocessing: tuple[str, ...]) -> Task:
+def make_fold(make: Callable[..., Task], options: Mapping[str, Any], folds: int, number: int, repeat: int) -> Task:
+    """The task that ``make`` makes of ``options``, with the split of a fold.
+
+    What a task does with its training examples alone (preprocessing, rare classes, wrong labels) is done with those
+    of the fold.
+    """
+    later = {"preprocessing": (), "imbalance": 1.0, "mislabelled": 0.0}
+    task = make(**{**options, **{name: nothing for name, nothing in later.items() if name in options}})
+    task = fold_of(task, folds, number, repeat)
+    wanted = {**later, **options}
+    seed = options.get("split_seed", options.get("data_seed", 0))
+    task = with_variants(task, wanted["imbalance"], wanted["mislabelled"], seed)
+    return preprocess(task, wanted["preprocessing"])
+
+
+def fold_of(task: Task, folds: int, number: int, repeat: int) -> Task:
     """The task with another split: that of fold ``number`` (from 1) of ``folds``.
 
     The assignment of examples to folds depends on ``folds`` and ``repeat`` alone, so that recipes can be compared
-    on the same folds. Preprocessing is fitted on the training examples of the fold, and so are the standardised
-    targets of a regression.
+    on the same folds. The targets of a regression are standardised by the training examples of the fold.
 
     Args:
         task: with all its examples, not preprocessed.
@@ -48,13 +68,10 @@ def fold_of(task: Task, folds: int, number: int, repeat: int, preprocessing: tup
     if task.problem == "regression":
         known = targets[train]
         targets = (targets - known.mean()) / known.std(correction=0)
-    return preprocess(
-        replace(
-            task,
-            train=Examples(inputs[train], targets[train]),
-            validation=Examples(inputs[validation], targets[validation]),
-        ),
-        preprocessing,
+    return replace(
+        task,
+        train=Examples(inputs[train], targets[train]),
+        validation=Examples(inputs[validation], targets[validation]),
     )
 
 

@@ -74,9 +74,23 @@ def test_every_example_is_held_out_once_and_nothing_of_it_is_known(name):
     assert sorted(held_out) == everything
 
 
+def test_wrong_labels_and_rare_classes_are_those_of_the_training_examples():
+    settings = ["fold.of=3", "fold.number=2"]
+    clean, wrong, rare = (
+        assemble(load_recipe("digits-mlp", [*settings, *more])).task
+        for more in ([], ["task.mislabelled=0.3"], ["task.imbalance=10"])
+    )
+    assert (wrong.train.targets != clean.train.targets).float().mean().item() == pytest.approx(0.3, abs=1e-3)
+    for task in (wrong, rare):
+        assert task.validation.targets.equal(clean.validation.targets)
+    counts = torch.bincount(rare.train.targets)
+    assert counts[0] == torch.bincount(clean.train.targets)[0] and counts[9] / counts[0] == pytest.approx(0.1, abs=0.01)
+
+
 @pytest.mark.parametrize(
     ("name", "overrides", "words"),
     [
+        ("scenes-cnn", ["fold.of=5"], ["digit-scenes", "several scenes"]),
         ("wine-mlp", ["fold.of=1"], ["fold.of = 1", "from 2"]),
         ("wine-mlp", ["fold.of=5", "fold.number=6"], ["fold.number = 6", "1 to 5"]),
         ("wine-mlp", ["fold.of=49"], ["fold.of = 49", "smallest class", "48"]),
