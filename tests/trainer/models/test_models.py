@@ -171,3 +171,17 @@ def test_unknown_names():
 def test_options_that_do_not_go_together(name, options, words):
     with pytest.raises(RecipeError, match=words):
         MODELS[name].make(IMAGES, **options)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_model_ends_in_raw_scores(name):
+    """Of a head whose weights are zero, the biases come out as they are: no softmax or sigmoid follows it."""
+    spec = {"autoencoder": Spec((1, 8, 8), 64, "regression"), "dcgan": Spec((1, 8, 8), 1, "generation")}
+    spec = spec.get(name, IMAGES)
+    model = MODELS[name].make(spec).eval()
+    network = model.discriminator if name == "dcgan" else model
+    with torch.no_grad():
+        network.head.weight.zero_()
+        network.head.bias.copy_(torch.linspace(-50, 70, spec.outputs))
+        scores = network(inputs_for(spec))
+    torch.testing.assert_close(scores, torch.linspace(-50, 70, spec.outputs).expand(6, -1))
