@@ -1,6 +1,6 @@
 """Runs the benchmarks and writes what they find to docs/benchmarks.md.
 
-    python -m benchmarks [probes] [memory] [runlog] [--quick] [--threads 2] [--note TEXT]
+    python -m benchmarks [probes] [memory] [runlog] [diagnosis] [--quick] [--threads 2] [--note TEXT]
 
 A part that is not run keeps its section in the document.
 """
@@ -28,6 +28,7 @@ TITLES = {
     "probes": "Time a training step takes, against the bare loop",
     "memory": "Memory",
     "runlog": "The run log",
+    "diagnosis": "The diagnosis of a large run",
 }
 EXPLAINED = {
     "probes": """Time with the tool / time of the bare loop: medians of ratios taken within rounds in which every
@@ -37,6 +38,10 @@ with a full frame then (TensorBoard and W&B: histograms of all weights and gradi
 The background threads of a tool run on the same cores and are part of the figures.""",
     "memory": "Each line is measured in processes of its own.",
     "runlog": "1,000,000 steps of 20 series and 10,000 frames of 50 layers.",
+    "diagnosis": """1,000,000 steps of 20 series and 10,000 frames of 50 layers (26 statistics of each), judged by every
+rule. *Cold*: a fresh process opens the run directory and diagnoses it, imports aside. *Again*: the same process once
+more, after 100 further steps were recorded, as the live diagnosis does it. *Peak*: memory that this took beyond what the
+imports take.""",
 }
 
 
@@ -62,10 +67,19 @@ def runlog_lines(quick: bool, threads: int) -> Iterator[str]:
     yield from ["```", *done.stdout.rstrip().splitlines(), "```"]
 
 
+def diagnosis_lines(quick: bool, threads: int) -> Iterator[str]:
+    """What the benchmark of the diagnosis prints, as it is."""
+    size = ["--steps", "50000", "--frames", "500"] if quick else []
+    command = [sys.executable, "-m", "benchmarks.diagnosis_speed", *size]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    yield from ["```", *done.stdout.rstrip().splitlines(), "```"]
+
+
 PARTS: dict[str, Callable[[bool, int], Iterator[str]]] = {
     "probes": probes_lines,
     "memory": memory_lines,
     "runlog": runlog_lines,
+    "diagnosis": diagnosis_lines,
 }
 
 

@@ -26,6 +26,10 @@ How often they are right is measured in [results.md](results.md).
   and point there. Data or arguments that cannot be used at all raise one `BabysitError`. A check that breaks by itself
   is skipped with the reason: it says nothing about the model.
 - **Time.** `budget=60` seconds are shared out over the checks; what was cut short says so.
+- **In code, before every training**: `probes.watch(..., check_first=(loss_fn, data))`. A check that fails raises
+  `SanityCheckError` before the first step, and the run is recorded as "crashed" with the report beside it; a warning is
+  logged; a run that is continued is not checked again. A dict (`{"data": loader, "budget": 20}`) passes arguments on.
+  With DDP rank 0 checks and the others wait for its verdict.
 - **Exit code** of `babysit check`: 0 nothing found, 1 a warning or failure, 2 nothing could be judged.
 - **Saved** as `checks.json` in the run directory (`run_dir=`, `--run-dir`). `evidence` holds what the pictures are made
   of: `overfit-small-batch` (`curves`: loss and accuracy per learning rate), `learning-rate-range` (`rates`, `losses`,
