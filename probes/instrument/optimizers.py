@@ -106,6 +106,10 @@ class OptimizerHooks:
         """Whether this optimizer's steps are counted."""
         return any(optimizer is known for known in self.optimizers)
 
+    def touches(self, optimizer: Optimizer) -> bool:
+        """Whether it steps parameters that a followed optimizer steps."""
+        return any(share_parameters(known, optimizer) for known in self.optimizers)
+
     def _hook(self, optimizer: Optimizer) -> None:
         self._own_handles[id(optimizer)] = [
             optimizer.register_step_pre_hook(Hook(self._before)),
@@ -180,7 +184,7 @@ class OptimizerHooks:
         """Takes in an optimizer made anew by the loop, when it has stepped."""
         if self.follows(optimizer) or optimizer in self._outer or (self._depth and self._depth_now()):
             return
-        if any(share_parameters(known, optimizer) for known in self.optimizers):
+        if self.touches(optimizer):
             self._adopt(optimizer)
             self._hook(optimizer)
             self._listener.after_step(optimizer)

@@ -2,7 +2,8 @@
 
 Until the first optimizer step, PyTorch's global module hooks note which modules are called from outside any other
 module. At that step the one that holds most of the optimizer's parameters is watched, and the global hooks are gone.
-The training loss is the scalar that `backward` was called on: the one thing every training loop has in common.
+The training loss is the scalar that `backward` was called on before a step of that optimizer: the one thing every
+training loop has in common. What it was called on before a step of another optimizer is the loss of another model.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 from torch.optim import Optimizer
-from torch.optim.optimizer import register_optimizer_step_pre_hook
+from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from probes.instrument.attach import watch
@@ -41,6 +42,7 @@ class Unattended:
         self._options = options
         self._roots: WeakSet[nn.Module] = WeakSet()
         self._depth = 0
+        self._logged = 0  # the step that has its loss
         self._losses: deque[Tensor] = deque(maxlen=_MOST_LOSSES_A_STEP)
         # What GradScaler.scale returned -> the loss it was given.
         self._unscaled: Any = WeakTensorKeyDictionary()
@@ -79,6 +81,7 @@ class Unattended:
         shares = [(sum(id(p) in mine for p in root.parameters()), root) for root in self._roots]
         held, model = max(shares, key=lambda share: share[0], default=(0, None))
         if model is None or held == 0:
+            self._losses.clear()
             return  # an optimizer of something that is not a called module; another one may follow
         for hook in self._discovery:
             hook.remove()
@@ -89,14 +92,21 @@ class Unattended:
         except Exception as error:  # noqa: BLE001  the user's training goes on without us, and the user is told
             logger.error("babysit run: this training is not watched: %s", error)
             return
-        # Registered after the probe's own hook, so that the step is counted when the loss is logged.
-        self._hooks.append(optimizer.register_step_post_hook(self._log_loss))
+        # Registered after the probe's own hooks, so that the step is counted when the loss is logged.
+        self._hooks.append(register_optimizer_step_post_hook(self._log_loss))
+        self._logged = self.probe.step
 
     def _log_loss(self, optimizer: Optimizer, args: object, kwargs: object) -> None:
-        losses = list(self._losses)
-        self._losses.clear()
-        if self.probe is not None and losses:
-            self.probe.log("train", loss=losses[0] if len(losses) == 1 else torch.stack(losses).mean())
+        probe, losses = self.probe, list(self._losses)
+        if probe is None:
+            return
+        if probe.step != self._logged:
+            self._logged = probe.step
+            self._losses.clear()
+            if losses:
+                probe.log("train", loss=losses[0] if len(losses) == 1 else torch.stack(losses).mean())
+        elif not probe._engine.optimizer_hooks.touches(optimizer):  # else a part of a step that is not over
+            self._losses.clear()
 
     def _observed_backward(self) -> Callable[..., None]:
         original = self._backward

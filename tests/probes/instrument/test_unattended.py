@@ -69,12 +69,19 @@ SCRIPTS = {
     other = torch.optim.Adam(critic.parameters(), lr=0.01)
     for x, y in batches(4):
         other.zero_grad()
-        (critic(model(x).detach()).mean() - critic(y).mean()).backward()
+        critic_loss = critic(model(x).detach()).mean() - critic(y).mean()
+        critic_loss.backward()
+        print("loss", critic_loss.item())
         other.step()
         optimizer.zero_grad()
-        (-critic(model(x)).mean()).backward()
+        (-100 * critic(model(x)).mean()).backward()
         optimizer.step()
 """ + FINGERPRINT,
+    "anew": PREPARE + """
+    for rate in (0.1, 0.05):
+        optimizer = torch.optim.Adam(model.parameters(), lr=rate)
+        train(3)
+""",
     "raises": PREPARE + """
     train(2)
     def failing():
@@ -174,6 +181,15 @@ def test_of_two_models_the_first_that_steps_is_watched(results: Results):
     assert run.status == "finished"
     assert run.model["class"] == "Critic"
     assert run.layer_series("grad_norm").steps.tolist() == [1, 2, 3, 4]
+    losses = results.printed_losses("gan")  # those of the critic; the generator's are another model's
+    assert run.series("train/loss").steps.tolist() == [1, 2, 3, 4]
+    assert run.series("train/loss").values == pytest.approx(losses, rel=1e-6)
+
+
+def test_an_optimizer_made_anew_keeps_its_losses(results: Results):
+    run = results.recorded("anew")
+    assert run.series("train/loss").steps.tolist() == list(range(1, 7))
+    assert run.series("train/loss").values == pytest.approx(results.printed_losses("anew"), rel=1e-6)
 
 
 def test_a_script_that_raises(results: Results):
