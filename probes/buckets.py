@@ -71,11 +71,19 @@ def count(values: npt.ArrayLike) -> npt.NDArray[np.int64]:
     return np.bincount(codes(values).ravel(), minlength=CODES)
 
 
-def fold(table: npt.NDArray[np.integer]) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint32]]:
+def positive_first(table: npt.NDArray[np.integer]) -> npt.NDArray[np.integer]:
+    """Counts of codes [..., CODES] that have the negative values first, in the order of the codes."""
+    return np.concatenate([table[..., _SIGN:], table[..., :_SIGN]], axis=-1)
+
+
+def fold(
+    table: npt.NDArray[np.integer], *, negative_first: bool = False
+) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint32]]:
     """Folds counts of codes into bins.
 
     Args:
         table: counts of codes, integers [..., CODES].
+        negative_first: whether the counts of negative values are the first half, not the second.
 
     Returns:
         ``counts`` uint32 [..., BINS] and ``outside`` uint32 [..., 5] in the order of `OUTSIDE`. Their sum is
@@ -84,6 +92,8 @@ def fold(table: npt.NDArray[np.integer]) -> tuple[npt.NDArray[np.uint32], npt.ND
     if table.shape[-1] != CODES:
         raise ValueError(f"a table of codes has {CODES} columns, this one has {table.shape[-1]}")
     positive, negative = table[..., :_SIGN], table[..., _SIGN:]
+    if negative_first:
+        positive, negative = negative, positive
     tiny = positive[..., _FIRST_NORMAL:_FIRST_BIN].sum(-1) + negative[..., _FIRST_NORMAL:_FIRST_BIN].sum(-1)
     counts = np.concatenate(
         [

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from torch import Tensor
 
 from probes.instrument.filters import PendingFilters
-from probes.instrument.fold import DeadUnits
+from probes.instrument.fold import DeadUnits, FrameArrays, fold_frames
 from probes.instrument.frame import PendingFrame
 from probes.instrument.modules import Watched
 from probes.instrument.outcomes import Outcome, OutcomeTotals
@@ -18,6 +18,8 @@ from probes.instrument.sharding import Meeting, merge_norms
 from probes.instrument.transfer import Transfer
 from probes.runlog.records import Event, Record
 from probes.runlog.writer import RunWriter
+
+_TOGETHER = 16  # frames that are folded in one go, which bounds the memory it takes
 
 
 class Delivery:
@@ -35,6 +37,7 @@ class Delivery:
         self._ranks_of = ranks_of
         self._parts_from = sorted({rank for ranks in ranks_of.values() for rank in ranks})
         self._dead = DeadUnits()
+        self._waiting: tuple[RunWriter, deque[PendingFrame]] = writer, deque()
         self._totals = OutcomeTotals()
         self._device_scalars = DeviceScalars(self._send_scalars)
         self._thread_seconds = 0.0
@@ -83,16 +86,21 @@ class Delivery:
 
     def frame(self, pending: PendingFrame) -> None:
         """A frame whose results are on their way."""
+        writer, waiting = self._waiting
+        if writer is not self.writer:  # a rollback gives later frames another
+            writer, waiting = self._waiting = self.writer, deque()
 
         def records() -> list[Record] | None:
-            if not pending.ready():
-                return None
+            if pending.taken:
+                return []  # folded together with an earlier one
             began = _time.thread_time()
-            folded = self._fold(pending)
+            frames = self._received(waiting)
+            folded = fold_frames(frames, self._dead)
             self._thread_seconds += _time.thread_time() - began
-            return folded
+            return folded if pending.taken else None
 
-        self.writer.defer(records)
+        if writer.defer(records):
+            waiting.append(pending)
 
     def outcome(self, outcome: Outcome, step: int) -> None:
         """What the loss was called with at a frame."""
@@ -106,17 +114,23 @@ class Delivery:
 
         self._when_ready(transfer, deliver)
 
-    def _fold(self, pending: PendingFrame) -> list[Record] | None:
-        """The records of a frame; None while other processes still owe their parts of it."""
-        if self._meeting is None or not self._ranks_of:
-            return pending.records(self._dead)
-        if self._meeting.rank != 0:
-            self._meeting.leave(pending.step, pending.norms())
-            return []
-        parts = self._meeting.collect(pending.step, self._parts_from)
-        if parts is None:
-            return None
-        return pending.records(self._dead, merge_norms(pending.norms(), 0, parts, self._ranks_of))
+    def _received(self, waiting: deque[PendingFrame]) -> list[FrameArrays]:
+        """Takes the first frames that wait and are complete, in their order."""
+        frames: list[FrameArrays] = []
+        while waiting and len(frames) < _TOGETHER and waiting[0].ready():
+            pending, norms = waiting[0], None
+            if self._meeting is not None and self._ranks_of:
+                if self._meeting.rank != 0:
+                    self._meeting.leave(pending.step, pending.norms())
+                    waiting.popleft().taken = True
+                    continue
+                parts = self._meeting.collect(pending.step, self._parts_from)
+                if parts is None:  # other processes still owe their parts of it
+                    break
+                norms = merge_norms(pending.norms(), 0, parts, self._ranks_of)
+            waiting.popleft().taken = True
+            frames.append(pending.received(norms))
+        return frames
 
     def _send_scalars(self, transfer: Transfer, labels: list[tuple[int, float, str]]) -> None:
         writer = self.writer  # a rollback gives later numbers another writer

@@ -42,8 +42,8 @@ _PREFIX_OF = {
 
 @dataclass(frozen=True)
 class GroupArrays:
-    """Samples: their keys (kind, number) [k], elements [k], ``stats`` [k, 4] (mean, std, min, max), ``table`` [k,
-    CODES].
+    """Samples: their keys (kind, number) [k], elements [k], ``stats`` [k, 4] (mean, std, min, max), ``table`` of
+    codes, negative values first [k, CODES].
     """
 
     keys: Sequence[tuple[str, int]]
@@ -67,6 +67,11 @@ class ModuleNumbers:
     across: float | None = None
     alive: npt.NDArray[np.bool_] | None = None
     observations: int = 0
+
+    @property
+    def kinds(self) -> tuple[bool, bool, bool]:
+        """What is measured."""
+        return self.saturated is not None, self.across is not None, self.alive is not None
 
 
 @dataclass(frozen=True)
@@ -115,34 +120,41 @@ class DeadUnits:
 
 
 class _Columns:
-    """Per-layer values in the making: everything is "not measured" until it is set."""
+    """Per-layer values of several frames in the making: everything is "not measured" until it is set."""
 
-    def __init__(self, axes: Mapping[str, Sequence[str]]) -> None:
-        self._axes = axes
-        self.values: dict[str, tuple[str, Array]] = {}
-        self.measured: dict[str, npt.NDArray[np.bool_]] = {}
+    def __init__(self, frames: int, axes: Mapping[str, Sequence[str]]) -> None:
+        self._frames, self._axes = frames, axes
+        self._values: dict[str, tuple[str, Array]] = {}
+        self._measured: dict[str, npt.NDArray[np.bool_]] = {}
 
-    def set(self, kind: str, axis: str, numbers: Any, values: Any) -> None:
-        length = len(self._axes[axis])
-        if kind not in self.values:
-            self.values[kind] = (axis, np.full(length, np.nan, dtype=np.float64))
-            self.measured[kind] = np.zeros(length, dtype=np.bool_)
-        self.values[kind][1][numbers] = values
-        self.measured[kind][numbers] = True
+    def set(self, kind: str, axis: str, numbers: Any, values: Array, measured: Any = True) -> None:
+        """Sets ``values`` [frames, len(numbers)]; ``measured`` is broadcast to them."""
+        if kind not in self._values:
+            shape = (self._frames, len(self._axes[axis]))
+            self._values[kind] = (axis, np.full(shape, np.nan, dtype=np.float64))
+            self._measured[kind] = np.zeros(shape, dtype=np.bool_)
+        self._values[kind][1][:, numbers] = values
+        self._measured[kind][:, numbers] = measured
+
+    def record(self, place: int, frame: FrameArrays) -> LayerFrame:
+        """The record of one of the frames. A kind of which nothing was measured in it is left out."""
+        measured = {kind: rows[place] for kind, rows in self._measured.items() if rows[place].any()}
+        values = {kind: (self._values[kind][0], self._values[kind][1][place]) for kind in measured}
+        return LayerFrame(frame.step, frame.time, frame.axes, values, measured)
 
 
 @dataclass(frozen=True)
 class _Rows:
-    """All samples of a frame, or those of one kind: everything runs along the same axis [k].
+    """The samples of one kind in several frames: k rows in each of f frames.
 
     Attributes:
-        numbers: along the kind's axis.
-        lengths: elements of the samples.
-        populations: elements of the whole tensors.
-        stats: float64 [k, 4], see `GroupArrays`.
-        counts: bins [k, BINS].
-        outside: [k, 5], see `probes.buckets.OUTSIDE`.
-        places: rows of the table of codes that they are.
+        numbers: along the kind's axis [k].
+        lengths: elements of the samples [k].
+        populations: elements of the whole tensors [k].
+        stats: float64 [f, k, 4], see `GroupArrays`.
+        counts: bins [f, k, BINS].
+        outside: [f, k, 5], see `probes.buckets.OUTSIDE`.
+        places: of each, the group and the row in it [k].
     """
 
     numbers: Array
@@ -151,93 +163,127 @@ class _Rows:
     stats: Array
     counts: Array
     outside: Array
-    places: Array
-
-    def of(self, rows: Sequence[int]) -> _Rows:
-        return _Rows(*(column[rows] for column in vars(self).values()))
+    places: Sequence[tuple[int, int]]
 
 
-def _gather(frame: FrameArrays, table: Array) -> dict[str, _Rows]:
-    """The samples of each kind. Folding all at once costs a fraction of folding group by group."""
-    keys = [key for group in frame.groups for key in group.keys]
-    counts, outside = buckets.fold(table)
-    everything = _Rows(
-        np.array([number for _, number in keys], dtype=np.int64),
-        np.array([length for g in frame.groups for length in g.lengths], dtype=np.float64),
-        np.array([frame.populations[key] for key in keys], dtype=np.float64),
-        np.concatenate([group.stats for group in frame.groups]).astype(np.float64),
-        counts,
-        outside,
-        np.arange(len(keys)),
-    )
-    rows_of: dict[str, list[int]] = {}
-    for row, (kind, _) in enumerate(keys):
-        rows_of.setdefault(kind, []).append(row)
-    return {kind: everything.of(rows) for kind, rows in rows_of.items()}
+def fold_frames(frames: Sequence[FrameArrays], dead: DeadUnits) -> list[Record]:
+    """The layer frame and the histogram frame of each frame, in order.
 
-
-def fold_frame(frame: FrameArrays, dead: DeadUnits) -> list[Record]:
-    """The layer frame and the histogram frame of what was measured."""
-    columns = _Columns(frame.axes)
-    kinds: dict[str, _Rows] = {}
-    if frame.groups:
-        table = np.concatenate([group.table for group in frame.groups])
-        kinds = _gather(frame, table)
-    inputs = kinds.pop("input", None)
-    for kind, rows in kinds.items():
-        _mend_norms(frame, kind, rows, table)
-        _set_statistics(columns, frame, kind, rows)
-    if "activation" in kinds:
-        _set_variation(columns, frame, kinds["activation"])
-    for kind, (numbers, lengths) in frame.norms.items():
-        columns.set(f"{_PREFIX_OF.get(kind, kind)}_norm", "parameter", list(numbers), lengths)
-    _set_update_ratio(columns, frame)
-    _set_modules(columns, frame, dead)
-    if inputs is not None:
-        for name, values in _merged(inputs, len(frame.axes["input"])).items():
-            columns.set(f"input_{name}", "input", slice(None), values)
-    records: list[Record] = [LayerFrame(frame.step, frame.time, frame.axes, columns.values, columns.measured)]
-    if kinds:
-        tables = {kind: _table(len(frame.axes[_AXIS_OF[kind]]), frame, kind, rows) for kind, rows in kinds.items()}
-        records.append(HistogramFrame(frame.step, frame.time, buckets.EDGES, tables))
+    Frames of the same layout that follow one another are folded together: most of the time goes into calls, not into
+    arithmetic.
+    """
+    records: list[Record] = []
+    start = 0
+    for end in range(1, len(frames) + 1):
+        if end == len(frames) or not _alike(frames[start], frames[end]):
+            records += _fold(frames[start:end], dead)
+            start = end
     return records
 
 
+def _alike(one: FrameArrays, other: FrameArrays) -> bool:
+    return (
+        one.axes == other.axes
+        and [(g.keys, g.lengths) for g in one.groups] == [(g.keys, g.lengths) for g in other.groups]
+        and {kind: numbers for kind, (numbers, _) in one.norms.items()}
+        == {kind: numbers for kind, (numbers, _) in other.norms.items()}
+        and one.populations == other.populations
+        and {n: m.kinds for n, m in one.modules.items()} == {n: m.kinds for n, m in other.modules.items()}
+    )
+
+
+def _fold(frames: Sequence[FrameArrays], dead: DeadUnits) -> list[Record]:
+    """Frames of one layout."""
+    first = frames[0]
+    columns = _Columns(len(frames), first.axes)
+    norms = {
+        kind: (np.array(numbers, dtype=np.int64), np.array([f.norms[kind][1] for f in frames], dtype=np.float64))
+        for kind, (numbers, _) in first.norms.items()
+    }
+    kinds = _gather(frames) if first.groups else {}
+    inputs = kinds.pop("input", None)
+    for kind, rows in kinds.items():
+        if kind in norms:
+            _mend_norms(frames, *norms[kind], rows)
+        _set_statistics(columns, kind, rows, norms.get(kind))
+    if "activation" in kinds:
+        _set_variation(columns, frames, kinds["activation"])
+    for kind, (numbers, lengths) in norms.items():
+        columns.set(f"{_PREFIX_OF.get(kind, kind)}_norm", "parameter", numbers, lengths)
+    _set_update_ratio(columns, norms)
+    _set_modules(columns, frames, dead)
+    if inputs is not None:
+        for name, values in _merged(inputs, len(first.axes["input"])).items():
+            columns.set(f"input_{name}", "input", slice(None), values)
+    tables = {kind: _tables(first.axes[_AXIS_OF[kind]], rows) for kind, rows in kinds.items()}
+    records: list[Record] = []
+    for place, frame in enumerate(frames):
+        records.append(columns.record(place, frame))
+        if tables:
+            chosen = {kind: table[place] for kind, table in tables.items()}
+            records.append(HistogramFrame(frame.step, frame.time, buckets.EDGES, chosen))
+    return records
+
+
+def _gather(frames: Sequence[FrameArrays]) -> dict[str, _Rows]:
+    """The samples of each kind."""
+    groups = frames[0].groups
+    keys = [key for group in groups for key in group.keys]
+    lengths = np.array([length for group in groups for length in group.lengths], dtype=np.float64)
+    populations = np.array([frames[0].populations[key] for key in keys], dtype=np.float64)
+    # Tables are large: they are folded where they lie, not put together first.
+    folded = [[buckets.fold(group.table, negative_first=True) for group in frame.groups] for frame in frames]
+    counts = np.stack([np.concatenate([counts for counts, _ in parts]) for parts in folded])
+    outside = np.stack([np.concatenate([outside for _, outside in parts]) for parts in folded])
+    stats = np.stack([np.concatenate([group.stats for group in frame.groups]) for frame in frames])
+    place_of = [(group, row) for group in range(len(groups)) for row in range(len(groups[group].keys))]
+    rows_of: dict[str, list[int]] = {}
+    for row, (kind, _) in enumerate(keys):
+        rows_of.setdefault(kind, []).append(row)
+    return {
+        kind: _Rows(
+            np.array([keys[row][1] for row in rows], dtype=np.int64), lengths[rows], populations[rows],
+            stats[:, rows].astype(np.float64), counts[:, rows], outside[:, rows], [place_of[row] for row in rows],
+        )
+        for kind, rows in rows_of.items()
+    }  # fmt: skip
+
+
 def _merged(rows: _Rows, channels: int) -> dict[str, Array]:
-    """Statistics of each channel over all batches (they are of one size), as if they were one."""
-    stats = rows.stats[np.argsort(rows.numbers)].reshape(-1, channels, 4)
-    mean, std, low, high = np.moveaxis(stats, 2, 0)
-    center = mean.mean(0)
-    variance = (std**2 + (mean - center) ** 2).mean(0)
-    return {"mean": center, "std": np.sqrt(variance), "min": low.min(0), "max": high.max(0)}
+    """Statistics [frames, channels] over all batches of a frame (they are of one size), as if they were one."""
+    order = np.argsort(rows.numbers)
+    stats = rows.stats[:, order].reshape(len(rows.stats), -1, channels, 4)
+    mean, std, low, high = np.moveaxis(stats, 3, 0)
+    center = mean.mean(1)
+    variance = (std**2 + (mean - center[:, None]) ** 2).mean(1)
+    return {"mean": center, "std": np.sqrt(variance), "min": low.min(1), "max": high.max(1)}
 
 
-def _mend_norms(frame: FrameArrays, kind: str, rows: _Rows, table: Array) -> None:
+def _mend_norms(frames: Sequence[FrameArrays], numbers: Array, lengths: Array, rows: _Rows) -> None:
     """Replaces norms that float32 could not hold, of values below 1e-19 or above 1e19, by estimates."""
-    if kind not in frame.norms:
-        return
-    known, lengths = frame.norms[kind]
     suspect = (lengths == 0) | (lengths == np.inf)
     if not suspect.any():
         return
-    places = {number: place for place, number in enumerate(known) if suspect[place]}
-    broken = rows.outside[:, NAN] + rows.outside[:, INF] > 0
-    for row in np.flatnonzero(~broken):
-        place = places.get(int(rows.numbers[row]))
-        if place is None:
+    row_of = {int(number): row for row, number in enumerate(rows.numbers)}
+    broken = rows.outside[..., NAN] + rows.outside[..., INF] > 0
+    for frame, place in np.argwhere(suspect):
+        row = row_of.get(int(numbers[place]))
+        if row is None or broken[frame, row]:
             continue
-        size = float(buckets.rms(table[rows.places[row]])) * rows.populations[row] ** 0.5
+        group, place_in_group = rows.places[row]
+        table = frames[frame].groups[group].table[place_in_group]
+        size = float(buckets.rms(buckets.positive_first(table))) * rows.populations[row] ** 0.5
         # A zero tensor has norm zero. An infinite norm of moderate values comes from an element outside the sample.
-        if lengths[place] == 0 or size > 1e15:
-            lengths[place] = size
+        if lengths[frame, place] == 0 or size > 1e15:
+            lengths[frame, place] = size
 
 
-def _set_statistics(columns: _Columns, frame: FrameArrays, kind: str, rows: _Rows) -> None:
+def _set_statistics(columns: _Columns, kind: str, rows: _Rows, norms: tuple[Array, Array] | None) -> None:
     if kind == "update":
         return
     axis, prefix, numbers = _AXIS_OF[kind], _PREFIX_OF[kind], rows.numbers
-    mean, std, low, high = rows.stats.T
-    zero = rows.outside[:, ZERO] / rows.lengths
+    mean, std, low, high = np.moveaxis(rows.stats, 2, 0)
+    zero = rows.outside[..., ZERO] / rows.lengths
     columns.set(f"{prefix}_std", axis, numbers, std)
     if kind == "activation_gradient":
         columns.set("activation_grad_norm", axis, numbers, np.sqrt(rows.populations * (mean**2 + std**2)))
@@ -251,11 +297,14 @@ def _set_statistics(columns: _Columns, frame: FrameArrays, kind: str, rows: _Row
         columns.set("weight_max", axis, numbers, high)
     else:
         columns.set(f"{prefix}_max_abs", axis, numbers, largest)
-    found = (rows.outside[:, NAN] + rows.outside[:, INF]).astype(np.float64)
+    found = (rows.outside[..., NAN] + rows.outside[..., INF]).astype(np.float64)
     nonfinite = np.rint(found * rows.populations / rows.lengths)
-    if kind in frame.norms and not np.isfinite(frame.norms[kind][1]).all():
-        exact = dict(zip(*frame.norms[kind], strict=True))
-        whole = np.array([exact.get(int(n), 0.0) for n in numbers], dtype=np.float64)
+    if norms is not None and not np.isfinite(norms[1]).all():
+        place_of = {int(number): place for place, number in enumerate(norms[0])}
+        whole = np.zeros_like(nonfinite)
+        for row, number in enumerate(numbers):
+            if int(number) in place_of:
+                whole[:, row] = norms[1][:, place_of[int(number)]]
         # The exact norm notices what the sample missed. An infinite norm of moderate values can only come
         # from an infinite element; of huge ones (squares overflow above 1.8e19) it says nothing.
         missed = np.isnan(whole) | (np.isinf(whole) & (largest < 1e15))
@@ -263,52 +312,52 @@ def _set_statistics(columns: _Columns, frame: FrameArrays, kind: str, rows: _Row
     columns.set(f"{prefix}_nonfinite", axis, numbers, nonfinite)
 
 
-def _set_variation(columns: _Columns, frame: FrameArrays, rows: _Rows) -> None:
+def _set_variation(columns: _Columns, frames: Sequence[FrameArrays], rows: _Rows) -> None:
     """Deviation across the batch / overall deviation: 0 when every example gives the same output, at most 1.
 
     An output that does not vary at all has 0.
     """
-    across = {number: module.across for number, module in frame.modules.items() if module.across is not None}
-    known = [row for row, number in enumerate(rows.numbers.tolist()) if number in across]
+    known = [row for row, n in enumerate(rows.numbers.tolist()) if frames[0].modules[n].across is not None]
     if known:
-        chosen = rows.of(known)
-        overall = chosen.stats[:, STD] * np.sqrt(chosen.lengths)
-        deviation = np.array([across[number] for number in chosen.numbers.tolist()])
+        numbers = rows.numbers[known]
+        overall = rows.stats[:, known, STD] * np.sqrt(rows.lengths[known])
+        deviation = np.array([[f.modules[n].across for n in numbers.tolist()] for f in frames], dtype=np.float64)
         with np.errstate(divide="ignore", invalid="ignore"):
             variation = np.where(overall == 0, 0.0, deviation / overall)
-        columns.set("batch_variation", "module", chosen.numbers, variation)
+        columns.set("batch_variation", "module", numbers, variation)
 
 
-def _set_update_ratio(columns: _Columns, frame: FrameArrays) -> None:
+def _set_update_ratio(columns: _Columns, norms: Mapping[str, tuple[Array, Array]]) -> None:
     """‖Δw‖ / ‖w‖ with w after the step (Karpathy's CS231n notes); 0 / 0, a zero tensor left alone, is 0."""
-    if "update" not in frame.norms or "weight" not in frame.norms:
+    if "update" not in norms or "weight" not in norms:
         return
-    weights = dict(zip(frame.norms["weight"][0], frame.norms["weight"][1], strict=True))
-    numbers, lengths = frame.norms["update"]
-    chosen = [i for i, n in enumerate(numbers) if n in weights]
-    change = np.asarray(lengths, dtype=np.float64)[chosen]
-    weight = np.array([weights[numbers[i]] for i in chosen], dtype=np.float64)
+    numbers, mine, others = np.intersect1d(norms["update"][0], norms["weight"][0], return_indices=True)
+    change, weight = norms["update"][1][:, mine], norms["weight"][1][:, others]
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = np.where((change == 0) & (weight == 0), 0.0, change / weight)
-    columns.set("update_ratio", "parameter", [numbers[i] for i in chosen], ratio)
+    columns.set("update_ratio", "parameter", numbers, ratio)
 
 
-def _set_modules(columns: _Columns, frame: FrameArrays, dead: DeadUnits) -> None:
-    saturated = {n: m.saturated for n, m in frame.modules.items() if m.saturated is not None}
-    fractions: dict[int, float] = {}
-    for number, module in frame.modules.items():
-        if module.alive is not None:
-            fraction = dead.update(frame.axes["module"][number], module.alive, module.observations)
-            if fraction is not None:
-                fractions[number] = fraction
-    for kind, values in (("saturated_fraction", saturated), ("dead_fraction", fractions)):
-        if values:
-            columns.set(kind, "module", list(values), list(values.values()))
+def _set_modules(columns: _Columns, frames: Sequence[FrameArrays], dead: DeadUnits) -> None:
+    modules = frames[0].modules
+    saturated = [n for n, m in modules.items() if m.saturated is not None]
+    if saturated:
+        shares = np.array([[f.modules[n].saturated for n in saturated] for f in frames], dtype=np.float64)
+        columns.set("saturated_fraction", "module", saturated, shares)
+    for number in [n for n, m in modules.items() if m.alive is not None]:
+        name = frames[0].axes["module"][number]
+        seen = [(f.modules[number].alive, f.modules[number].observations) for f in frames]
+        found = [dead.update(name, alive, count) for alive, count in seen if alive is not None]
+        fractions = np.array([[np.nan if fraction is None else fraction] for fraction in found])
+        columns.set("dead_fraction", "module", [number], fractions, [[f is not None] for f in found])
 
 
-def _table(length: int, frame: FrameArrays, kind: str, rows: _Rows) -> HistogramTable:
-    counts = np.zeros((length, buckets.BINS), dtype=np.uint32)
-    outside = np.zeros((length, len(buckets.OUTSIDE)), dtype=np.uint32)
+def _tables(layers: Sequence[str], rows: _Rows) -> list[HistogramTable]:
+    """A table for each frame."""
+    frames, length = len(rows.counts), len(layers)
+    counts = np.zeros((frames, length, buckets.BINS), dtype=np.uint32)
+    outside = np.zeros((frames, length, len(buckets.OUTSIDE)), dtype=np.uint32)
     population = np.zeros(length, dtype=np.uint64)
-    counts[rows.numbers], outside[rows.numbers], population[rows.numbers] = rows.counts, rows.outside, rows.populations
-    return HistogramTable(frame.axes[_AXIS_OF[kind]], counts, outside, population)
+    counts[:, rows.numbers], outside[:, rows.numbers] = rows.counts, rows.outside
+    population[rows.numbers] = rows.populations
+    return [HistogramTable(layers, counts[place], outside[place], population) for place in range(frames)]

@@ -12,13 +12,12 @@ from torch import Tensor
 from probes.instrument import capture
 from probes.instrument.capture import Sample
 from probes.instrument.collector import Collected
-from probes.instrument.fold import DeadUnits, FrameArrays, GroupArrays, ModuleNumbers, fold_frame
+from probes.instrument.fold import FrameArrays, GroupArrays, ModuleNumbers
 from probes.instrument.modules import Watched
 from probes.instrument.parameters import Copies, StepMeasurement, Watchlist, take_weights
 from probes.instrument.sharding import Norms
-from probes.instrument.sheet import Group, Key, Sheet, Strip, Workspace, describe, unsigned_order
+from probes.instrument.sheet import Group, Key, Sheet, Strip, Workspace, describe
 from probes.instrument.transfer import Transfer
-from probes.runlog.records import Record
 
 
 @dataclass
@@ -131,7 +130,7 @@ def _join(samples: list[Tensor]) -> Tensor:
 
 
 class PendingFrame:
-    """A frame whose results are on their way to the host."""
+    """A frame whose results are on their way to the host. ``taken`` says whether they were fetched."""
 
     def __init__(
         self,
@@ -145,6 +144,7 @@ class PendingFrame:
         modules: dict[int, _Module],
     ) -> None:
         self.step, self.time, self._axes = step, time, axes
+        self.taken = False
         self._populations = populations
         self._tensors: list[Tensor] = []
         self._groups = [(g.keys, g.length, self._send(g.stats), self._send(g.table)) for g in groups]
@@ -182,28 +182,30 @@ class PendingFrame:
             for kind, parts in self._norms.items()
         }
 
-    def records(self, dead: DeadUnits, norms: Norms | None = None) -> list[Record]:
-        """The records; called once, on the writer's thread. ``norms`` are put in the place of those measured here."""
+    def received(self, norms: Norms | None = None) -> FrameArrays:
+        """What was measured, on the host; called once, on the writer's thread. ``norms`` are put in the place of those
+        measured here.
+        """
         arrays = self._transfer.arrays()
 
-        def received(sent: tuple[list[int], list[int]]) -> dict[int, float]:
+        def taken(sent: tuple[list[int], list[int]]) -> dict[int, float]:
             numbers, places = sent
             return dict(zip(numbers, (v for i in places for v in arrays[i].tolist()), strict=True))
 
-        saturated, across = received(self._saturated), received(self._across)
+        saturated, across = taken(self._saturated), taken(self._across)
         alive = {number: (arrays[i], observations) for number, (i, observations) in self._alive.items()}
         modules = {
             number: ModuleNumbers(saturated.get(number), across.get(number), *alive.get(number, ()))
             for number in self._called
         }
         groups = [
-            GroupArrays(keys, [length] * len(keys), arrays[stats], unsigned_order(arrays[table]))
+            GroupArrays(keys, [length] * len(keys), arrays[stats], arrays[table])
             for keys, length, stats, table in self._groups
         ]
         if self._strip is not None:
             keys, lengths, values = self._strip
             groups.append(GroupArrays(keys, lengths, *describe(arrays[values], lengths)))
-        frame = FrameArrays(
+        return FrameArrays(
             step=self.step,
             time=self.time,
             axes=self._axes,
@@ -212,4 +214,3 @@ class PendingFrame:
             populations=self._populations,
             modules=modules,
         )
-        return fold_frame(frame, dead)

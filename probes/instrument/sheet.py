@@ -144,7 +144,7 @@ def count_codes(values: Tensor, codes: Tensor) -> Tensor:
         codes: int32 [k, n], overwritten.
 
     Returns:
-        Integers [k, CODES], negative values first (`unsigned_order` turns that round).
+        Integers [k, CODES], negative values first.
     """
     rows = values.shape[0]
     torch.bitwise_right_shift(values.view(torch.int32), 22, out=codes)
@@ -168,17 +168,11 @@ def _offsets(rows: int, device: torch.device) -> Tensor:
         return first.unsqueeze(1)
 
 
-def unsigned_order(table: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Counts in the order of `probes.buckets`: positive values first, [k, CODES]."""
-    half = CODES // 2
-    return np.concatenate([table[:, half:], table[:, :half]], axis=1)
-
-
 def describe(values: npt.NDArray[Any], lengths: list[int]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
     """Statistics and counts of codes of samples that lie end to end.
 
     Returns:
-        Mean, std, min and max, float64 [k, 4]; and counts in the order of `probes.buckets`, int64 [k, CODES].
+        Mean, std, min and max, float64 [k, 4]; and counts of codes, negative values first, int64 [k, CODES].
     """
     counts = np.asarray(lengths)
     starts = np.cumsum(counts) - counts
@@ -189,6 +183,6 @@ def describe(values: npt.NDArray[Any], lengths: list[int]) -> tuple[npt.NDArray[
         deviation = np.sqrt(np.add.reduceat(spread, starts) / counts)
         # NumPy's minimum and maximum keep NaN, as torch's do.
         low, high = np.minimum.reduceat(values, starts), np.maximum.reduceat(values, starts)
-    codes = buckets.codes(values) + np.repeat(np.arange(len(counts)) * CODES, counts)
+    codes = (buckets.codes(values) ^ (CODES // 2)) + np.repeat(np.arange(len(counts)) * CODES, counts)
     table = np.bincount(codes, minlength=len(counts) * CODES).reshape(-1, CODES)
     return np.stack([mean, deviation, low, high], axis=1), table

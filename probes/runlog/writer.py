@@ -139,19 +139,21 @@ class RunWriter:
         if len(self._records) >= _WAKE_AT:
             self._wake()
 
-    def defer(self, fn: Deferred) -> None:
+    def defer(self, fn: Deferred) -> bool:
         """Have ``fn`` called on the writer's thread for its records; None means: not ready, ask again.
 
         ``fn`` may itself record scalars and manifest entries, also when it is called because the run is being closed.
+        Returns whether it will be called.
         """
         if self._closed:
-            return
+            return False
         if len(self._deferred) >= MAX_DEFERRED:
             self.dropped["frames"] += 1
-            return
+            return False
         self._deferred.append(fn)
         if len(self._deferred) >= _WAKE_AT:
             self._wake()
+        return True
 
     def update_manifest(self, **changes: Any) -> None:
         """Set top-level entries of the manifest; written at the next flush."""

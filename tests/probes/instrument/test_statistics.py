@@ -10,7 +10,7 @@ from probes import buckets
 from probes.instrument import capture
 from probes.instrument.activations import activation_kind
 from probes.instrument.norms import norms
-from probes.instrument.sheet import MAX, MEAN, MIN, STD, Sheet, describe, unsigned_order
+from probes.instrument.sheet import MAX, MEAN, MIN, STD, Sheet, describe
 
 
 @pytest.mark.parametrize("scale", [1e-15, 1e-3, 1.0, 1e12])
@@ -54,7 +54,7 @@ def test_rows_of_all_lengths_get_the_statistics_of_numpy():
     sheet = Sheet()
     for key, values in rows.items():
         sheet.add(key, torch.tensor(values, dtype=torch.float32))
-    measured = [(g.keys, [g.length] * len(g.keys), g.stats, unsigned_order(g.table.numpy())) for g in sheet.groups()]
+    measured = [(g.keys, [g.length] * len(g.keys), g.stats, g.table.numpy()) for g in sheet.groups()]
     strip = sheet.strip()
     measured.append((strip.keys, strip.lengths, *describe(strip.values.numpy(), strip.lengths)))
     seen = set()
@@ -67,7 +67,7 @@ def test_rows_of_all_lengths_get_the_statistics_of_numpy():
             assert stats[MEAN] == pytest.approx(wide.mean(), rel=1e-5, abs=1e-6 * wide.std() + 1e-12)
             assert stats[STD] == pytest.approx(wide.std(), rel=1e-3, abs=1e-12)
             assert (stats[MIN], stats[MAX]) == (values.min(), values.max())
-            np.testing.assert_array_equal(tables[i], buckets.count(values))
+            np.testing.assert_array_equal(buckets.positive_first(tables[i]), buckets.count(values))
             seen.add(key)
     assert seen == set(rows)
 
@@ -81,10 +81,10 @@ def test_special_values_are_counted_in_the_row_they_are_in(repeats: int):
     strip = sheet.strip()
     if strip is None:
         (group,) = sheet.groups()
-        stats, table = group.stats.numpy(), unsigned_order(group.table.numpy())
+        stats, table = group.stats.numpy(), group.table.numpy()
     else:
         stats, table = describe(strip.values.numpy(), strip.lengths)
-    counts, outside = buckets.fold(table)
+    counts, outside = buckets.fold(table, negative_first=True)
     np.testing.assert_array_equal(outside[3], buckets.histogram(special.numpy())[1])
     np.testing.assert_array_equal(counts[3], buckets.histogram(special.numpy())[0])
     assert outside[[0, 1, 2, 4]].sum() == 0
