@@ -32,6 +32,8 @@ class NaiveRecorder:
         self.frames = defaultdict(lambda: ([], []))
         self.order, self.outputs, self.output_grads, self.shapes = [], {}, {}, {}
         self.ever = {}
+        self.first = next((p for p in model.parameters() if p.dim() >= 2), None)
+        self.filters = [] if self.first is None else [(0, self.first.detach().clone().numpy())]
         for kind, row in self._weights().items():
             self.frames[kind][0].append(0)
             self.frames[kind][1].append(row)
@@ -163,6 +165,7 @@ class NaiveRecorder:
             "data": self.data,
             "model": {
                 "class": type(self.model).__name__,
+                "input_shape": None if self.inputs is None else list(self.inputs.shape[1:]),
                 "parameters": [
                     {"name": n, "module": homes[id(p)][0], "shape": list(p.shape), "trainable": p.requires_grad}
                     for n, p in self.parameters.items()
@@ -203,7 +206,10 @@ class NaiveRecorder:
                 [[np.nan if v is None else v for v in row] + [np.nan] * (len(names) - len(row)) for row in rows]
             )
             layers[kind] = (names, steps, table)
-        view = RunView.of_arrays(dict(self.series), layers, manifest=self.manifest(), at_step=at_step)
+        filters = [*self.filters, (self.step, self.first.detach().clone().numpy())] if self.filters else []
+        view = RunView.of_arrays(
+            dict(self.series), layers, manifest=self.manifest(), at_step=at_step, filters=filters
+        )
         got = np.array(measured[1], dtype=bool)
         for kind, (_names, _, _table) in layers.items():
             whole = view._read_layers(kind)
