@@ -19,6 +19,8 @@ IMAGES = Spec((3, 16, 16), 7, "multi-class")
 TABLE = Spec((13,), 3, "multi-class")
 SYMBOLS = Spec((20,), 5, "multi-class", vocabulary=5)
 TEXT = Spec((20,), 5, "multi-class", vocabulary=5, per_position=True)
+# Models that need a file (the weights of an earlier run) have tests of their own.
+NAMES = [name for name, entry in MODELS.items() if len(entry.defaults) == len(entry.types)]
 SEQUENCE_MODELS = ("rnn", "gru", "lstm", "transformer")
 IMAGE_MODELS = ("cnn", "lenet-5", "resnet", "alexnet", "inception")
 
@@ -30,7 +32,7 @@ def inputs_for(spec: Spec, n: int = 6) -> torch.Tensor:
     return torch.randn(n, *spec.shape, generator=generator)
 
 
-@pytest.mark.parametrize("name", [name for name in MODELS if name not in ("autoencoder", "dcgan")])
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in ("autoencoder", "dcgan")])
 def test_scores_have_one_column_a_class_on_images(name):
     assert MODELS[name].make(IMAGES)(inputs_for(IMAGES)).shape == (6, 7)
 
@@ -173,7 +175,7 @@ def test_options_that_do_not_go_together(name, options, words):
         MODELS[name].make(IMAGES, **options)
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", NAMES)
 def test_every_model_ends_in_raw_scores(name):
     """Of a head whose weights are zero, the biases come out as they are: no softmax or sigmoid follows it."""
     spec = {"autoencoder": Spec((1, 8, 8), 64, "regression"), "dcgan": Spec((1, 8, 8), 1, "generation")}
