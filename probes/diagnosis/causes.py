@@ -11,6 +11,7 @@ from probes.diagnosis.finding import Finding, Severity, rank
 from probes.diagnosis.view import Steps
 
 CAUSES: Mapping[str, tuple[str, ...]] = {
+    "poor-initialization": ("unnormalized-inputs",),
     "nonfinite-values": (
         "exploding-gradients",
         "learning-rate-too-high",
@@ -57,6 +58,14 @@ CAUSES: Mapping[str, tuple[str, ...]] = {
         "gradients-not-cleared",
         "noisy-loss",
         "oscillating-loss",
+    ),
+    "weight-decay-too-strong": (
+        "nonfinite-values",
+        "learning-rate-too-high",
+        "unnormalized-inputs",
+        "missing-gradients",
+        "symmetric-initialization",
+        "loss-output-mismatch",
     ),
     "weights-growing": (
         "learning-rate-too-high",

@@ -88,13 +88,13 @@ def criterion(
     """In how many frames, up to the last without a gap, the output is the same for all examples; 0 when too few.
 
     Args:
-        variation_of_output: variation across the batch per frame, [T]. NaN counts as none.
+        variation_of_output: variation across the batch per frame, [T]. NaN is no collapse.
         variation: below it examples are alike (healthy outputs stay above 0.1, float32 rounds at 1e-7).
         frames: fewest frames that show it.
         learned: fall of the training loss from which it does no harm (used by the judge).
         steps_needed: steps before which nothing is said (used by the judge).
     """
-    length = trailing_run(~(variation_of_output >= variation))
+    length = trailing_run(variation_of_output < variation)
     return length if length >= frames else 0
 
 
@@ -114,7 +114,7 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     if first > 0.5 * view.last_step:
         return []
     last = table.values[-1]
-    place = len(last) - trailing_run(~(last >= thresholds["variation"]))
+    place = len(last) - trailing_run(last < thresholds["variation"])
     learned = progress(view)
     severity: Severity = "warning"
     if learned is None or learned.share >= thresholds["learned"]:
@@ -204,9 +204,10 @@ def _variation(view: RunView) -> LayerTable:
             raise NotJudged(f"mean and spread of {name} were recorded at other steps")
         size = np.hypot(mean.values[:, 0], spread.values[:, 0])
         table.values[:, column] = np.where(size > 0, spread.values[:, 0] / np.where(size > 0, size, 1.0), 0.0)
-    if np.isinf(table.values).any():
+    values = np.where(table.measured, table.values, np.inf)
+    if np.isnan(values[-1]).any():
         raise NotJudged("activations are not finite")
-    return LayerTable(table.layers, table.steps, np.where(table.measured, table.values, np.inf), table.measured)
+    return LayerTable(table.layers, table.steps, values, table.measured)
 
 
 RULE = Rule(

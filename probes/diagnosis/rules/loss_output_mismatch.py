@@ -19,8 +19,8 @@ With the loss given to the probe, what it was called with decides, over at least
 - `CrossEntropyLoss`: all outputs lie within [0, 1], and their mean is 1/C (a softmax) or the last module is a sigmoid;
   or they are the outputs of a tanh. After a ReLU only when the training loss has fallen by less than half.
 - `NLLLoss`: outputs above 0, which no logarithm of a probability is.
-- `BCEWithLogitsLoss`: all outputs lie within [0, 1] after a sigmoid or softmax, or stay there for at least
-  `steps_needed` (50) steps; or targets outside of [0, 1].
+- `BCEWithLogitsLoss`: all outputs lie within [0, 1] after a sigmoid or softmax, or reach over half of
+  it and stay there for `steps_needed` (50) steps or more; or targets outside of [0, 1].
 - losses of regression: outputs and targets whose shapes combine to more elements than either has; or targets that lie
   beyond the bounds of the last activation, or of the outputs where these end exactly there, by more than `reach` (0.1)
   of their range and by more than their standard deviation allows.
@@ -108,6 +108,9 @@ BOUNDS: Mapping[str, tuple[float, float]] = {
 
 PATIENCE = 500
 """Steps of a run that goes on before a loss at rest is held against it."""
+
+SPREAD = 0.5
+"""Range of the outputs of one batch, within [0, 1], that shows a squashing function, where no module does."""
 
 SQUASHED = ("softmax", "softmin", "sigmoid", "hardsigmoid")
 REGRESSION = ("MSELoss", "L1Loss", "SmoothL1Loss", "HuberLoss")
@@ -217,7 +220,9 @@ def _by_outputs(
     view: RunView, kind: str, last: ModuleInfo | None, outputs: Outputs, thresholds: Mapping[str, float]
 ) -> Finding | None:
     slug = last.activation if last is not None else None
-    kept = outputs.last - outputs.first >= thresholds["steps_needed"] and len(outputs) >= 4
+    seen = outputs.last - outputs.first >= thresholds["steps_needed"] and len(outputs) >= 4
+    # The outputs of a model that does not learn may stay anywhere: what is squashed comes to reach both ends.
+    kept = seen and float((outputs.high - outputs.low).max()) > SPREAD
     if kind == "CrossEntropyLoss":
         classes = _classes(view)
         if classes is None:
@@ -257,7 +262,7 @@ def _by_outputs(
                 Evidence("data/target_min", low, 0.0, "<", note="lowest target"),
             )
     elif kind in REGRESSION:
-        return _broadcast(view, kind, outputs) or _unreachable(view, kind, slug, outputs, kept, thresholds["reach"])
+        return _broadcast(view, kind, outputs) or _unreachable(view, kind, slug, outputs, seen, thresholds["reach"])
     return None
 
 
@@ -309,7 +314,7 @@ def _broadcast(view: RunView, kind: str, outputs: Outputs) -> Finding | None:
 
 
 def _unreachable(
-    view: RunView, kind: str, slug: str | None, outputs: Outputs, kept: bool, reach: float
+    view: RunView, kind: str, slug: str | None, outputs: Outputs, seen: bool, reach: float
 ) -> Finding | None:
     """Targets beyond what the last activation can give."""
     low, high = _data_number(view, "target_min"), _data_number(view, "target_max")
@@ -317,9 +322,9 @@ def _unreachable(
     if low is None or high is None or high <= low or mean is None or std is None:
         return None
     bounds = BOUNDS.get(slug or "")
-    if bounds is None and kept and bool((outputs.low == 0.0).all()):
+    if bounds is None and seen and bool((outputs.low == 0.0).all()):
         bounds, slug = (0.0, math.inf), "activation that ends at 0"
-    elif bounds is None and kept and outputs.within(0.0, 1.0) and outputs.high[-1] > 0.98:
+    elif bounds is None and seen and outputs.within(0.0, 1.0) and outputs.high[-1] > 0.98:
         bounds, slug = (0.0, 1.0), "activation that ends at 1"
     if bounds is None or not outputs.within(*bounds):
         return None

@@ -269,7 +269,8 @@ def _other_scale(
         return None
     start = opening(train.values)
     place = min(int(np.searchsorted(train.steps, validation.steps[0], side="right")), len(train))
-    near = float(np.median(train.values[max(0, place - 3) : place + 3]))
+    # The lowest of them all: a first step that was too large raises the training loss, and not the validation loss.
+    near = float(train.values[: max(3, place + 1)].min())
     first = float(validation.values[0])
     if start <= 0 or near < UNLEARNED * start or not 0 <= first < scale * near:
         return None

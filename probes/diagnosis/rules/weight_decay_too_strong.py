@@ -25,11 +25,11 @@ It is reported when
 - the decay is added to the gradient, its pull is above `pull` (0.3) and below 10 (beyond that there is no gradient that
   it could balance), and the loss would fall by `gain` (0.7) percent or more if the weights were larger by one percent
   (decay * ||w||^2 / loss: at rest the gradient of the loss along the weights balances the decay); or
-- the decay is apart from the gradient, and its pull is above `apart` (1); or
+- the decay is apart from the gradient, its pull is above `apart` (1), and the weights have not doubled; or
 - nothing was learned (a fall of less than 0.15), the pull is above 0.9, and the weights have shrunk below `shrunk`
   (0.7) of what they were.
 
-Critical when nothing was learned.
+Critical when nothing was learned. Not when there was no gradient from the first frame on.
 
 Evidence
 --------
@@ -89,6 +89,9 @@ MINIMUM_FRAMES = 4
 NOTHING = 0.15
 BALANCE = 10.0
 """Pull up to which the gradient can be said to balance the decay."""
+
+GROWN = 2.0
+"""Growth of the weights beyond which something else than the decay decides."""
 
 STRONGER = 0.9
 """Pull from which the decay decides, when nothing is learned."""
@@ -160,7 +163,7 @@ def criterion(
     if share < NOTHING and level > STRONGER and pull_of_decay.shrunk < shrunk:
         return True
     if pull_of_decay.apart:
-        return level > apart
+        return level > apart and pull_of_decay.shrunk < GROWN
     return pull < level < BALANCE and pull_of_decay.energy > gain * loss > 0
 
 
@@ -194,7 +197,7 @@ def _pull(view: RunView, apart: bool) -> Pull | None:
     matrices = {p.name for p in view.parameters if p.is_weight and p.trainable}
     steps = np.intersect1d(weights.steps, against.steps)
     pulled, size, other = np.zeros(len(steps)), np.zeros(len(steps)), np.zeros(len(steps))
-    energy, start, decays = 0.0, 0.0, []
+    energies, start, decays = np.zeros(len(steps)), 0.0, []
     for index, group in enumerate(view.optimizers):
         names = [n for n in group.parameters if n in matrices and n in weights.layers and n in against.layers]
         if group.weight_decay <= 0 or (group.type in DECOUPLED) != apart or not names or not len(steps):
@@ -209,14 +212,16 @@ def _pull(view: RunView, apart: bool) -> Pull | None:
         pulled += (factor * norms) ** 2
         size += norms**2
         other += total_norm(against.pick(names).at(steps)).values ** 2
-        energy += group.weight_decay * float(norms[-1]) ** 2
+        energies += group.weight_decay * norms**2
         start += float(total_norm(weights.pick(names)).values[0]) ** 2
         decays.append(group.weight_decay)
-    if not decays:
-        return None
+    finite = np.isfinite(size) & np.isfinite(other)
+    if not decays or not finite.any() or not other[finite][0] > 0:
+        return None  # without any gradient from the beginning on it is not the decay that keeps the model from learning
+    steps, pulled, size, other = steps[finite], pulled[finite], size[finite], other[finite]
     ratio = np.sqrt(np.where(other > 0, pulled / other, np.inf))
     ratio = np.where((pulled == 0) & (other == 0), 0.0, np.where(np.isinf(ratio), 1e9, ratio))
-    return Pull(steps, ratio, np.sqrt(size), float(np.sqrt(start)), energy, max(decays), apart)
+    return Pull(steps, ratio, np.sqrt(size), float(np.sqrt(start)), float(energies[finite][-1]), max(decays), apart)
 
 
 def _report(view: RunView, pull: Pull, learned: Progress, thresholds: Mapping[str, float]) -> Finding:
