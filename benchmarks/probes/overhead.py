@@ -2,10 +2,10 @@
 
     python -m benchmarks.probes.overhead [--quick] [--only mlp] [--threads 2]
 
-Every variant trains a copy of the same network in the same process. A round is a block of ten steps of each variant
-in changing order; the ratio to the bare loop is taken within the round, so that what else the machine does hits all
-variants alike. Tools take turns, because the threads and processes that one leaves at work would be counted with the
-next.
+The bare loop and the watched one train copies of the same network in the same process. A round is a block of steps of
+each, a quarter of a second or more, in changing order; the ratio is taken within the round, so that what else the
+machine does hits both alike. Each tool at each cadence is measured by itself, because what the threads and processes of
+one do would be counted with the next.
 """
 
 from __future__ import annotations
@@ -27,10 +27,15 @@ from benchmarks.probes.tools import GROUPS, Tool, bare, missing
 from benchmarks.probes.workloads import WORKLOADS, Workload
 
 BLOCK = 10
-"""Steps of one variant in a round: one frame when frames are taken at every tenth."""
+"""A block is this many steps or a multiple of it: one frame each when frames are taken at every tenth."""
 
-SECONDS = {"babysit": 100.0, "TensorBoard": 40.0, "W&B offline": 40.0}
-"""How long each tool is measured on each network."""
+BLOCK_SECONDS = 0.25
+
+SECONDS = 25.0
+"""How long each tool is measured at each cadence on each network."""
+
+WARM_UP = {"default": 40.0}
+"""Seconds of training before it is measured: the governor's first frames are taken on the credit of 30 seconds."""
 
 _LEAST_ROUNDS = 3
 
@@ -75,22 +80,25 @@ def training_step(workload: Workload, tool: Tool, folder: Path, stack: ExitStack
 
 
 def measure(
-    workload: Workload, tools: Mapping[str, Tool], seconds: float, clock: str = "wall"
-) -> tuple[float, dict[str, Ratio], int]:
-    """Milliseconds of a bare step, the ratio of each tool, and the number of rounds."""
+    workload: Workload, tool: Tool, seconds: float, clock: str = "wall", warm_up: float = 0.0
+) -> tuple[float, Ratio, int]:
+    """Milliseconds of a bare step, the ratio of the tool, and the number of rounds."""
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
-        variants = {"bare": bare, **tools}
         steps = {
-            name: training_step(workload, tool, Path(folder) / str(number), stack)
-            for number, (name, tool) in enumerate(variants.items())
+            name: training_step(workload, chosen, Path(folder) / name, stack)
+            for name, chosen in (("bare", bare), ("watched", tool))
         }
-        times: dict[str, list[float]] = {name: [] for name in variants}
-        _round(steps, {name: [] for name in variants}, 3, CLOCKS[clock])
+        times: dict[str, list[float]] = {name: [] for name in steps}
+        began = time.perf_counter()
+        _round(steps, {name: [] for name in steps}, BLOCK, CLOCKS[clock])
+        once = (time.perf_counter() - began) / len(steps)
+        block = BLOCK * max(1, round(BLOCK_SECONDS / once))
+        while time.perf_counter() < began + warm_up:
+            steps["watched"]()
         end = time.perf_counter() + seconds
         while time.perf_counter() < end or len(times["bare"]) < _LEAST_ROUNDS:
-            _round(steps, times, BLOCK, CLOCKS[clock])
-        ratios = {name: _ratio(times[name], times["bare"]) for name in tools}
-        return 1000 * median(times["bare"]) / BLOCK, ratios, len(times["bare"])
+            _round(steps, times, block, CLOCKS[clock])
+        return 1000 * median(times["bare"]) / block, _ratio(times["watched"], times["bare"]), len(times["bare"])
 
 
 def _round(
@@ -121,9 +129,17 @@ def table(only: str = "", share: float = 1.0, threads: int = 2, clock: str = "wa
             print(f"{group} is left out: {package} is not installed (pip install 'babysit[bench]')", flush=True)
             continue
         for workload in (w for w in WORKLOADS if only.lower() in w.name.lower()):
-            alone, ratios, rounds = measure(workload, tools, SECONDS[group] * share, clock)
-            cells = [str(ratios[c]) if c in ratios else "" for c in cadences]
-            yield f"| {workload.name} | {group} | {alone:.1f} | {rounds} | " + " | ".join(cells) + " |"
+            alone, cells, rounds = [], [], []
+            for cadence in cadences:
+                if cadence not in tools:
+                    cells.append("")
+                    continue
+                warm_up = WARM_UP.get(cadence, 0.0) * share
+                bare_step, ratio, count = measure(workload, tools[cadence], SECONDS * share, clock, warm_up)
+                alone.append(bare_step)
+                rounds.append(count)
+                cells.append(str(ratio))
+            yield f"| {workload.name} | {group} | {median(alone):.1f} | {min(rounds)} | " + " | ".join(cells) + " |"
 
 
 def main() -> None:
