@@ -31,8 +31,8 @@ TITLES = {
     "diagnosis": "The diagnosis of a large run",
 }
 EXPLAINED = {
-    "probes": """Time with the tool / time of the bare loop: medians of ratios taken within rounds in which both train for
-a quarter of a second or more in turn (in brackets 10th to 90th percentile of the rounds). *Scalars*: loss and learning
+    "probes": """Time with the tool / time of the bare loop: medians of ratios taken within rounds in which both train
+for a quarter of a second or more in turn (in brackets 10th to 90th percentile of the rounds). *Scalars*: loss and learning
 rate at every step. *Default*: `every="auto"`, a frame as often as 3% of the loop's time allows, measured after its
 first 40 seconds. *Every 10th*, *every step*: with a full frame then (TensorBoard and W&B: histograms of all weights and
 gradients, no activations, updates or norms). The background threads of a tool run on the same cores and are part of the
