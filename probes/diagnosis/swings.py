@@ -55,8 +55,7 @@ def rhythm(values: Floats, *, shortest: int = 4, periods: int = 3) -> Rhythm | N
     alike = autocorrelation(values, longest)
     lowest = np.minimum.accumulate(alike)
     rise = (alike - lowest)[shortest:]
-    period = shortest + int(np.argmax(rise))
-    if rise.max() <= 0:
+    if not rise.max() > 0:
         return None
     # The first of equals: what comes again every 20 values comes again every 40, too.
     first = np.flatnonzero(rise >= 0.9 * rise.max())

@@ -26,7 +26,7 @@ def accuracy_at_end(view: RunView) -> float | None:
         values = track[1].finite.values if track is not None else np.empty(0)
         if len(values):
             # In percent, when any value is above 1.
-            ends.append(closing(values) / (100.0 if values.max() > 1.0 else 1.0))
+            ends.append(closing(values, points=1) / (100.0 if values.max() > 1.0 else 1.0))
     return max(ends, default=None)
 
 

@@ -14,8 +14,9 @@ net bears.
 Criterion
 ---------
 The local level is the running median over 15 values, the usual spread the distance from the median to the 90th
-percentile of the values over their level. A *spike* lies above its level by more than `spread` (8) times that and by
-more than twice the level, and above `height` (1.0) times where the loss began or the loss of guessing (ln C), when
+percentile of the values over their level. A *spike* lies above its level by more than `spread` (8) times that, by
+more than twice the level, by more than the fourth power of that 90th percentile (noise with a long tail, of a few
+examples in a batch, does not get there), and above `height` (1.0) times where the loss began or the loss of guessing (ln C), when
 the level was below 0.7 of that. Spikes less than 4 values apart count as one. The first tenth of
 the run is left out, and of a long run all but the last 20,000 values.
 
@@ -24,8 +25,6 @@ values. A warning when they cost something: the level of the three values after 
 spikes, above that of ten values before by more than `harm` (1.0) of it and by a tenth of where the loss began; or
 when the net is a classifier, for there the loss of a fair batch does not rise above that of guessing. Else
 information: a regression with a few far targets shows such spikes and learns.
-
-Noise with a long tail is no spike: it has a wide 90th percentile. That holds for batches of a few examples.
 
 Evidence
 --------
@@ -139,7 +138,7 @@ def criterion(
     usual = max(float(np.percentile(relative, 90)) - 1.0, 0.0)
     high = (
         (relative > 1.0 + spread * usual)
-        & (relative > 3.0)
+        & (relative > max(3.0, (1.0 + usual) ** 4))
         & (values > np.maximum(height * scale, level + 0.3 * scale))
         & (level < 0.7 * scale)
     )

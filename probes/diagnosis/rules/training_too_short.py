@@ -44,7 +44,7 @@ Example that fires
 ------------------
 ```python
 model = nn.Sequential(nn.Flatten(), nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 32), nn.ReLU(), nn.Linear(32, 10))
-train(model, torch.optim.SGD(model.parameters(), lr=0.03), steps=44, batch=32)
+train(model, torch.optim.SGD(model.parameters(), lr=0.1), steps=44, batch=32)
 ```
 
 Example that stays quiet

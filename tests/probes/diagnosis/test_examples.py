@@ -22,6 +22,7 @@ ALSO: dict[str, set[str]] = {
     "oscillating-loss": {"noisy-loss"},
     "noisy-loss": {"oscillating-loss"},
     "slow-convergence": {"learning-rate-too-low"},
+    "noisy-filters": {"learning-rate-too-low", "slow-convergence", "loss-not-decreasing"},
     "nonfinite-values": {"constant-predictions", "learning-rate-too-high", "exploding-gradients"},
     "vanishing-gradients": {"collapsed-activations", "constant-predictions", "loss-not-decreasing"},
     "exploding-gradients": {
