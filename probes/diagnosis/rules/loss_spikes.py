@@ -16,9 +16,9 @@ Criterion
 The local level is the running median over 15 values, the usual spread the distance from the median to the 90th
 percentile of the values over their level. A *spike* lies above its level by more than `spread` (8) times that, by
 more than twice the level, by more than the fourth power of that 90th percentile (noise with a long tail, of a few
-examples in a batch, does not get there), and above `height` (1.0) times where the loss began or the loss of guessing (ln C), when
-the level was below 0.7 of that. Spikes less than 4 values apart count as one. The first tenth of
-the run is left out, and of a long run all but the last 20,000 values.
+examples in a batch, does not get there), and above `height` (1.0) times where the loss began or the loss of guessing
+(ln C), when the level was below 0.7 of that. Spikes less than 4 values apart count as one. The first tenth of the
+run is left out, and of a long run all but the last 20,000 values.
 
 A finding when there are at least `repeats` (3) spikes, one of them in the last third, in at most a tenth of the
 values. A warning when they cost something: the level of the three values after the spike is, in the median over the

@@ -164,7 +164,8 @@ def _irregular(
     width = max(3, len(values) // 50)
     curve = smoothed(values, width)
     chance = float(np.diff(values).std()) / np.sqrt(2.0 * width)
-    height = max(swing * scale, 5.0 * chance)
+    # The last one: sums of large numbers are not exact.
+    height = max(swing * scale, 5.0 * chance, 1e-6 * float(np.abs(values).max()))
     rises = upswings(curve, height)
     if neighbours < kinship or len(rises) < repeats or rises[-1] < 2 * len(curve) // 3:
         return None
