@@ -32,11 +32,11 @@ TITLES = {
 }
 EXPLAINED = {
     "probes": """Time with the tool / time of the bare loop: medians of ratios taken within rounds in which both train
-for a quarter of a second or more in turn (in brackets 10th to 90th percentile of the rounds). *Scalars*: loss and learning
-rate at every step. *Default*: `every="auto"`, a frame as often as 3% of the loop's time allows, measured after its
-first 40 seconds. *Every 10th*, *every step*: with a full frame then (TensorBoard and W&B: histograms of all weights and
-gradients, no activations, updates or norms). The background threads of a tool run on the same cores and are part of the
-figures.""",
+for a quarter of a second or more in turn (in brackets 10th to 90th percentile of the rounds). *Scalars*: loss and
+learning rate at every step. *Default*: `every="auto"`, a frame as often as 3% of the loop's time allows, measured
+after its first 40 seconds. *Every 10th*, *every step*: with a full frame then (TensorBoard and W&B: histograms of all
+weights and gradients, no activations, updates or norms). The background threads of a tool run on the same cores and
+are part of the figures.""",
     "memory": "Each line is measured in processes of its own.",
     "runlog": "1,000,000 steps of 20 series and 10,000 frames of 50 layers.",
     "diagnosis": """1,000,000 steps of 20 series and 10,000 frames of 50 layers (26 statistics of each), judged by every
