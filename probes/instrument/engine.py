@@ -209,7 +209,8 @@ class Engine:
                 self._due = self._frames_wanted and self._schedule.due(self._taken + 1)
                 if not self._due:
                     self._collector.close()
-            if self._due and self._frame is None:
+            # A frame holds the optimizers of one step of the loop: it begins with the one that begins the step.
+            if self._due and self._frame is None and self.counter.begins(optimizer):
                 if not self._collector.is_open or self._sharded:
                     self._refresh()
                 self._frame = Frame(self._watchlist, self._workspace, self._copies)
@@ -217,7 +218,9 @@ class Engine:
                 mine = self._numbers_of(optimizer)
                 # args begins with the optimizer itself. A closure computes the gradients inside the step.
                 self._has_closure = len(args) > 1 or kwargs.get("closure") is not None
-                changed = mine if self._contributed else self._unowned() + mine
+                # Which parameters no optimizer steps is not known before all that are to be found have stepped.
+                first_found = not self._followed_given and self._taken == 0
+                changed = mine if self._contributed or first_found else self._unowned() + mine
                 scale = getattr(optimizer, "grad_scale", None)
                 self._frame.before_step(() if self._has_closure else mine, changed, scale)
 
@@ -234,8 +237,11 @@ class Engine:
                 self._contributed.append(optimizer)
                 self._collector.mark()
                 if all(any(o is c for c in self._contributed) for o in self.optimizer_hooks.outermost):
-                    goes_on = self._order_known and self._schedule.due(self._taken + 2)
+                    # Where this optimizer did not begin the step, the step is counted already.
+                    goes_on = self._order_known and self._schedule.due(self._taken + (2 if new else 1))
                     self._finish_frame(self._collector.cut() if goes_on else self._collector.close())
+                    if not new:
+                        self._plan_next()
             if new:
                 skipped = getattr(optimizer, "found_inf", None)
                 self._end_step(skipped if isinstance(skipped, Tensor) else None)
@@ -380,6 +386,9 @@ class Engine:
         if not self._collector.is_open:  # else its modules are still to be taken in
             self._seen = seen
         current = list_parameters(self._model)
+        if not all(isinstance(tensor, nn.Parameter) for tensor in current.tensors):
+            self._seen = []  # a call of torch.func.functional_call, for which others take the parameters' places
+            return
         if current.names != self._watchlist.names or current.numbers != self._watchlist.numbers:
             self._watchlist = current
             self._refreshed += 1

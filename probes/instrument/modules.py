@@ -19,6 +19,9 @@ _WHOLE = (nn.MultiheadAttention,)
 # Modules that hand their input on: their output says nothing that the module before them did not say.
 _TRANSPARENT = (nn.Identity, nn.Flatten, nn.Unflatten, nn.modules.dropout._DropoutNd)
 
+# What quantization-aware training puts into a module to observe or round what it computes with.
+_OBSERVERS = ("torch.ao.quantization.observer", "torch.ao.quantization.fake_quantize", "torchao.quantization.pt2e.")
+
 # In evaluation a fused kernel takes the place of their parts, unless one of these has a hook.
 _FAST_WITHOUT_HOOKS = (nn.TransformerEncoderLayer,)
 
@@ -74,7 +77,11 @@ def _walk(
         return
     # What computes a weight (spectral_norm, weight_norm) is called for it, not for an activation.
     weights = module._modules.get("parametrizations") if is_parametrized(module) else None
-    children = [(child_name, child) for child_name, child in module.named_children() if child is not weights]
+    children = [
+        (child_name, child)
+        for child_name, child in module.named_children()
+        if child is not weights and not type(child).__module__.startswith(_OBSERVERS)
+    ]
     if children and not isinstance(module, _WHOLE):
         for child_name, child in children:
             yield from _walk(f"{name}.{child_name}" if name else child_name, child, notes, seen, own)

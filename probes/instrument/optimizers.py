@@ -43,9 +43,13 @@ class StepCounter:
         self.step = start
         self._stepped: list[Optimizer] = []  # since the last step began
 
+    def begins(self, optimizer: Optimizer) -> bool:
+        """Whether a step of this optimizer would be a new step of the loop."""
+        return not self._stepped or any(o is optimizer or share_parameters(o, optimizer) for o in self._stepped)
+
     def advance(self, optimizer: Optimizer) -> bool:
         """Takes in one step of an optimizer; returns whether it is a new step of the loop."""
-        if self._stepped and not any(o is optimizer or share_parameters(o, optimizer) for o in self._stepped):
+        if not self.begins(optimizer):
             self._stepped.append(optimizer)
             return False
         self._stepped = [optimizer]

@@ -171,3 +171,44 @@ def test_a_watched_model_can_be_scripted(tmp_path: Path, measured: Measured):
             optimizer.step()
     assert list(measured(probes.open_run(tmp_path / "run"), "activation_grad_norm", "0")) == [1, 2, 3]
     assert "scripting" not in torch.jit._script._script_impl.__module__
+
+
+def test_calls_with_other_parameters_in_the_place_of_the_own(tmp_path: Path, measured: Measured):
+    """Meta-learning: the passes run on weights that are themselves results, the own are what is trained."""
+    model = small()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    gradients = []
+    with probes.watch(model, optimizer, tmp_path / "run", every=1):
+        for _ in range(3):
+            optimizer.zero_grad()
+            fast = dict(model.named_parameters())
+            for _ in range(2):
+                outputs = torch.func.functional_call(model, fast, (torch.randn(10, 6),))
+                slopes = torch.autograd.grad(outputs.square().mean(), list(fast.values()), create_graph=True)
+                fast = {n: w - 0.1 * g for (n, w), g in zip(fast.items(), slopes, strict=True)}
+            torch.func.functional_call(model, fast, (torch.randn(10, 6),)).square().mean().backward()
+            gradients.append(model[0].weight.grad.norm().item())
+            optimizer.step()
+    run = probes.open_run(tmp_path / "run")
+    assert list(measured(run, "grad_norm", "0.weight").values()) == pytest.approx(gradients, rel=1e-5)
+    assert min(measured(run, "update_norm", "0.weight").values()) > 0
+    assert list(measured(run, "activation_grad_norm", "0")) == [1, 2, 3]
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_quantization_aware_training(tmp_path: Path, measured: Measured):
+    """The rounding modules inside a layer are parts of it."""
+    from torch.ao import quantization
+
+    model = nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 3)).train()
+    model.qconfig = quantization.get_default_qat_qconfig()
+    quantization.prepare_qat(model, inplace=True)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with probes.watch(model, optimizer, tmp_path / "run", every=1):
+        for _ in range(2):
+            optimizer.zero_grad()
+            model(torch.randn(10, 6)).square().mean().backward()
+            optimizer.step()
+    run = probes.open_run(tmp_path / "run")
+    assert run.layer_series("activation_grad_norm").layers == ["0", "1", "2"]
+    assert list(measured(run, "activation_grad_norm", "0")) == [1, 2]

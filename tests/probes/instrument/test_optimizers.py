@@ -119,3 +119,50 @@ def test_a_rate_on_a_device_is_not_waited_for():
     assert host == {"optimizer/lr/1": 0.25, "optimizer/lr/2": 0.1}
     assert device["optimizer/lr/0"].device.type == "meta"
     assert new
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_two_optimizers_have_frames_at_the_cadence_and_no_others(given: bool, tmp_path: Path, measured: Measured):
+    model = small()
+    optimizers = [torch.optim.SGD(model[i].parameters(), lr=0.1) for i in (0, 2)]
+    expected: dict[str, dict[int, float]] = {"0.weight": {}, "2.weight": {}}
+    with probes.watch(model, optimizers if given else None, tmp_path / "run", every=5) as probe:
+        for step in range(1, 23):
+            model.zero_grad()
+            model(torch.randn(4, 6)).square().sum().backward()
+            for name, gradients in expected.items():
+                if step == 1 or step % 5 == 0:
+                    gradients[step] = model.get_parameter(name).grad.norm().item()
+            for optimizer in optimizers:
+                optimizer.step()
+        assert probe.step == 22
+    if not given:  # the first frame ended with the first optimizer found
+        del expected["2.weight"][1]
+    run = probes.open_run(tmp_path / "run")
+    assert run.layer_series("weight_norm").steps.tolist() == [0, 1, 5, 10, 15, 20]
+    for name, gradients in expected.items():
+        assert measured(run, "grad_norm", name) == pytest.approx(gradients, rel=1e-5)
+        assert list(measured(run, "update_norm", name)) == list(gradients)
+    assert list(measured(run, "activation_grad_norm", "0")) == [1, 5, 10, 15, 20]
+
+
+def test_optimizers_that_step_inside_the_backward_pass(tmp_path: Path, measured: Measured):
+    """One for each parameter, stepped as soon as its gradient is there."""
+    model = small()
+    optimizers = {p: torch.optim.SGD([p], lr=0.1) for p in model.parameters()}
+
+    def step(parameter: torch.Tensor) -> None:
+        optimizers[parameter].step()
+        optimizers[parameter].zero_grad()
+
+    for parameter in model.parameters():
+        parameter.register_post_accumulate_grad_hook(step)
+    with probes.watch(model, run_dir=tmp_path / "run", every=1) as probe:
+        for _ in range(4):
+            model(torch.randn(4, 6)).square().sum().backward()
+        assert probe.step == 4
+    run = probes.open_run(tmp_path / "run")
+    for name in ("0.weight", "2.bias"):
+        assert {2, 3, 4} <= set(measured(run, "update_norm", name))
+        assert min(measured(run, "update_norm", name).values()) > 0
+    assert {2, 3, 4} <= set(measured(run, "activation_grad_norm", "0"))
