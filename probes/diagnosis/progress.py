@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
 from probes.diagnosis.signal import closing, opening
 from probes.diagnosis.tracks import training_loss
 from probes.diagnosis.view import NotJudged, RunView
@@ -19,6 +21,7 @@ class Progress:
         series: its name.
         start, end: level of the first values and of the last tenth.
         guessing: the loss of guessing, when it is known (`guessing_loss`).
+        variance: the loss of always answering the mean of the targets, when it is known (`variance_of_targets`).
         share: part of the initial loss that is gone: 0 nothing learned, 1 all of it, negative: worse than at
             the start. A loss that begins above that of guessing is measured from there: to come down to it takes
             small scores, and no knowledge.
@@ -28,11 +31,12 @@ class Progress:
     start: float
     end: float
     guessing: float | None = None
+    variance: float | None = None
 
     @property
     def reference(self) -> float:
         """The level that learning is measured from."""
-        return self.start if self.guessing is None else min(self.start, self.guessing)
+        return min(level for level in (self.start, self.guessing, self.variance) if level is not None)
 
     @property
     def share(self) -> float:
@@ -49,7 +53,9 @@ def progress(view: RunView) -> Progress | None:
     finite = curve.finite
     if len(finite) < 4:
         return None
-    return Progress(name, opening(finite.values), closing(finite.values), guessing_loss(view))
+    return Progress(
+        name, opening(finite.values), closing(finite.values), guessing_loss(view), variance_of_targets(view)
+    )
 
 
 def guessing_loss(view: RunView) -> float | None:
@@ -67,6 +73,20 @@ def guessing_loss(view: RunView) -> float | None:
         return None
     classes = data.get("classes") if isinstance(data, Mapping) else None
     return math.log(classes) if isinstance(classes, int) and classes >= 2 else None
+
+
+def variance_of_targets(view: RunView) -> float | None:
+    """The mean squared error of always answering the mean of the targets: their variance (the median of the batches').
+
+    None when the loss is not known to be a mean squared error, or the targets were not seen. Over several outputs the
+    variance is that of all of them together, which is no less than what the means of each leave.
+    """
+    loss, spread = view.manifest.get("loss"), view.series("data/target_std")
+    if not isinstance(loss, Mapping) or loss.get("class") != "MSELoss" or loss.get("reduction") != "mean":
+        return None
+    known = spread.finite.values if spread is not None else np.empty(0)
+    variance = float(np.median(known)) ** 2 if len(known) else 0.0
+    return variance if variance > 0 else None
 
 
 def label_counts(view: RunView) -> tuple[int, ...]:

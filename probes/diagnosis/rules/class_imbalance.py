@@ -11,7 +11,7 @@ else is learned, and the rare classes, often those that matter, are not learned 
 
 Criterion
 ---------
-Of at least `seen` (100) targets, the most frequent class makes up half or more, and `ratio` (5) times its fair
+Of at least `seen` (50) targets, the most frequent class makes up half or more, and `ratio` (5) times its fair
 share 1/C or, with few classes, as much as `share` (0.8) whenever that is less, and the others are rarer by `ratio`
 (median of the others). It is a warning when it harms: the validation accuracy, over its last values, is below the
 training accuracy by more than 0.1, or, in a run that has ended, not above the share of the most frequent class.
@@ -69,7 +69,7 @@ from probes.diagnosis.view import NotJudged, RunView
 
 
 def criterion(
-    counts: Sequence[int], *, ratio: float = 5.0, share: float = 0.8, seen: float = 100
+    counts: Sequence[int], *, ratio: float = 5.0, share: float = 0.8, seen: float = 50
 ) -> tuple[int, float] | None:
     """(most frequent class, its share) when it is seen far more often than the others; None otherwise.
 
@@ -132,7 +132,7 @@ RULE = Rule(
     family="data and head",
     severity="warning",
     title="One class is seen far too often",
-    needs="100 targets of classes, as a given loss_fn lets the probe see them",
+    needs="50 targets of classes, as a given loss_fn lets the probe see them",
     criterion=criterion,
     judge=judge,
     doc=__doc__,

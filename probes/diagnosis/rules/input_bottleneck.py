@@ -10,10 +10,9 @@ The device idles. The same training could be done in a fraction of the time by l
 
 Criterion
 ---------
-Over the last `steps` (50) steps with both times recorded: the median wait is above `share` (0.6) of wait and
-step together, and above `seconds` (0.05 s). A net so small that a step takes a millisecond always waits for
-most of its time,
-and nobody minds: hence the limit in seconds. A warning.
+Over the last `steps` (50) steps with both times recorded: the median wait is above `share` (0.6) of the median time
+of a step, which contains it, and above `seconds` (0.02 s). A net so small that a step takes a millisecond always
+waits for most of its time, and nobody minds: hence the limit in seconds. A warning.
 
 Evidence
 --------
@@ -33,7 +32,7 @@ Example that fires
 ------------------
 ```python
 model = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
-train(model, torch.optim.SGD(model.parameters(), lr=0.1), times=(0.02, 0.3))
+train(model, torch.optim.SGD(model.parameters(), lr=0.1), times=(0.32, 0.3))
 ```
 
 Example that stays quiet
@@ -63,19 +62,18 @@ from probes.diagnosis.view import Floats, NotJudged, RunView
 
 
 def criterion(
-    wait: Floats, step: Floats, *, steps: float = 50, share: float = 0.6, seconds: float = 0.05
+    wait: Floats, step: Floats, *, steps: float = 50, share: float = 0.6, seconds: float = 0.02
 ) -> tuple[float, float] | None:
-    """(median wait, median step time) in seconds when waiting prevails over the last steps; None otherwise.
+    """(median wait, median of the whole step) in seconds when waiting prevails over the last steps; None otherwise.
 
     Args:
-        wait, step: seconds of the same steps, [T].
+        wait, step: seconds of the same steps, [T]; a step contains the wait for its data.
         steps: last steps looked at, and fewest needed (used by the judge).
-        share: wait over wait plus step.
+        share: wait over the whole step.
         seconds: shortest median wait worth mentioning.
     """
-    waiting, working = level(wait[-int(steps) :]), level(step[-int(steps) :])
-    prevails = waiting > seconds and waiting > share * (waiting + working)
-    return (waiting, working) if prevails else None
+    waiting, whole = level(wait[-int(steps) :]), level(step[-int(steps) :])
+    return (waiting, max(whole, waiting)) if waiting > seconds and waiting > share * whole else None
 
 
 def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
@@ -92,21 +90,20 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     found = criterion(waits, step.values[np.searchsorted(step.steps, common)], **thresholds)
     if found is None:
         return []
-    waiting, working = found
-    part = waiting / (waiting + working)
+    waiting, whole = found
     first = int(common[-int(thresholds["steps"])])
-    limit = thresholds["share"] * (waiting + working)
+    limit = thresholds["share"] * whole
     return [
         RULE.finding(
             "warning",
-            f"Each step waits {short(waiting)} s for its data and computes for {short(working)} s: {percent(part)} of "
-            "the time goes into waiting.",
+            f"Of the {short(whole)} s of a step {short(waiting)} s are spent waiting for its data: "
+            f"{percent(waiting / whole)} of the time.",
             (first, view.last_step),
             view,
             active=True,
             evidence=(
                 Evidence("system/data_wait", waiting, limit, ">", note="median of the last steps, seconds"),
-                Evidence("system/step_time", working, note="median of the last steps, seconds"),
+                Evidence("system/step_time", whole, note="median of the last steps, seconds"),
             ),
             suggestions=(
                 "load data beside the training: DataLoader(num_workers=4, pin_memory=True, persistent_workers=True)",

@@ -18,7 +18,8 @@ for SGD, lr * decay for AdamW): that is another fault. About 1e-3 is usual, up t
 in the first few steps only.
 
 - *A blow*: a step size above `blow` (0.2), after which the loss rises to more than 1.5 times its level
-  before (or to NaN), and ends above its level before; or more than doubles, and 50 values later is still
+  before (or, after a step size above five times `blow`, to NaN: what turns NaN without having risen has another
+  cause), and ends above its level before; or more than doubles, and 50 values later is still
   above 0.7 of it; or a step size above twice `blow`, and 100 values later the loss has not fallen by a
   tenth: critical.
 - *No progress*: the median step size is above `restless` (0.03), and after 100 steps the loss has not fallen
@@ -109,7 +110,7 @@ def criterion(sizes: Curve, loss: Curve, *, blow: float = 0.2, restless: float =
     """
     summary = course(loss.steps, loss.values)
     for frame in np.flatnonzero(sizes.values > blow):
-        found = _damage(loss, int(sizes.steps[frame]), severe=bool(sizes.values[frame] > 2.0 * blow))
+        found = _damage(loss, int(sizes.steps[frame]), sizes.values[frame] / blow)
         if found is not None:
             return TooHigh("blow", int(frame), float(sizes.values[frame]), *found)
     if summary is None or loss.steps[-1] < 100 or summary.values < 30:
@@ -125,7 +126,7 @@ def criterion(sizes: Curve, loss: Curve, *, blow: float = 0.2, restless: float =
     return None
 
 
-def _damage(loss: Curve, step: int, severe: bool) -> tuple[float, float] | None:
+def _damage(loss: Curve, step: int, force: float) -> tuple[float, float] | None:
     """(level before, level after) when the loss was damaged by the update of ``step`` for good; None
     otherwise.
 
@@ -139,12 +140,14 @@ def _damage(loss: Curve, step: int, severe: bool) -> tuple[float, float] | None:
     reference, soon = level(before), after[:10]
     rise = float(np.where(np.isfinite(soon), soon, np.inf).max()) / reference
     if not np.isfinite(after[-1]):
-        return (reference, float("nan")) if rise > 1.5 else None
+        seen = float(np.max(soon[np.isfinite(soon)], initial=0.0)) / reference
+        broken = bool(np.isposinf(soon).any()) or seen > 1.5 or force > 5.0
+        return (reference, float("nan")) if rise > 1.5 and broken else None
     end = level(after[-max(3, len(after) // 10) :])
     lasting = (
         (rise > 1.5 and end > 0.97 * reference and len(after) >= 5)
         or (rise > 2.0 and end > 0.7 * reference and len(after) >= 50)
-        or (severe and end > 0.9 * reference and len(after) >= 100)
+        or (force > 2.0 and end > 0.9 * reference and len(after) >= 100)
     )
     return (reference, end) if lasting else None
 

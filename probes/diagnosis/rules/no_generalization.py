@@ -12,7 +12,7 @@ inputs, or the two splits do not belong together (other preprocessing, another o
 
 Criterion
 ---------
-After `steps_needed` (200) steps and at least 5 validations, the training loss has fallen by `learned` (0.06) or
+After `steps_needed` (200) steps and at least 5 validations, the training loss has fallen by `learned` (0.025) or
 more of its initial level or of guessing, and no validation loss since the first tenth of the run lies below
 `chance` (0.95) times that of guessing, or, where training gained little, has gained more than a third as much.
 Guessing is ln C for a mean cross-entropy over C classes; with other losses it is the first validation loss, which
@@ -74,7 +74,7 @@ def criterion(
     best: float,
     guessing: float,
     *,
-    learned: float = 0.06,
+    learned: float = 0.025,
     chance: float = 0.95,
     steps_needed: float = 200,
 ) -> bool:
@@ -84,7 +84,7 @@ def criterion(
         share: fall of the training loss, as a share of its reference.
         best: lowest validation loss.
         guessing: the validation loss of guessing.
-        learned: fall of the training loss that is no noise (and more than priors of the classes explain).
+        learned: fall of the training loss that is none (where less is learned, `loss-not-decreasing` tells).
         chance: best validation loss over that of guessing (in its first steps a net finds how often each class
             comes, and some chance agreement: a few percent).
         steps_needed: steps before which nothing is said (used by the judge).

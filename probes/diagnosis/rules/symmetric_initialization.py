@@ -15,7 +15,7 @@ Criterion
 ---------
 Before the first update, two or more successive weights (matrices and kernels in forward order, trainable)
 have elements that do not differ by more than `spread` (1e-6) of their size, and the training loss has fallen
-by less than `learned` (0.5). Critical below a tenth. One constant layer alone is common and healthy: a last
+by less than `learned` (0.7). Critical below a tenth. One constant layer alone is common and healthy: a last
 layer or the last layer of a residual block that begins at zero, a low-rank adapter.
 
 Evidence
@@ -69,7 +69,7 @@ from probes.diagnosis.signal import longest_run
 from probes.diagnosis.view import Floats, Mask, NotJudged, RunView
 
 
-def criterion(smallest: Floats, largest: Floats, *, spread: float = 1e-6, learned: float = 0.5) -> Mask:
+def criterion(smallest: Floats, largest: Floats, *, spread: float = 1e-6, learned: float = 0.7) -> Mask:
     """Which weights belong to a row of two or more that are constant, [L].
 
     Args:
@@ -117,7 +117,7 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
             layers=layers,
             evidence=(
                 Evidence("weight_min", value, float(largest[int(np.argmax(found))]), "=", 0, layers[0], "all equal"),
-                Evidence(learned.series, learned.end, 0.5 * learned.start, ">", note="loss at the end"),
+                Evidence(learned.series, learned.share, thresholds["learned"], "<", note="fall of the loss"),
             ),
             suggestions=(
                 f"remove the code that fills {layers[0]} with {short(value)}: the defaults of torch.nn are random",

@@ -22,7 +22,8 @@ large and small layers are comparable. A frame shows the pattern when
 - the first layers stand still: their update ratio is below `still` (1e-4 per step) and below 1/100 of that
   of the upper third. What weight decay moves is no learning: for SGD, with momentum or without, an update
   counts up to lr * ||gradient|| / ((1 - momentum) ||weight||). For Adam and its kin, whose updates do not shrink
-  with the gradient, a fall by `decades` + 1.5 counts instead.
+  with the gradient, a fall by `decades` + 1.5 counts instead, or by `decades` when the loss stands still (less than 2%
+  in 200 steps).
 
 The same fall of the gradient of the outputs (what is passed back from layer to layer) counts too when the
 first layers stand still and the loss has fallen by less than 10%: with small weights the outputs shrink on
@@ -34,7 +35,8 @@ left. Nor while the learning rate is still being raised: then all layers stand s
 
 Reported when at least 60% of the latter half of the frames (and at least 3 frames) show it, and the training
 loss has fallen by less than half. It is critical when the loss has fallen by less than 10%; for Adam and its
-kin it counts only then, and after 200 steps. AutoTrainer takes a ratio below 1e-3 together with a first
+kin it counts only then, and after 200 steps, unless their first layers stand still as well: below the epsilon in
+their denominator the gradient's size counts again. AutoTrainer takes a ratio below 1e-3 together with a first
 gradient below 1e-4; Debugger a mean absolute gradient below 1e-7: absolute sizes that a healthy net reaches
 when it has converged.
 
@@ -114,6 +116,8 @@ MINIMUM_FRAMES = 3
 PERSISTENT_SHARE = 0.6
 ADAPTIVE_STEPS = 200
 ESCAPING = 3.0
+STUCK = 0.02
+"""Fall of the loss below which it stands still (as in `loss-not-decreasing`)."""
 
 
 @dataclass(frozen=True)
@@ -134,6 +138,7 @@ def criterion(
     update_ratio: Floats,
     adaptive: bool,
     signal: Floats | None = None,
+    stuck: bool = False,
     *,
     layers: float = 4,
     decades: float = 2.5,
@@ -148,6 +153,7 @@ def criterion(
         update_ratio: ||update|| / ||weight|| of each, without weight decay where that is known, [T, L].
         signal: what is passed back through the layers, [T, L], when it was recorded (`Depth.signal`).
         adaptive: whether the optimizer's updates are independent of the gradient's size (Adam and its kin).
+        stuck: whether nothing at all is learned.
         layers: fewest layers for a trend (used by the judge).
         decades: fall from the upper to the lower third, in powers of ten (AutoTrainer: 3, from last to first
             layer).
@@ -160,7 +166,7 @@ def criterion(
     lower = np.median(update_ratio[:, :third], axis=1)
     upper = np.median(update_ratio[:, -third:], axis=1)
     fall, correlation = _fall(gradient, third), _rank_correlation_with_depth(gradient)
-    needed = decades + 1.5 if adaptive else decades
+    needed = decades + 1.5 if adaptive and not stuck else decades
     shows = (fall >= needed) & (correlation >= trend)
     if not adaptive:
         shows &= (lower < still) & (lower < 0.01 * upper)
@@ -259,15 +265,17 @@ def _through_depth(view: RunView, thresholds: dict[str, float]) -> list[Finding]
     rows = np.unique(np.linspace(0, len(steps) - 1, min(len(steps), 400)).astype(np.int64))
     steps, gradient, update = steps[rows], gradient[rows], update[rows]
     signal = signal[rows] if signal is not None else None
-    pattern = criterion(gradient, update, view.adaptive, signal, **thresholds)
+    learned = progress(view)
+    share = learned.share if learned is not None else None
+    stuck = share is not None and share < STUCK and view.last_step >= ADAPTIVE_STEPS
+    pattern = criterion(gradient, update, view.adaptive, signal, stuck, **thresholds)
     recent = pattern.shows[len(steps) // 2 :]
     if recent.mean() < PERSISTENT_SHARE or pattern.shows.sum() < MINIMUM_FRAMES:
         return []
     if view.warming_up and not view.adaptive:
         return []
-    learned = progress(view)
-    share = learned.share if learned is not None else None
-    if view.adaptive and (share is None or share >= 0.1 or view.last_step < ADAPTIVE_STEPS):
+    moving = view.adaptive and not _first_layers_stand_still(update, thresholds["still"])
+    if moving and (share is None or share >= 0.1 or view.last_step < ADAPTIVE_STEPS):
         return []
     if share is not None and share >= 0.5:
         return []
@@ -316,6 +324,14 @@ def _through_depth(view: RunView, thresholds: dict[str, float]) -> list[Finding]
             suggestions=_advice(view, len(depth.layers)),
         )
     ]
+
+
+def _first_layers_stand_still(update: Floats, still: float) -> bool:
+    """Whether the lower third hardly moves and the upper third does, in the median of the latter half of the frames."""
+    third = max(1, update.shape[1] // 3)
+    recent = update[len(update) // 2 :]
+    lower, upper = float(np.median(recent[:, :third])), float(np.median(recent[:, -third:]))
+    return lower < still and lower < 0.01 * upper
 
 
 def _onset(shows: Mask) -> int:

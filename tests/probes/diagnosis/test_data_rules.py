@@ -243,7 +243,7 @@ class TestClassImbalance:
         assert self.run(counts).findings == []
 
     def test_a_few_targets_say_nothing(self):
-        assert "needs 100" in self.run([40, 2]).not_judged[0].reason
+        assert "needs 50" in self.run([40, 2]).not_judged[0].reason
 
 
 class TestConstantPredictions:

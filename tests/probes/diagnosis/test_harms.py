@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 import torch
@@ -235,3 +237,28 @@ class TestDecayIsNoStep:
         assert len(self.run(0.0)) == 1
         assert self.run(1.0) == []
         assert len(self.run(1e-4)) == 1
+
+
+class TestInputBottleneck:
+    def run(self, place, seconds):
+        model = nn.Linear(3, 2)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        with probes.watch(model, optimizer, place / "run") as probe:
+            for _ in range(60):
+                time.sleep(seconds)  # the loader
+                loss = model(torch.randn(8, 3)).square().mean()
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+                probe.log("train", loss=loss)
+        return probes.diagnose(place / "run", ["input-bottleneck"]).findings
+
+    def test_a_real_loader_that_sleeps(self, tmp_path):
+        assert [f.severity for f in self.run(tmp_path, 0.03)] == ["warning"]
+
+    def test_the_time_of_a_step_contains_the_wait(self):
+        series = {"system/data_wait": (STEPS, np.full(400, 0.05)), "system/step_time": (STEPS, np.full(400, 0.1))}
+        assert report("input-bottleneck", series).findings == []
+        series["system/step_time"] = (STEPS, np.full(400, 0.06))
+        (finding,) = report("input-bottleneck", series).findings
+        assert "83%" in finding.message

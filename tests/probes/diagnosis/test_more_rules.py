@@ -302,7 +302,7 @@ class TestLossDiverging:
 class TestSystem:
     def test_waiting_for_data(self):
         (finding,) = found(
-            "input-bottleneck", system__step_time=np.full(400, 0.02), system__data_wait=np.full(400, 0.3)
+            "input-bottleneck", system__step_time=np.full(400, 0.32), system__data_wait=np.full(400, 0.3)
         )
         assert "94%" in finding.message
         small = {"system__step_time": np.full(400, 1e-4), "system__data_wait": np.full(400, 2e-3)}
