@@ -7,8 +7,10 @@ import re
 import tomllib
 from pathlib import Path
 
+import pytest
+
 from trainer.catalogue import with_catalogue
-from trainer.recipe import Training, parse_recipe
+from trainer.recipe import Fold, Training, parse_recipe
 
 PAGE = (Path(__file__).parents[2] / "docs" / "trainer.md").read_text(encoding="utf-8")
 
@@ -22,10 +24,11 @@ def test_the_recipe_on_the_page_is_a_recipe():
     assert parse_recipe(tomllib.loads(text), "docs", "docs").model.options["widths"] == (128, 64)
 
 
-def test_every_training_key_is_described_with_its_default():
-    section = PAGE.partition("### `[training]`")[2].partition("### `[expect]`")[0]
-    rows = dict(re.findall(r"^\| `(\w+)` \| (.*?) \|", section, flags=re.M))
-    defaults = {f.name: f.default for f in dataclasses.fields(Training)}
+@pytest.mark.parametrize(("section", "kind"), [("training", Training), ("fold", Fold)])
+def test_every_key_is_described_with_its_default(section, kind):
+    text = PAGE.partition(f"### `[{section}]`")[2].partition("\n#")[0]
+    rows = dict(re.findall(r"^\| `(\w+)` \| (.*?) \|", text, flags=re.M))
+    defaults = {f.name: f.default for f in dataclasses.fields(kind)}
     assert rows.keys() == defaults.keys()
     for key, shown in rows.items():
         value = tomllib.loads(f"x = {shown}")["x"]
