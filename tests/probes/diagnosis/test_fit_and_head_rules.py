@@ -1,0 +1,323 @@
+"""Rules on what the loss is given, on weight decay, on collapse, capacity and validation: on made series whose right
+answer is known, and on short real trainings.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from trainings import digits
+
+import probes
+from probes.diagnosis import RULES
+from probes.diagnosis.engine import judge
+from probes.diagnosis.rules.loss_output_mismatch import criterion as squeezed
+from probes.diagnosis.rules.loss_output_mismatch import entropy, floor_of
+from probes.diagnosis.rules.validation_anomaly import following
+from probes.diagnosis.view import Curve, RunView
+
+STEPS = np.arange(1, 401)
+FRAMES = np.array([1, 2, 5, 10, 20, 50, 100, 200, 400])
+RNG = np.random.default_rng(0)
+NOISE = 0.01 * RNG.standard_normal(400)
+LEARNED = 0.05 + 2.25 * np.exp(-STEPS / 40) + NOISE
+STUCK = 2.3 + NOISE
+HALFWAY = 1.3 + np.exp(-STEPS / 30) + NOISE
+CLASSIFIER = {"loss": {"class": "CrossEntropyLoss", "reduction": "mean"}, "data": {"classes": 10}}
+
+
+def judged(slug, series, layers=None, manifest=None, status="finished"):
+    report = judge(RunView.of_arrays(series, layers, manifest=manifest, status=status), [RULES[slug]])
+    assert not [r for r in report.not_judged if "failed" in r.reason], report.not_judged
+    return report
+
+
+def findings(slug, *arguments, **options):
+    return judged(slug, *arguments, **options).findings
+
+
+def described(modules=(), weights=(), **more):
+    """A manifest of (name, type, activation, output shape) and of (name, module, shape)."""
+    return {
+        "model": {
+            "class": "Net",
+            "parameters": [{"name": n, "module": m, "shape": list(s), "trainable": t} for n, m, s, t in weights],
+            "modules": [{"name": n, "type": t, "activation": a, "output_shape": list(s)} for n, t, a, s in modules],
+            **more,
+        }
+    }
+
+
+def watched(model, loss_fn, tmp_path, data=None, steps=60, give=True, lr=0.01):
+    """A short real training with the real probes."""
+    torch.manual_seed(0)
+    inputs, targets = digits() if data is None else data
+    inputs, targets = inputs[:640], targets[:640]
+    optimizer = torch.optim.Adam(model.parameters(), lr=lr)
+    with probes.watch(model, optimizer, tmp_path / "run", loss_fn=loss_fn if give else None, every=5) as probe:
+        for step in range(steps):
+            rows = slice(64 * (step % 10), 64 * (step % 10) + 64)
+            loss = loss_fn(model(inputs[rows]), targets[rows])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            probe.log("train", loss=loss)
+    return probes.diagnose(tmp_path / "run", ["loss-output-mismatch"])
+
+
+def net(outputs=10, *ends, inputs=64):
+    return nn.Sequential(nn.Flatten(), nn.Linear(inputs, 32), nn.ReLU(), nn.Linear(32, outputs), *ends)
+
+
+class TestLossOutputMismatch:
+    slug = "loss-output-mismatch"
+
+    @pytest.mark.parametrize("classes", [2, 3, 10, 100])
+    def test_the_floor_is_the_cross_entropy_of_perfect_probabilities(self, classes):
+        perfect = torch.eye(classes, dtype=torch.float64)
+        loss = nn.functional.cross_entropy(perfect, torch.arange(classes))
+        assert floor_of(classes) == pytest.approx(loss.item())
+
+    def test_no_distribution_that_is_so_sure_has_a_larger_entropy(self):
+        for row in RNG.dirichlet(np.full(6, 0.5), 200):
+            assert -(row * np.log(row)).sum() <= entropy(row.max(), 6) + 1e-9
+
+    def test_a_squeezed_loss_fires_and_one_that_goes_below_does_not(self):
+        floor = floor_of(10)
+        double = floor + 0.02 + (math.log(10) - floor - 0.02) * np.exp(-(STEPS - 1) / 40)
+        assert squeezed(double, double.min(), 10, 0.99)
+        assert not squeezed(double, floor - 0.1, 10, 0.99), "a loss below the floor has another form"
+        assert not squeezed(double, double.min(), 10, 0.3), "a model that is not sure has a high loss by right"
+        assert not squeezed(double * 1.3, double.min(), 10, 0.99), "it did not begin at ln C"
+
+    @pytest.mark.parametrize(
+        ("loss_fn", "ends"),
+        [
+            (nn.CrossEntropyLoss(), [nn.Softmax(1)]),
+            (nn.CrossEntropyLoss(), [nn.Sigmoid()]),
+            (nn.CrossEntropyLoss(), [nn.Tanh()]),
+            (nn.NLLLoss(), []),
+            (nn.NLLLoss(), [nn.Softmax(1)]),
+        ],
+    )
+    def test_a_wrong_end_is_seen_in_real_trainings(self, loss_fn, ends, tmp_path):
+        (finding,) = watched(net(10, *ends), loss_fn, tmp_path).findings
+        assert (finding.rule, finding.severity) == (self.slug, "warning")
+
+    @pytest.mark.parametrize(("loss_fn", "ends"), [(nn.CrossEntropyLoss(), []), (nn.NLLLoss(), [nn.LogSoftmax(1)])])
+    def test_a_right_end_is_clear(self, loss_fn, ends, tmp_path):
+        assert watched(net(10, *ends), loss_fn, tmp_path).clear == [self.slug]
+
+    def test_a_double_softmax_is_seen_without_the_loss_function(self, tmp_path):
+        report = watched(net(10, nn.Softmax(1)), nn.CrossEntropyLoss(), tmp_path, steps=300, give=False)
+        assert [f.severity for f in report.findings] == ["warning"]
+        assert "1.46" in report.findings[0].message
+
+    @pytest.mark.parametrize(
+        ("targets", "ends", "said"),
+        [
+            (lambda y: y.float(), [], "combined to [64, 64]"),
+            (lambda y: y.float()[:, None], [nn.Sigmoid()], "sigmoid"),
+            (lambda y: (y.float()[:, None] - 4.5) / 3, [nn.ReLU()], "relu"),
+        ],
+    )
+    @pytest.mark.filterwarnings("ignore:Using a target size")
+    def test_regression(self, targets, ends, said, tmp_path):
+        inputs, labels = digits()
+        (finding,) = watched(net(1, *ends), nn.MSELoss(), tmp_path, (inputs, targets(labels))).findings
+        assert said in finding.message
+
+    def test_a_range_that_fits_is_clear(self, tmp_path):
+        inputs, labels = digits()
+        report = watched(net(1, nn.Sigmoid()), nn.MSELoss(), tmp_path, (inputs, labels.float()[:, None] / 9))
+        assert report.findings == []
+
+    @pytest.mark.parametrize(("low", "high", "expected"), [(0.0, 1.0, 0), (-1.0, 1.0, 1), (0.0, 4.0, 1)])
+    def test_targets_of_the_binary_loss(self, low, high, expected):
+        frames = {f"data/output_{n}": (FRAMES, np.full(9, v)) for n, v in (("min", -3.0), ("max", 3.0), ("mean", 0.1))}
+        manifest = {"loss": {"class": "BCEWithLogitsLoss"}, "data": {"target_min": low, "target_max": high}}
+        assert len(findings(self.slug, frames, None, manifest)) == expected
+
+
+class TestWeightDecayTooStrong:
+    slug = "weight-decay-too-strong"
+
+    def run(self, loss, sizes, gradient, decay, kind="SGD", update=0.01):
+        table = {
+            "weight_norm": (["w"], np.append(0, FRAMES), np.append(sizes[0], sizes)),
+            "grad_norm": (["w"], FRAMES, np.full(9, gradient)),
+            "update_norm": (["w"], FRAMES, np.full(9, update)),
+        }
+        group = {"lr": 0.1, "weight_decay": decay, "parameters": ["w"]}
+        manifest = described(weights=[("w", "fc", (8, 8), True)]) | {"optimizers": [{"class": kind, "groups": [group]}]}
+        return findings(self.slug, {"train/loss": (STEPS, loss)}, table, manifest)
+
+    def test_the_pull_is_the_decay_times_the_norm_over_the_gradient(self):
+        (finding,) = self.run(HALFWAY, np.full(9, 4.0), 0.5, 0.1)
+        assert finding.severity == "warning"
+        assert finding.evidence[0].value == pytest.approx(0.1 * 4.0 / 0.5)
+
+    def test_apart_from_the_gradient_the_update_counts(self):
+        (finding,) = self.run(HALFWAY, np.full(9, 4.0), 0.5, 0.1, "AdamW", update=0.02)
+        assert finding.evidence[0].value == pytest.approx(0.1 * 0.1 * 4.0 / 0.02)
+        assert self.run(HALFWAY, np.full(9, 4.0), 0.5, 0.1, "AdamW", update=0.2) == []
+
+    def test_weights_that_vanish_are_critical(self):
+        (finding,) = self.run(STUCK, np.geomspace(4.0, 1e-4, 9), 1e-6, 0.1)
+        assert finding.severity == "critical"
+
+    def test_what_does_no_harm_is_clear(self):
+        assert self.run(LEARNED, np.full(9, 4.0), 0.5, 0.1) == [], "it learned"
+        assert self.run(HALFWAY, np.full(9, 4.0), 5.0, 0.1) == [], "the gradient is stronger"
+        assert self.run(HALFWAY, np.full(9, 4.0), 0.5, 0.0) == [], "no decay"
+        assert self.run(STUCK, np.full(9, 4.0), 0.0, 0.1) == [], "no gradient from the beginning"
+
+
+class TestCollapsedActivations:
+    slug = "collapsed-activations"
+    modules = (("a", "Linear", None, (32, 8)), ("b", "ReLU", "relu", (32, 8)), ("c", "Linear", None, (32, 4)))
+
+    def run(self, variation, loss=STUCK, modules=modules, **layers):
+        names = [m[0] for m in modules]
+        table = {"batch_variation": (names, FRAMES, variation)} | layers
+        return judged(self.slug, {"train/loss": (STEPS, loss)}, table, described(modules))
+
+    def test_the_first_layer_of_the_collapse_is_named(self):
+        report = self.run(np.tile([0.5, 1e-5, 1e-6], (9, 1)))
+        (finding,) = report.findings
+        assert (finding.severity, finding.layers, finding.first_step) == ("warning", ("b", "c"), 1)
+        assert [f.severity for f in self.run(np.tile([0.5, 1e-5, 1e-6], (9, 1)), LEARNED).findings] == ["info"]
+
+    def test_only_what_lasts_and_reaches_the_output_counts(self):
+        assert self.run(np.tile([0.5, 1e-6, 0.4], (9, 1))).findings == [], "the output varies"
+        late = np.tile([0.5, 0.5, 0.5], (9, 1))
+        late[-1, 2] = 1e-6
+        assert self.run(late).findings == [], "one frame"
+        early = np.tile([0.5, 0.5, 0.5], (9, 1))
+        early[:4, 2] = 0.0
+        assert self.run(early).findings == [], "a head that begins at zero"
+
+    def test_a_single_output_is_measured_against_its_size(self):
+        modules = (("a", "Linear", None, (32, 8)), ("c", "Linear", None, (32, 1)))
+        ones, names = np.ones((9, 2)), ["a", "c"]
+        for spread, expected in ((1e-5, 1), (0.3, 0)):
+            layers = {"activation_mean": (names, FRAMES, ones), "activation_std": (names, FRAMES, spread * ones)}
+            assert len(self.run(ones, STUCK, modules, **layers).findings) == expected
+
+    def test_values_that_are_not_finite_are_no_collapse(self):
+        report = self.run(np.tile([0.5, np.nan, np.nan], (9, 1)))
+        assert [r.reason for r in report.not_judged] == ["activations are not finite"]
+
+
+class TestWeightsGrowing:
+    slug = "weights-growing"
+
+    def run(self, sizes, loss):
+        table = {"weight_norm": (["w"], FRAMES, sizes)}
+        return findings(self.slug, {"train/loss": (STEPS, loss)}, table, described(weights=[("w", "fc", (8, 8), True)]))
+
+    def test_severity_follows_the_harm(self):
+        sizes = np.geomspace(4.0, 400.0, 9)
+        assert [f.severity for f in self.run(sizes, STUCK)] == ["warning"]
+        assert [f.severity for f in self.run(sizes, LEARNED)] == ["info"]
+        (finding,) = self.run(sizes, 2.0 - 0.1 * STEPS)
+        assert (finding.severity, "without a bottom" in finding.message) == ("warning", True)
+
+    def test_growth_is_measured_from_the_usual_size(self):
+        assert self.run(np.geomspace(0.01, 8.0, 9), STUCK) == [], "it began small: 8 is twice the usual 4"
+        assert self.run(np.array([4.0, 200, 400, 400, 400, 400, 400, 400, 400]), STUCK) == [], "it has stopped"
+
+
+class TestUnderfitting:
+    slug = "underfitting"
+    modules = (("a", "Linear", None, (32, 2)), ("b", "ReLU", "relu", (32, 2)), ("c", "Linear", None, (32, 10)))
+    weights = (("a.weight", "a", (2, 64), True), ("c.weight", "c", (10, 2), True))
+    wide = (("a", "Linear", None, (32, 64)), ("b", "ReLU", "relu", (32, 64)), ("c", "Linear", None, (32, 10)))
+
+    def run(self, train=HALFWAY, gap=0.0, modules=wide, weights=weights, series=None, layers=None, **more):
+        steps = STEPS[19::20]
+        curves = {"train/loss": (STEPS, train), "val/loss": (steps, train[19::20] + gap)} | (series or {})
+        return findings(self.slug, curves, layers, described(modules, weights, **more) | CLASSIFIER)
+
+    def test_a_narrow_layer_is_named_with_numbers(self):
+        (finding,) = self.run(modules=self.modules)
+        assert (finding.severity, finding.layers) == ("warning", ("a",))
+        assert "2 units for 10 classes" in finding.message
+
+    def test_without_a_cause_it_is_information(self):
+        assert [f.severity for f in self.run()] == ["info"]
+
+    def test_dropout_and_frozen_layers(self):
+        drops = [{"name": "d", "type": "Dropout", "dropped": 0.9}]
+        assert "dropout of 90%" in self.run(mode_dependent=drops)[0].message
+        frozen = (("a.weight", "a", (64, 64), False), ("c.weight", "c", (10, 64), True))
+        assert "frozen" in self.run(1.6 + 0.7 * np.exp(-STEPS / 30) + NOISE, weights=frozen)[0].message
+
+    @pytest.mark.parametrize(("zeros", "severity"), [(0.0, "warning"), (0.5, "info")])
+    def test_layers_without_a_nonlinearity(self, zeros, severity):
+        plain = (self.wide[0], self.wide[2])
+        layers = {"activation_grad_zero_fraction": (["a", "c"], FRAMES, np.tile([zeros, 0.0], (9, 1)))}
+        found = self.run(1.9 + 0.4 * np.exp(-STEPS / 30) + NOISE, modules=plain, layers=layers)
+        assert [f.severity for f in found] == [severity], "a ReLU called as a function leaves zeros in the gradient"
+
+    def test_what_is_good_or_overfits_or_still_falls_is_clear(self):
+        assert self.run(LEARNED, modules=self.modules) == []
+        assert self.run(gap=1.0, modules=self.modules) == []
+        assert self.run(2.3 - 0.002 * STEPS + NOISE, modules=self.modules) == []
+        good = {"val/acc": (STEPS[19::20], np.full(20, 93.0))}
+        assert self.run(modules=self.modules, series=good) == []
+
+
+class TestValidationAnomaly:
+    slug = "validation-anomaly"
+    batch_norm = (("n", "BatchNorm1d", None, (32, 8)),)
+    times = STEPS[39::40]
+
+    def run(self, loss, series=None, modules=batch_norm, train=LEARNED, manifest=None):
+        curves = {"train/loss": (STEPS, train), "val/loss": (self.times, loss)} | (series or {})
+        return findings(self.slug, curves, None, described(modules) | (manifest or {}))
+
+    def test_validation_in_training_mode(self):
+        told = np.append(self.times[:-1] + 1, self.times[-1])
+        loss = LEARNED[39::40]
+        (finding,) = self.run(loss, {"system/evaluation_mode": (told, np.ones(10))})
+        assert finding.severity == "warning"
+        assert "10 of 10 validations" in finding.message
+        assert self.run(loss, {"system/evaluation_mode": (told, np.zeros(10))}) == []
+        assert self.run(loss, {"system/evaluation_mode": (told, np.ones(10))}, modules=()) == [], (
+            "nothing depends on it"
+        )
+
+    def test_training_in_evaluation_mode(self):
+        loss = LEARNED[39::40]
+        assert [f.severity for f in self.run(loss, {"system/training_mode": ([1, 41], [1.0, 0.0])})] == ["warning"]
+        assert [f.severity for f in self.run(loss, {"system/training_mode": ([1], [0.0])})] == ["info"]
+        assert self.run(loss, {"system/training_mode": ([1, 41, 43], [1.0, 0.0, 1.0])}) == []
+
+    def test_a_cross_entropy_lower_than_its_accuracy_allows(self):
+        half = {"val/accuracy": (self.times, np.full(10, 0.5))}
+        (finding,) = self.run(np.full(10, 0.01), half, manifest=CLASSIFIER)
+        assert "too small" in finding.message
+        assert self.run(np.full(10, 0.7), half, manifest=CLASSIFIER) == []
+        assert [f.severity for f in self.run(np.full(10, 0.01), half)] == ["info"], "the loss is not known"
+
+    def test_another_scale(self):
+        assert [f.severity for f in self.run(STUCK[39::40] / 64, train=STUCK)] == ["warning"]
+        jump = STUCK.copy()
+        jump[1:] = 90.0
+        assert "not measured alike" not in str(self.run(np.full(10, 2.3), train=jump)), "the training jumped"
+
+    def test_better_than_training_is_information_and_dropout_explains_it(self):
+        train = 1.0 + NOISE
+        assert [f.severity for f in self.run(np.full(10, 0.4), train=train)] == ["info"]
+        assert self.run(np.full(10, 0.4), train=train, modules=(("d", "Dropout", None, (32, 8)),)) == []
+        assert self.run(np.full(10, 0.8), train=train) == []
+
+    def test_the_training_loss_that_follows(self):
+        validation = Curve(np.array([0, 2, 4]), np.zeros(3))
+        train = Curve(np.array([1, 2, 3, 4]), np.array([9.0, 7.0, 5.0, 1.0]))
+        assert following(validation, train).tolist() == [8.0, 3.0, 1.0]
