@@ -18,7 +18,7 @@ module that was called, in the last `frames` (3) frames or more without a gap, a
 run or reach over half of it. The layer named is the first from which on every module is below.
 
 A warning when the one training loss has fallen by less than `learned` (0.15) of its beginning, or of guessing; only
-information otherwise, or when there are several losses.
+information otherwise, when there are several losses, or in a run that goes on and has done fewer than 500 steps.
 
 Evidence
 --------
@@ -77,6 +77,10 @@ from probes.diagnosis.signal import trailing_run
 from probes.diagnosis.view import Floats, LayerTable, NotJudged, RunView
 
 
+PATIENCE = 500
+"""Steps of a run that goes on before it is a warning: some models begin with a plateau, and leave it."""
+
+
 def criterion(
     variation_of_output: Floats,
     *,
@@ -117,7 +121,8 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     place = len(last) - trailing_run(last < thresholds["variation"])
     learned = progress(view)
     severity: Severity = "warning"
-    if learned is None or learned.share >= thresholds["learned"]:
+    early = view.status == "running" and view.last_step < PATIENCE
+    if learned is None or learned.share >= thresholds["learned"] or early:
         severity = "info"
     went = (
         f", and {learned.series} went from {short(learned.start)} to {short(learned.end)}"

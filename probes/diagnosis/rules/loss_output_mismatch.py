@@ -450,7 +450,12 @@ def _confidence(view: RunView, last: ModuleInfo, classes: int, module: bool) -> 
             # Scores between 0 and 1: sure when they lie at the ends.
             sure = 1.0 - max(0.0, late - wide * wide - late * late) * 4.0
     else:
-        # One score above the others by a gap g: standard deviation g sqrt((1/C)(1 - 1/C)).
+        # One score above the others by a gap g, another in every example: standard deviation g sqrt((1/C)(1 - 1/C)).
+        # Only what differs between the examples counts: classes that are rare lie far below the others in all of them.
+        across = view.layers("batch_variation")
+        if across is None or last.name not in across.layers:
+            return 0.0, ""
+        wide *= closing(across.pick([last.name]).values[:, 0])
         gap = wide / math.sqrt((1.0 / classes) * (1.0 - 1.0 / classes))
         sure = 1.0 / (1.0 + (classes - 1) * math.exp(-min(gap, 700.0)))
         if sure < 0.97:

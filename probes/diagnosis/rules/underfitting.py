@@ -26,7 +26,8 @@ has fallen by less than
 - `linear` (0.3), and a classifier has a single layer, or several without an activation between them: no activation
   module, and no zeros in the gradients of its layers as a ReLU would leave there.
 
-Without such a cause it is only information, and given when less than half was learned: labels that the inputs do not
+In a run that goes on and has done fewer than 500 steps it is only information. So it is without such a cause, and then
+given when less than half was learned: labels that the inputs do not
 determine look the same.
 
 Evidence
@@ -86,6 +87,8 @@ BEYOND_CHANCE = 0.08
 HALF = 0.5
 DROPS_MOST = 0.75
 DROPS_ALL = 0.9
+PATIENCE = 500
+"""Steps of a run that goes on before it is a warning: what seems to be at rest may be a plateau."""
 _LOOKUP_TABLES = ("Embedding", "EmbeddingBag")
 
 Kind = Literal["narrow", "dropped", "frozen", "linear"]
@@ -176,6 +179,7 @@ def _report(
     right: float | None,
     obstacle: Obstacle | None,
 ) -> Finding:
+    early = view.status == "running" and view.last_step < PATIENCE
     beside = f", {validation[0]} at {short(validation[1])}" if validation is not None else ""
     answers = f", with at most {percent(right)} of the answers right" if right is not None else ""
     because = (
@@ -190,7 +194,7 @@ def _report(
     if validation is not None:
         evidence.append(Evidence(validation[0], validation[1], learned.end, ">", note="level at the end"))
     return RULE.finding(
-        "warning" if obstacle is not None else "info",
+        "warning" if obstacle is not None and not early else "info",
         f"{learned.series} has come to rest at {short(learned.end)} (a fall of {percent(max(learned.share, 0.0))})"
         f"{beside}{answers}.{because}",
         (0, view.last_step),
