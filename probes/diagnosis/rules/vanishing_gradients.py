@@ -22,8 +22,8 @@ large and small layers are comparable. A frame shows the pattern when
 - the first layers stand still: their update ratio is below `still` (1e-4 per step) and below 1/100 of that
   of the upper third. What weight decay moves is no learning: for SGD, with momentum or without, an update
   counts up to lr * ||gradient|| / ((1 - momentum) ||weight||). For Adam and its kin, whose updates do not shrink
-  with the gradient, a fall by `decades` + 1.5 counts instead, or by `decades` when the loss stands still (less than 2%
-  in 200 steps).
+  with the gradient, a fall by `decades` + 1.5 counts instead, or by `decades` + 0.5 (AutoTrainer's ratio) of both
+  the gradient of the weights and that of the outputs when the loss stands still (less than 2% in 200 steps).
 
 The same fall of the gradient of the outputs (what is passed back from layer to layer) counts too when the
 first layers stand still and the loss has fallen by less than 10%: with small weights the outputs shrink on
@@ -166,7 +166,7 @@ def criterion(
     lower = np.median(update_ratio[:, :third], axis=1)
     upper = np.median(update_ratio[:, -third:], axis=1)
     fall, correlation = _fall(gradient, third), _rank_correlation_with_depth(gradient)
-    needed = decades + 1.5 if adaptive and not stuck else decades
+    needed = decades + 1.5 if adaptive else decades
     shows = (fall >= needed) & (correlation >= trend)
     if not adaptive:
         shows &= (lower < still) & (lower < 0.01 * upper)
@@ -175,6 +175,9 @@ def criterion(
         # product, the
         # gradient of the weights, is then small everywhere and shows no trend of its own.
         back, back_correlation = _fall(signal, third), _rank_correlation_with_depth(signal)
+        if adaptive and stuck:
+            both = np.minimum(fall, back) >= decades + 0.5
+            shows |= both & (np.minimum(correlation, back_correlation) >= trend)
         starved = (back >= needed) & (back_correlation >= trend) & ((lower < still) | adaptive) & ~shows
         fall, correlation = np.where(starved, back, fall), np.where(starved, back_correlation, correlation)
         return Pattern(shows | starved, fall, correlation, lower, starved)

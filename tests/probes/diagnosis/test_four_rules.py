@@ -162,6 +162,19 @@ class TestVanishingGradients:
         assert len(self.run(10.0 ** np.linspace(-10, 0, 8), np.full(8, 1e-3), self.flat_loss, **adam)) == 1
         assert self.run(10.0 ** np.linspace(-10, 0, 8), np.full(8, 1e-3), LOSS, **adam) == []
 
+    def test_adam_with_a_loss_that_stands_still_or_layers_below_its_epsilon(self):
+        adam = {"optimizers": [{"class": "Adam", "groups": [{"lr": 1e-3}]}]}
+        steady = 10.0 ** np.linspace(-4.2, 0, 8)  # 3.6 orders of magnitude between the thirds
+        slow = 2.3 * (1 - 0.3 * STEPS / 400)
+        passed = {"activation_grad_std": (self.names, STEPS[::10], np.tile(steady, (40, 1)))}
+        assert self.run(steady, np.full(8, 1e-3), self.flat_loss, **adam) == [], "the weights' gradients alone"
+        (finding,) = self.run(steady, np.full(8, 1e-3), self.flat_loss, more=passed, **adam)
+        assert finding.severity == "critical"
+        assert self.run(steady, np.full(8, 1e-3), 0.95 * slow, more=passed, **adam) == []
+        small = 10.0 ** np.linspace(-12, 0, 8)
+        assert [f.severity for f in self.run(small, 1e-3 * small, slow, **adam)] == ["warning"]
+        assert self.run(small, np.full(8, 1e-3), slow, **adam) == []
+
     @pytest.mark.parametrize(("decay", "vanishes"), [(5e-3, True), (0.0, False)])
     def test_what_weight_decay_moves_is_no_learning(self, decay, vanishes):
         # Plain SGD by hand: gradients fall through depth, so small that only the decay moves the lower layers; or,
