@@ -6,6 +6,7 @@ import importlib.util
 import json
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from probes.diagnosis.finding import Finding
 from probes.errors import InvalidArgumentError, MissingDependencyError
 
 _POST = Path(__file__).with_name("post.py")
-_CHECK_SECONDS = 60.0
+_CHECK_SECONDS = 120.0
 _SEND_SECONDS = 120.0
 _MOST_SUGGESTIONS = 3
 
@@ -74,18 +75,26 @@ def hidden(address: str) -> str:
 
 
 def _ask(request: dict[str, Any], seconds: float) -> dict[str, Any]:
-    """The answer of `post.py`. Addresses hold passwords: they go through a pipe, not on a command line."""
-    done = subprocess.run(
-        [sys.executable, "-P", str(_POST)],
-        input=json.dumps({**request, "path": sys.path}),
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        timeout=seconds,
-        check=False,
-    )
-    if done.returncode:
-        last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
-        raise ValueError(f"the process that sends it failed: {last}")
-    answer: dict[str, Any] = json.loads(done.stdout.rpartition("\n")[2])
+    """The answer of `post.py`. Addresses hold passwords: they go through a pipe, not on a command line.
+
+    The request is one line and the answer a file: the end of a pipe is never waited for, because a DataLoader worker
+    that is forked at this very moment would hold it open for as long as it lives.
+    """
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as out, tempfile.TemporaryFile("w+", encoding="utf-8") as said:
+        done = subprocess.run(
+            [sys.executable, "-P", str(_POST)],
+            input=json.dumps({**request, "path": sys.path}) + "\n",
+            stdout=out,
+            stderr=said,
+            text=True,
+            encoding="utf-8",
+            timeout=seconds,
+            check=False,
+        )
+        out.seek(0)
+        said.seek(0)
+        if done.returncode:
+            last = (said.read().strip().splitlines() or ["it said nothing"])[-1]
+            raise ValueError(f"the process that sends it failed: {last}")
+        answer: dict[str, Any] = json.loads(out.read().rpartition("\n")[2])
     return answer

@@ -1,8 +1,8 @@
 """A child process of its own: checks notification addresses, or posts a message to them.
 
-Run by file name, with a JSON request on stdin: ``addresses``, ``path`` (entries for sys.path) and, to post, ``title``
-and ``body``. Answers with a JSON object on the last line of stdout: ``bad``, the numbers of the addresses that are not
-understood or did not take the message.
+Run by file name, with a JSON request on one line of stdin: ``addresses``, ``path`` (entries for sys.path) and, to
+post, ``title`` and ``body``. Answers with a JSON object on the last line of stdout: ``bad``, the numbers of the
+addresses that are not understood or did not take the message.
 
 It imports nothing of babysit and the training imports nothing of it: the network, the plugins of a hundred services
 and the random numbers that message identifiers are made of stay out of the training's process.
@@ -34,4 +34,4 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
 
 if __name__ == "__main__":
     logging.getLogger("apprise").addHandler(logging.NullHandler())  # what it would say may hold a password
-    json.dump(answer(json.load(sys.stdin)), sys.stdout)
+    json.dump(answer(json.loads(sys.stdin.readline())), sys.stdout)

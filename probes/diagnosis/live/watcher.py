@@ -62,7 +62,7 @@ class LiveDiagnosis:
         self._ledger = Ledger(options.cool_down)
         self._pace = Pace(share, soonest, time.monotonic())
         self._run: Run | None = None
-        self._status = ""
+        self._seen: tuple[object, ...] = ()
         self._stopped = False
         self._said: set[str] = set()
         self._ending = threading.Event()
@@ -118,17 +118,16 @@ class LiveDiagnosis:
         """The report on the run as it stands; None when nothing is new since the last one."""
         if self._run is None:
             self._run = open_run(self._run_dir)
-            changed = True
-        else:
-            changed = self._run.refresh()
-        status = self._run.status
+        run = self._run
+        run.refresh()  # also true after our own findings.json: what was recorded tells whether there is anything new
+        seen = (run.status, run.last_step, run.last_time, len(run.events))
         if not last:
-            if status in ("finished", "crashed"):  # for a moment, while the log is rolled back to a checkpoint
+            if run.status in ("finished", "crashed"):  # for a moment, while the log is rolled back to a checkpoint
                 return None
-            if (not changed and status == self._status) or self._run.last_step is None:
+            if seen == self._seen or run.last_step is None:
                 return None
-        self._status = status
-        return judge(RunView.of_run(self._run), RULES.values())
+        self._seen = seen
+        return judge(RunView.of_run(run), RULES.values())
 
     def _act(self, report: Report) -> None:
         """Ends the run first where that is asked for, then tells."""

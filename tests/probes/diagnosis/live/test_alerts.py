@@ -3,40 +3,17 @@
 from __future__ import annotations
 
 import importlib.util
-import json
+import os
 import random
+import signal
+import subprocess
 import sys
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
 from probes.diagnosis.live import alerts
 from probes.diagnosis.live.options import live_options
 from probes.errors import BabysitError, InvalidArgumentError, MissingDependencyError, UnknownNameError
-
-
-@pytest.fixture
-def service():
-    """A web service that keeps what it is sent: (address, messages, answers to give)."""
-    messages, answers = [], []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self):
-            messages.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-            self.send_response(answers.pop() if answers else 200)
-            self.end_headers()
-
-        def log_message(self, *args):
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"json://127.0.0.1:{server.server_port}/", messages, answers
-    server.shutdown()
-    server.server_close()
-    thread.join()
 
 
 def test_a_message_reaches_the_service_and_the_training_process_loads_nothing_for_it(service):
@@ -107,3 +84,27 @@ def test_what_cannot_be_meant_is_said_in_one_line(arguments, error, words):
 def test_nothing_asked_for_is_nothing():
     assert live_options(None, (), (), 600.0) is None
     assert live_options(None, None, None, 600.0) is None
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_worker_forked_while_a_message_is_sent_holds_nothing_up(service, monkeypatch):
+    """It inherits whatever pipe is open at that moment, and keeps it for as long as it lives."""
+    address, messages, _ = service
+    start, workers = subprocess.Popen._execute_child, []
+
+    def fork_then_start(process, *arguments):
+        child = os.fork()
+        if child == 0:
+            signal.pause()
+            os._exit(0)
+        workers.append(child)
+        return start(process, *arguments)
+
+    monkeypatch.setattr(subprocess.Popen, "_execute_child", fork_then_start)
+    try:
+        assert alerts.send([address], "a title", "a body") == []
+    finally:
+        for worker in workers:
+            os.kill(worker, signal.SIGKILL)
+            os.waitpid(worker, 0)
+    assert len(workers) == len(messages) == 1
