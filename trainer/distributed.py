@@ -61,13 +61,13 @@ class Processes:
     def parallel(self, model: nn.Module, some_unused: bool) -> nn.Module:
         """The model as the training calls it: gradients are averaged over the processes in its backward pass.
 
-        ``some_unused``: not all parameters take part in every loss.
+        ``some_unused``: some parameters take part in no loss (found out at the first step).
         """
         if self.size == 1:
             return model
         if next(model.parameters()).is_cuda:
             model = nn.SyncBatchNorm.convert_sync_batchnorm(model)  # for the CPU torch has none
-        return DistributedDataParallel(model, find_unused_parameters=some_unused)
+        return DistributedDataParallel(model, static_graph=some_unused)
 
     def mean(self, numbers: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """0-d tensors by name, averaged over the processes."""
