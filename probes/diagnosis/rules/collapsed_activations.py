@@ -76,7 +76,6 @@ from probes.diagnosis.rule import Rule
 from probes.diagnosis.signal import trailing_run
 from probes.diagnosis.view import Floats, LayerTable, NotJudged, RunView
 
-
 PATIENCE = 500
 """Steps of a run that goes on before it is a warning: some models begin with a plateau, and leave it."""
 

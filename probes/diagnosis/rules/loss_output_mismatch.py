@@ -18,6 +18,8 @@ With the loss given to the probe, what it was called with decides, over at least
 
 - `CrossEntropyLoss`: all outputs lie within [0, 1], and their mean is 1/C (a softmax) or the last module is a sigmoid;
   or they are the outputs of a tanh. After a ReLU only when the training loss has fallen by less than half.
+- `CrossEntropyLoss` of a single score, which is always 0; or `BCELoss` of outputs that are all 1, as a softmax of a
+  single score gives.
 - `NLLLoss`: outputs above 0, which no logarithm of a probability is.
 - `BCEWithLogitsLoss`: all outputs lie within [0, 1] after a sigmoid or softmax, or reach over half of
   it and stay there for `steps_needed` (50) steps or more; or targets outside of [0, 1].
@@ -223,6 +225,11 @@ def _by_outputs(
     seen = outputs.last - outputs.first >= thresholds["steps_needed"] and len(outputs) >= 4
     # The outputs of a model that does not learn may stay anywhere: what is squashed comes to reach both ends.
     kept = seen and float((outputs.high - outputs.low).max()) > SPREAD
+    shape = _shape(view, "output_shape")
+    if kind == "CrossEntropyLoss" and len(shape) >= 2 and shape[1] == 1:
+        return _one_output(view, outputs, "CrossEntropyLoss of a single score is 0 whatever the score is")
+    if kind == "BCELoss" and bool((outputs.low > 1.0 - 1e-6).all()):
+        return _one_output(view, outputs, "all outputs are 1, as a softmax of a single score always is")
     if kind == "CrossEntropyLoss":
         classes = _classes(view)
         if classes is None:
@@ -264,6 +271,21 @@ def _by_outputs(
     elif kind in REGRESSION:
         return _broadcast(view, kind, outputs) or _unreachable(view, kind, slug, outputs, seen, thresholds["reach"])
     return None
+
+
+def _one_output(view: RunView, outputs: Outputs, what: str) -> Finding:
+    """A softmax over a single score: a constant."""
+    return _finding(
+        view,
+        outputs,
+        f"The outputs have the shape {list(_shape(view, 'output_shape'))}: {what}, so that nothing can be learned.",
+        (
+            "for two classes use one score and BCEWithLogitsLoss, or two scores and CrossEntropyLoss",
+            "mind the axis: the scores of the classes lie along axis 1",
+        ),
+        Evidence("data/output_min", float(outputs.low.min()), note="lowest output"),
+        Evidence("data/output_max", float(outputs.high.max()), note="highest output"),
+    )
 
 
 def _squashed(view: RunView, kind: str, outputs: Outputs, what: str, classes: int | None, span: float = 1.0) -> Finding:

@@ -112,6 +112,31 @@ class TestLossOutputMismatch:
     def test_a_right_end_is_clear(self, loss_fn, ends, tmp_path):
         assert watched(net(10, *ends), loss_fn, tmp_path).clear == [self.slug]
 
+    def test_a_softmax_of_a_single_score(self, tmp_path):
+        inputs, labels = digits()
+        data = inputs, (labels > 4).float()[:, None]
+        (finding,) = watched(net(1, nn.Softmax(1)), nn.BCELoss(), tmp_path, data, steps=20).findings
+        assert "all outputs are 1" in finding.message
+        shape = {"data": {"output_shape": [64, 1]}, "loss": {"class": "CrossEntropyLoss"}}
+        frames = {
+            f"data/output_{n}": (FRAMES, RNG.standard_normal(9) - 5 * (n == "min")) for n in ("min", "max", "mean")
+        }
+        assert "single score is 0" in findings(self.slug, frames, None, shape)[0].message
+
+    def test_classes_that_never_come_make_no_model_sure(self):
+        """Scores far below the others in all examples: the loss of guessing among the rest is no floor."""
+        modules = [("out", "Linear", None, (64, 5))]
+        names, ones = ["out"], np.ones((9, 1))
+        losses = math.log(3) + 0.5 * np.exp(-(STEPS - 1) / 20)
+        losses[0] = math.log(5)
+        for variation, expected in ((0.02, 0), (1.0, 1)):
+            layers = {
+                "activation_mean": (names, FRAMES, -4 * ones),
+                "activation_std": (names, FRAMES, 6 * ones),
+                "batch_variation": (names, FRAMES, variation * ones),
+            }
+            assert len(findings(self.slug, {"train/loss": (STEPS, losses)}, layers, described(modules))) == expected
+
     def test_a_double_softmax_is_seen_without_the_loss_function(self, tmp_path):
         report = watched(net(10, nn.Softmax(1)), nn.CrossEntropyLoss(), tmp_path, steps=300, give=False)
         assert [f.severity for f in report.findings] == ["warning"]
