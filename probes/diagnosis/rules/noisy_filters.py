@@ -167,6 +167,8 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
         seen = f"filters were recorded from step {first.step} to {last.step}"
         raise NotJudged(f"{seen}, needs the first ones and {needed} steps of training")
     weights = [parameter for parameter in view.parameters if parameter.is_weight]
+    if weights and last.layer and weights[0].module != last.layer:
+        raise NotJudged(f"the filters are those of {last.layer}, which is not the first layer")
     if weights and not weights[0].trainable:
         raise NotJudged("the first layer is not trained")
     learned = progress(view)

@@ -6,7 +6,10 @@ import math
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
+import probes
 from probes.diagnosis import RULES
 from probes.diagnosis.engine import judge
 from probes.diagnosis.rules.noisy_filters import likeness
@@ -18,6 +21,17 @@ T = 600
 STEPS = np.arange(1, T + 1)
 LEARNING = 0.1 + 2.2 * np.exp(-STEPS / 60)
 CLASSIFIER = {"loss": {"class": "CrossEntropyLoss", "reduction": "mean"}, "data": {"classes": 10}}
+
+
+class Rows(nn.Module):
+    """Reads the image row by row; 64 numbers come out."""
+
+    def __init__(self):
+        super().__init__()
+        self.cell = nn.LSTM(8, 64, batch_first=True)
+
+    def forward(self, images):
+        return self.cell(images)[0][:, -1]
 
 
 def noise(scale=1.0, length=T, seed=0):
@@ -323,6 +337,20 @@ class TestNoisyFilters:
         manifest = CLASSIFIER | {"model": {"input_shape": [30]}}
         judged = report(self.slug, {"train/loss": self.stuck}, manifest=manifest, filters=[(0, weights), (T, weights)])
         assert judged.not_judged
+
+    def test_a_later_layer_is_no_first_layer_though_its_size_fits(self, tmp_path):
+        torch.manual_seed(0)
+        net = nn.Sequential(Rows(), nn.Linear(64, 10))
+        optimizer = torch.optim.SGD(net.parameters(), lr=1e-6)
+        with probes.watch(net, optimizer, run_dir=tmp_path / "run") as probe:
+            for _ in range(320):
+                loss = nn.functional.cross_entropy(net(torch.randn(4, 8, 8)), torch.randint(0, 10, (4,)))
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+                probe.log("train", loss=loss)
+        judged = probes.diagnose(tmp_path / "run", ["noisy-filters"])
+        assert "not the first layer" in judged.not_judged[0].reason
 
     def test_a_dense_layer_is_seen_as_the_images_that_it_reads(self):
         weights = noise(length=20 * 64, seed=5).reshape(20, 64)

@@ -138,7 +138,7 @@ healthy("mlp-tanh-8-xavier", lambda: mlp(8, 48, "tanh", init=xavier), sgd())
 healthy("mlp-tanh-8-adam", lambda: mlp(8, 48, "tanh", init=xavier), adam(1e-3), steps=200)
 healthy("mlp-relu-10-he", lambda: mlp(10, 64, init=he), adam(1e-3), steps=250)
 healthy("mlp-relu-10-batchnorm", lambda: mlp(10, 64, norm="batch"), sgd(), steps=250)
-healthy("mlp-sigmoid-6-layernorm-adam", lambda: mlp(6, 64, "sigmoid", "layer"), adam(5e-3), steps=300)
+healthy("mlp-sigmoid-6-layernorm-adam-900", lambda: mlp(6, 64, "sigmoid", "layer"), adam(5e-3), steps=900, every=5)
 healthy("mlp-elu", lambda: mlp(4, act="elu"), sgd(0.05))
 healthy("mlp-gelu", lambda: mlp(4, act="gelu"), adam())
 healthy("mlp-rmsprop", mlp, lambda p: RMSprop(p, lr=1e-3))
@@ -378,5 +378,6 @@ ill("all-constant", f"symmetric-initialization {stuck}",
     lambda: initialised(mlp(2), lambda w: nn.init.constant_(w, 0.01)), sgd(), steps=150)  # fmt: skip
 ill("all-constant-tanh", f"symmetric-initialization {stuck}",
     lambda: initialised(mlp(2, act="tanh"), lambda w: nn.init.constant_(w, 0.1)), sgd(), steps=150)  # fmt: skip
+ill("sigmoid-6-layernorm-300", "training-too-short", lambda: mlp(6, 64, "sigmoid", "layer"), adam(5e-3), steps=300)
 ill("wrong-sign", "loss-diverging " + explodes, lambda: mlp(2), lambda p: SGD(p, lr=0.05, maximize=True))
 ill("wrong-sign-lstm", "loss-diverging " + explodes, Recurrent, lambda p: Adam(p, lr=3e-3, maximize=True))
