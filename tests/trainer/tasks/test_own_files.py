@@ -374,6 +374,58 @@ def test_damaged_numpy_files_are_named_and_never_unpickled(tmp_path):
     assert not trace.exists()
 
 
+# --- damage of any kind ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["mnist", "cifar binary", "cifar python", "npz", "npy", "picture"])
+def test_random_damage_gives_an_error_that_names_the_file_or_data_of_the_right_shape(kind, tmp_path):
+    """Bits flipped and ends cut off: never another exception, never data of another shape."""
+    name, options, file = _valid(kind, tmp_path)
+    shape = make(name, **options).spec.shape
+    whole = file.read_bytes()
+    generator = np.random.default_rng(1)
+    refused = 0
+    for _ in range(60):
+        damaged = bytearray(whole[: generator.integers(0, len(whole))] if generator.random() < 0.3 else whole)
+        for place in generator.integers(0, min(len(damaged), 400), generator.integers(1, 4)) if damaged else ():
+            damaged[place] ^= 1 << int(generator.integers(0, 8))
+        file.write_bytes(damaged)
+        try:
+            task = make(name, **options)
+        except TaskError as error:
+            refused += 1
+            assert str(file) in str(error) or str(file.parent) in str(error)
+        else:
+            assert len(task.spec.shape) == len(shape) and task.train.inputs.isfinite().all()
+    assert refused > 10
+
+
+def _valid(kind: str, folder: Path) -> tuple[str, dict, Path]:
+    """(task, its options, the file to damage)"""
+    images, labels = GENERATOR.integers(0, 256, (20, 28, 28)).astype(np.uint8), (np.arange(20) % 10).astype(np.uint8)
+    if kind == "mnist":
+        for prefix in ("train", "t10k"):
+            (folder / f"{prefix}-images-idx3-ubyte").write_bytes(idx(images))
+            (folder / f"{prefix}-labels-idx1-ubyte").write_bytes(idx(labels))
+        return "mnist", {"path": folder}, folder / "train-images-idx3-ubyte"
+    if kind.startswith("cifar"):
+        write_cifar(folder / "cifar", "binary" if kind == "cifar binary" else "python 2")
+        name = "data_batch_1.bin" if kind == "cifar binary" else "data_batch_1"
+        return "cifar-10", {"path": folder / "cifar"}, folder / "cifar" / name
+    if kind == "npz":
+        path = save(folder / "a.npz", x_train=images.astype(np.float32), y_train=labels)
+        return "npz", {"path": path}, path
+    if kind == "npy":
+        np.save(folder / "x.npy", images.astype(np.float32))
+        np.save(folder / "y.npy", labels)
+        return "npy", {"inputs": folder / "x.npy", "targets": folder / "y.npy"}, folder / "x.npy"
+    for name in ("a", "b"):
+        (folder / "p" / name).mkdir(parents=True)
+        for number in range(2):
+            Image.fromarray(images[number]).save(folder / "p" / name / f"{number}.png")
+    return "image-folder", {"path": folder / "p", "size": 8}, folder / "p" / "a" / "0.png"
+
+
 # --- recipes -----------------------------------------------------------------------------------------------------
 
 
