@@ -37,7 +37,7 @@ def torchrun(*arguments: str, cwd: Path) -> subprocess.Popen[str]:
 
 
 def done(process: subprocess.Popen[str], returncode: int = 0) -> tuple[str, str]:
-    output, errors = process.communicate(timeout=200)
+    output, errors = process.communicate(timeout=400)
     assert process.returncode == returncode, errors[-4000:]
     return output, errors
 
@@ -79,12 +79,12 @@ def test_an_interrupted_training_goes_on_as_if_nothing_had_happened(small_recipe
     """Dropout on: each process has random numbers of its own, and gets them back."""
     options = [small_recipe(), "--no-probes", "--set", "schedule.name=constant"]
     process = torchrun("probes", "train", *options, "--epochs", "5000", "--run-dir", "parts", cwd=tmp_path)
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 400
     while not (tmp_path / "parts" / "checkpoint.pt").exists():
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.01)
     process.send_signal(signal.SIGINT)
-    output, _ = process.communicate(timeout=120)
+    output, _ = process.communicate(timeout=400)
     assert output.count("interrupted, continue with: babysit train --resume --run-dir parts") == 1
     stopped = saved(tmp_path / "parts")
     assert 0 < stopped["progress"]["step"] < 5000 * 22
