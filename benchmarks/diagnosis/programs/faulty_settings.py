@@ -140,7 +140,7 @@ def batch_of_one_with_heavy_momentum(run_dir: Path) -> float:
 
 @faulty("learning-rate-too-low", below=0.8)
 def rate_of_one_in_ten_million(run_dir: Path) -> float:
-    """lr=1e-7 with SGD."""
+    """SGD with a learning rate of 1e-7."""
     torch.manual_seed(0)
     model = _net(64, 64, 10)
     return _classify(run_dir, model, optim.SGD(model.parameters(), lr=1e-7), digits(), epochs=8)
@@ -166,7 +166,7 @@ def schedule_stepped_per_batch(run_dir: Path) -> float:
 
 @faulty("learning-rate-too-low", "slow-convergence", below=0.8)
 def clipped_to_nothing(run_dir: Path) -> float:
-    """clip_grad_norm_ at 1e-5 with SGD."""
+    """SGD with gradients clipped to a norm of 1e-5."""
     torch.manual_seed(0)
     model = _net(64, 64, 10)
     return _classify(run_dir, model, optim.SGD(model.parameters(), lr=0.1), digits(), epochs=8, clip=1e-5)
@@ -174,7 +174,7 @@ def clipped_to_nothing(run_dir: Path) -> float:
 
 @faulty("weight-decay-too-strong", below=0.85)
 def weight_decay_of_one(run_dir: Path) -> float:
-    """weight_decay=1.0 with SGD."""
+    """SGD with a weight decay of 1.0, as of 1e-4."""
     torch.manual_seed(0)
     model = _net(64, 64, 10)
     return _classify(run_dir, model, optim.SGD(model.parameters(), lr=0.05, weight_decay=1.0), digits(), epochs=10)
