@@ -208,6 +208,8 @@ def _variation(view: RunView) -> LayerTable:
             raise NotJudged(f"mean and spread of {name} were recorded at other steps")
         size = np.hypot(mean.values[:, 0], spread.values[:, 0])
         table.values[:, column] = np.where(size > 0, spread.values[:, 0] / np.where(size > 0, size, 1.0), 0.0)
+    if not len(table):
+        raise NotJudged("no activation was measured")
     values = np.where(table.measured, table.values, np.inf)
     if np.isnan(values[-1]).any():
         raise NotJudged("activations are not finite")

@@ -479,7 +479,7 @@ def _confidence(view: RunView, last: ModuleInfo, classes: int, module: bool) -> 
             return 0.0, ""
         wide *= closing(across.pick([last.name]).values[:, 0])
         gap = wide / math.sqrt((1.0 / classes) * (1.0 - 1.0 / classes))
-        sure = 1.0 / (1.0 + (classes - 1) * math.exp(-min(gap, 700.0)))
+        sure = 1.0 / (1.0 + (classes - 1) * math.exp(-min(max(gap, 0.0), 700.0)))
         if sure < 0.97:
             return 0.0, ""
     return sure, f"the outputs of {last.name} give the choice a probability of about {percent(sure)}"
