@@ -57,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 2
     verdicts = judge_all(cases, args.jobs)
-    text = HEAD + "\n" + report(verdicts)
+    text = f"{HEAD}\n{_extent(len(cases))}\n\n{report(verdicts)}"
     if args.programs is not None:
         from benchmarks.diagnosis.programs import PROGRAMS as PROGRAM_LIST
         from benchmarks.diagnosis.programs.judge import counts, judge
@@ -68,6 +68,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if args.write:
         args.write.write_text(text, encoding="utf-8")
     return 0
+
+
+def _extent(judged: int) -> str:
+    """How much of what is planned this is about."""
+    from trainer.corpus.plan import planned
+
+    return (
+        f"Judged here: {judged} of {len(planned())} planned runs. Left out are those not recorded yet, variants "
+        "without a fault that did not reach their score, and faulty runs without a healthy one to compare with."
+    )
 
 
 if __name__ == "__main__":
