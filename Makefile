@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 CORPUS ?= runs/corpus
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench diagnosis-benchmark clean
+.PHONY: help setup demo test check bench diagnosis-benchmark samples clean
 
 help: ## list these commands
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ diagnosis-benchmark: $(READY) ## train the corpus (resumable, an hour or two), j
 	$(BIN)/python -m trainer.corpus --out $(CORPUS) || test -s $(CORPUS)/corpus.csv
 	$(BIN)/python -m benchmarks.diagnosis.programs --folder $(CORPUS)-programs
 	$(BIN)/python -m benchmarks.diagnosis --corpus $(CORPUS) --programs $(CORPUS)-programs --write docs/diagnosis.md
+
+samples: $(READY) ## record the runs of sample_runs/ anew (a minute)
+	$(BIN)/python -m trainer.corpus.samples sample_runs
 
 clean: ## remove the virtual environment and caches (runs stay)
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

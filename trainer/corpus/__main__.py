@@ -26,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--part", choices=(*PARTS, "all"), default="all")
     parser.add_argument("--only", default="*", metavar="PATTERN", help="names to train, such as 'digits-mlp.*'")
     parser.add_argument("--jobs", type=_count, default=len(os.sched_getaffinity(0)), metavar="N", help="runs at a time")
-    parser.add_argument("--limit", type=float, default=120.0, metavar="SECONDS", help="end a run that takes longer")
+    parser.add_argument("--limit", type=float, default=600.0, metavar="SECONDS", help="end a run that takes longer")
     parser.add_argument("--list", action="store_true", help="print what is planned and stop")
     args = parser.parse_args(arguments)
     runs = planned(args.part, args.only)

@@ -114,18 +114,10 @@ class WrongTargets(nn.Module):
         return (outputs.max(1).values.sigmoid() - targets.float()).square().mean()
 
 
-class LikelihoodOfScores(nn.Module):
-    """The negative log-likelihood of scores that nobody took the logarithm of a softmax of."""
-
-    def forward(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Scores [N, C, ...], classes [N, ...] -> 0-d, unbounded below."""
-        return nn.functional.nll_loss(outputs, targets)
-
-
 def _likelihood_of_scores(parts: Parts) -> Parts:
     if parts.task.problem != "multi-class":
         raise RecipeError("fault 'missing-log-softmax' needs a task with classes")
-    return replace(parts, loss_fn=LikelihoodOfScores())
+    return replace(parts, loss_fn=nn.NLLLoss())
 
 
 def _wrong_loss(parts: Parts) -> Parts:
