@@ -81,9 +81,9 @@ def _poor_initialization(
     spread, gradients = weights_of(view, "weight_std"), weights_of(view, "grad_std")
     if spread is not None:
         variance = seen(spread)[spread.steps <= steps] ** 2
-        with np.errstate(all="ignore"):
-            if bool((np.nanmax(variance, axis=1) > threshold * np.nanmin(variance, axis=1)).any()):
-                return True
+        variance = variance[np.isfinite(variance).any(axis=1)]
+        if bool((np.nanmax(variance, axis=1) > threshold * np.nanmin(variance, axis=1)).any()):
+            return True
     if gradients is None:
         return False
     early = (gradients.steps <= steps) & (gradients.steps > 0)
