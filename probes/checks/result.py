@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from probes.errors import RunDirectoryError
+from probes.runlog.layout import temporary_name
 
 Status = Literal["pass", "warn", "fail", "skip"]
 
@@ -104,16 +104,15 @@ class SanityReport:
             RunDirectoryError: the directory cannot be written.
         """
         directory = Path(run_dir)
-        target = directory / FILE_NAME
+        target, prepared = directory / FILE_NAME, directory / temporary_name(FILE_NAME)
         try:
             directory.mkdir(parents=True, exist_ok=True)
-            handle, temporary = tempfile.mkstemp(prefix=".checks-", suffix=".json", dir=directory)
             try:
-                with os.fdopen(handle, "w", encoding="utf-8") as stream:
-                    json.dump(self.to_dict(), stream, allow_nan=False, indent=1)
-                os.replace(temporary, target)
+                # Opened as the run's other files are, so that who may read the run may read its report.
+                prepared.write_text(json.dumps(self.to_dict(), allow_nan=False, indent=1), encoding="utf-8")
+                os.replace(prepared, target)
             except BaseException:
-                os.unlink(temporary)
+                prepared.unlink(missing_ok=True)
                 raise
         except OSError as error:
             raise RunDirectoryError(

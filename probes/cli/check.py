@@ -26,14 +26,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "target",
         metavar="TARGET",
-        help="a recipe's name, or package.module:function or file.py:function returning (model, loss_fn, "
-        "data) or a "
-        "dict of probes.check's arguments",
+        help="a recipe's name or .toml file, or package.module:function or file.py:function returning "
+        "(model, loss_fn, data) or a dict of probes.check's arguments",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON document on stdout and nothing else there")
     parser.add_argument("--checks", metavar="A,B", help="only these checks, by slug (default: all)")
     parser.add_argument("--budget", type=float, metavar="S", help="seconds for all checks together (default: 60)")
     parser.add_argument("--seed", type=int, metavar="N", help="makes the report repeatable (default: 0)")
+    parser.add_argument(
+        "--set",
+        dest="overrides",
+        action="append",
+        default=[],
+        metavar="SECTION.KEY=VALUE",
+        help="override a value of the recipe, as in babysit train; may be repeated",
+    )
+    parser.add_argument(
+        "--fault", action="append", default=[], metavar="NAME", help="inject a mistake into the recipe; may be repeated"
+    )
     parser.add_argument("--run-dir", metavar="DIR", help="save the report as checks.json in this run directory")
 
 
@@ -52,7 +62,8 @@ def run(args: argparse.Namespace) -> int:
             raise BabysitError("--checks names no check: give slugs separated by commas")
         for name in names or ():
             check_named(name)
-        arguments = load_target(args.target)
+        faults = [f"faults.names={json.dumps(args.fault)}"] if args.fault else []
+        arguments = load_target(args.target, [*args.overrides, *faults])
         given = {"checks": names, "budget": args.budget, "seed": args.seed, "run_dir": args.run_dir}
         arguments.update({key: value for key, value in given.items() if value is not None})
         show = _Printer(sys.stderr if args.json else stdout, quiet=args.json)

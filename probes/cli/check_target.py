@@ -7,7 +7,7 @@ import importlib.util
 import inspect
 import sys
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -23,17 +23,19 @@ class TargetError(BabysitError):
     """TARGET cannot be loaded, or does not return what a check needs."""
 
 
-def load_target(target: str) -> dict[str, Any]:
+def load_target(target: str, overrides: Sequence[str] = ()) -> dict[str, Any]:
     """The keyword arguments for `probes.check` that TARGET stands for.
 
-    A TARGET without ":" that is no .py file is a recipe's name; otherwise it is ``file.py:function`` or
-    ``package.module:function``.
+    A TARGET without ":" that is no .py file is a recipe's name or a .toml file; otherwise it is ``file.py:function`` or
+    ``package.module:function``. ``overrides`` are a recipe's, as ``babysit train --set`` takes them.
 
     Raises:
         BabysitError: one line that names the file, the function, what was found and what is expected.
     """
-    if ":" not in target and not target.endswith(".py"):
-        return _recipe(target)
+    if target.endswith(".toml") or (":" not in target and not target.endswith(".py")):
+        return _recipe(target, overrides)
+    if overrides:
+        raise TargetError(f"--set and --fault change a recipe; {target} is code of yours: change it there")
     value, source, function_name = call_target(target)
     return _arguments(value, source, function_name)
 
@@ -53,10 +55,10 @@ def call_target(target: str) -> tuple[Any, str, str]:
     return _call(_function(module, source, function_name), source, function_name), source, function_name
 
 
-def _recipe(name: str) -> dict[str, Any]:
+def _recipe(name: str, overrides: Sequence[str]) -> dict[str, Any]:
     siblings.load("trainer")
     targets = importlib.import_module("trainer.targets")
-    return _arguments(targets.check_target(name), "the recipe", name)
+    return _arguments(targets.check_target(name, overrides), "the recipe", name)
 
 
 def _load_file(source: str) -> ModuleType:

@@ -185,3 +185,32 @@ def test_a_recipe_by_name(here: Any) -> None:
     code, out, err = here("digits-mlp", "--checks", "initial-loss,gradient-check", "--json")
     assert code == 0, err
     assert [result["status"] for result in json.loads(out)["results"]] == ["pass", "pass"]
+
+
+def test_a_recipe_with_a_fault_and_overrides(here: Any) -> None:
+    """The same fault as in `babysit train --fault`, on a model that --set made smaller: 64*8+8 + 8*10+10 parameters."""
+    options = ("--fault", "optimizer-misses-the-head", "--set", "model.widths=[8]", "--set", "model.norm=none")
+    code, out, err = here("digits-mlp", *options, "--checks", "optimizer-covers-parameters", "--json")
+    assert code == 1, err
+    report = json.loads(out)
+    assert report["subject"]["parameters"] == 64 * 8 + 8 + 8 * 10 + 10
+    assert report["results"][0]["status"] == "fail" and "head.weight" in report["results"][0]["message"]
+    assert here("digits-mlp", "--checks", "optimizer-covers-parameters")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("digits-mlp", "--fault", "nope"), ["faults.names", "'nope'", "dead-relu"]),
+        (("digits-mlp", "--set", "model.nope=1"), ["model.nope=1", "widths"]),
+        (("digits-mlp", "--fault", "exploding-rnn"), ["exploding-rnn", "recurrent"]),
+        (("mine.py:good", "--fault", "dead-relu"), ["--fault", "mine.py:good", "recipe"]),
+        (("mine.py:good", "--set", "optimizer.lr=1"), ["--set", "mine.py:good", "recipe"]),
+        (("nowhere.toml",), ["nowhere.toml", "does not exist"]),
+    ],
+)
+def test_bad_overrides_are_one_line_and_exit_with_2(here: Any, arguments: tuple[str, ...], words: list[str]) -> None:
+    code, out, err = here(*arguments)
+    assert (code, out) == (2, "")
+    last = err.strip().splitlines()[-1]
+    assert last.startswith("babysit check: error: ") and all(word in last for word in words), last

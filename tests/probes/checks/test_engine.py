@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -101,6 +102,16 @@ def test_a_report_round_trips(tmp_path: Path, mlp: Any, classification: Data) ->
     again = load_report(tmp_path / "run")
     assert again is not None and again.to_dict() == report.to_dict()
     assert list((tmp_path / "run").iterdir()) == [tmp_path / "run" / "checks.json"], "no temporary file is left"
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o077])
+def test_a_report_may_be_read_by_who_may_read_the_run(tmp_path: Path, umask: int) -> None:
+    before = os.umask(umask)
+    try:
+        path = SanityReport([CheckResult("x", "pass", "m")]).save(tmp_path)
+    finally:
+        os.umask(before)
+    assert path.stat().st_mode & 0o777 == 0o666 & ~umask
 
 
 def test_json_has_no_nan() -> None:

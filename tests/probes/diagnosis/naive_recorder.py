@@ -207,9 +207,7 @@ class NaiveRecorder:
             )
             layers[kind] = (names, steps, table)
         filters = [*self.filters, (self.step, self.first.detach().clone().numpy())] if self.filters else []
-        view = RunView.of_arrays(
-            dict(self.series), layers, manifest=self.manifest(), at_step=at_step, filters=filters
-        )
+        view = RunView.of_arrays(dict(self.series), layers, manifest=self.manifest(), at_step=at_step, filters=filters)
         got = np.array(measured[1], dtype=bool)
         for kind, (_names, _, _table) in layers.items():
             whole = view._read_layers(kind)
