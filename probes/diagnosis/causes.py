@@ -230,6 +230,11 @@ CAUSES: Mapping[str, tuple[str, ...]] = {
         "noisy-loss",
         "oscillating-loss",
         "learning-rate-too-high",
+        "no-generalization",
+        "overfitting",
+        "class-imbalance",
+        "gradients-not-cleared",
+        "underfitting",
     ),
     "noisy-loss": (
         "learning-rate-too-high",
@@ -239,10 +244,13 @@ CAUSES: Mapping[str, tuple[str, ...]] = {
 }
 """Effect -> its possible causes, the nearest explanation first."""
 
+LAST_RESORTS = frozenset({"training-too-short"})
+"""What explains a run only where nothing else does: information beside any cause of it."""
+
 
 def link(findings: Iterable[Finding], frames: Steps) -> list[Finding]:
     """``findings`` with `caused_by` set: the nearest cause in the table that began before its effect, or
-    with it.
+    with it. Those of `LAST_RESORTS` become information when there is one.
 
     Args:
         frames: steps at which per-layer frames were taken, ascending. An effect that is logged at every step
@@ -264,7 +272,12 @@ def link(findings: Iterable[Finding], frames: Steps) -> list[Finding]:
             None,
         )
         linked.append(replace(finding, caused_by=cause))
-    return _without_cycles(linked)
+    return [_at_most_information(finding) for finding in _without_cycles(linked)]
+
+
+def _at_most_information(finding: Finding) -> Finding:
+    explained = finding.rule in LAST_RESORTS and finding.caused_by is not None
+    return replace(finding, severity="info") if explained else finding
 
 
 def _seen_by(step: int, frames: Steps) -> int:

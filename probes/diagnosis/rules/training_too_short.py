@@ -23,7 +23,9 @@ end, and the level is poor:
   guessing where it began above that.
 
 Only for runs that ended by themselves: one that goes on is never too short, and one that crashed has other troubles.
-A loss that was below half of guessing from the beginning (fine-tuning) is let be.
+A loss that was below half of guessing from the beginning (fine-tuning) is let be, and so is a run whose validation
+loss did not fall any more in its latter half: more steps would not help it. Beside a cause of the slow fall, such as
+saturated activations, this is information only.
 
 Evidence
 --------
@@ -71,14 +73,17 @@ from probes.diagnosis.finding import Evidence, Finding
 from probes.diagnosis.numbers import percent, short
 from probes.diagnosis.progress import guessing_loss, majority_share
 from probes.diagnosis.rule import Rule
+from probes.diagnosis.signal import level
 from probes.diagnosis.slope import Fall, fall
 from probes.diagnosis.task import accuracy_at_end
-from probes.diagnosis.tracks import training_loss
+from probes.diagnosis.tracks import training_loss, validation_loss
 from probes.diagnosis.view import Floats, NotJudged, RunView, Steps
 
 MINIMUM_VALUES = 8
 CERTAIN = 5.0
 SURE_STEPS = 40
+RESTS = 0.01
+"""Fall of the validation loss over a third of the run, as a share of its level, that is none."""
 
 
 @dataclass(frozen=True)
@@ -146,10 +151,12 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     found = criterion(loss.steps, loss.values, reached, majority_share(view), guessing_loss(view), **thresholds)
     if found is None:
         return []
+    if _validation_rests(view):
+        return []
     trend = found.fall
-    level = f"{name} went from {short(trend.start)} to {short(trend.end)}"
+    went = f"{name} went from {short(trend.start)} to {short(trend.end)}"
     if reached is not None:
-        level += f", with an accuracy of {percent(reached)},"
+        went += f", with an accuracy of {percent(reached)},"
     evidence = [
         Evidence(name, trend.pace, thresholds["pace"], ">", note="fall at the end over the mean fall of the run"),
         Evidence(name, trend.promise, thresholds["promise"], ">", note="gain of as many steps again, of the level"),
@@ -161,7 +168,7 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     return [
         RULE.finding(
             "warning",
-            f"{level} in {view.last_step} steps, and was still falling by {short(100 * trend.rate)} in 100 steps, "
+            f"{went} in {view.last_step} steps, and was still falling by {short(100 * trend.rate)} in 100 steps, "
             f"{short(trend.pace)} times the mean pace of the run.",
             (int(loss.steps[int(0.6 * len(loss))]), view.last_step),
             view,
@@ -175,6 +182,16 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
             ),
         )
     ]
+
+
+def _validation_rests(view: RunView) -> bool:
+    """Whether the validation loss, where there is one, did not fall from the middle of the run to its end."""
+    try:
+        values = validation_loss(view)[1].finite.values
+    except NotJudged:
+        return False
+    third = len(values) // 3
+    return third >= 2 and level(values[-third:]) > (1.0 - RESTS) * level(values[third:-third])
 
 
 RULE = Rule(
