@@ -20,7 +20,8 @@ class Verdict:
     """One program and the findings at warning or above.
 
     Attributes:
-        proven: a healthy program reached its score, a faulty one did not: only these are counted.
+        proven: a healthy program reached its score, a faulty one did not (and its twin, where it has one, did): only
+            these are counted.
         findings: said of the whole run.
         midway: (step, slug) of what was said of a part of it only.
     """
@@ -62,7 +63,7 @@ def judge(programs: Sequence[Program], folder: Path, *, midway: bool = True) -> 
                 program,
                 score,
                 None,
-                proven=(score >= program.bar) == program.healthy,
+                proven=(score >= program.bar) == program.healthy and outcome.get("mended", program.bar) >= program.bar,
                 findings=_loud(run, None),
                 midway=tuple((step, finding.rule) for step in parts for finding in _loud(run, step)),
             )

@@ -37,7 +37,10 @@ def record(programs: Sequence[Program], folder: Path, *, workers: int = 1, limit
 
 
 def outcome_of(program: Program, folder: Path) -> dict[str, Any] | None:
-    """``{"score", "seconds"}`` or ``{"error"}`` of a program that was run; None before."""
+    """``{"score", "seconds"}`` or ``{"error"}`` of a program that was run; None before.
+
+    A program with a twin has ``"mended"`` as well, the twin's score.
+    """
     path = folder / program.name / OUTCOME
     if not path.exists():
         return None
@@ -67,10 +70,12 @@ def _run(program: Program, place: Path) -> None:
         with contextlib.redirect_stderr(io.StringIO()), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             score = program.train(place / RUN)
+            ended = time.monotonic()
+            mended = {} if program.twin is None else {"mended": float(program.twin(place / "mended"))}
     except BaseException:  # noqa: BLE001 - whatever ends a program is its outcome
         _note(place, {"error": traceback.format_exc()})
         return
-    _note(place, {"score": float(score), "seconds": time.monotonic() - started})
+    _note(place, {"score": float(score), "seconds": ended - started, **mended})
 
 
 def _note(place: Path, outcome: dict[str, Any]) -> None:
