@@ -7,6 +7,8 @@ distance between its images and real ones.
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -70,7 +72,7 @@ def validate(parts: Parts) -> tuple[float, float]:
     distance = frechet_distance(_points(gan(noise)), _points(real))
     gan.train(was_training)
     variance = _points(real).var(0, correction=0).sum().item()
-    return distance, 1 - distance / variance
+    return distance, 1 - distance / variance if variance else math.nan
 
 
 def frechet_distance(a: Tensor, b: Tensor) -> float:
@@ -79,8 +81,10 @@ def frechet_distance(a: Tensor, b: Tensor) -> float:
     al. 2017 take it between features of images).
 
     Always giving the mean of b has a distance of the variance of b: a score of 0 in `validate`. A perfect generator
-    scores 1, less what the sampling of b costs.
+    scores 1, less what the sampling of b costs. Points that are no numbers have the distance NaN.
     """
+    if not (a.isfinite().all() and b.isfinite().all()):
+        return math.nan
     a, b = a.double(), b.double()
     shift = (a.mean(0) - b.mean(0)).square().sum()
     cov_a, cov_b = (torch.cov(points.T, correction=0) for points in (a, b))

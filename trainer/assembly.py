@@ -9,7 +9,7 @@ from torch import nn
 
 from trainer.batches import Batches
 from trainer.distributed import processes
-from trainer.errors import RecipeError
+from trainer.errors import RecipeError, TaskError
 from trainer.faults import fault_named
 from trainer.folds import make_fold
 from trainer.losses import LOSSES, PROBLEMS, Problem
@@ -27,7 +27,24 @@ def assemble(recipe: Recipe) -> Parts:
     """Makes every part, with the faults the recipe names injected.
 
     The initial weights follow from ``training.seed``, and so does the global random state afterwards.
+
+    Raises `RecipeError` or `TaskError`, which name the recipe's file, for parts that do not fit each other, data
+    that cannot be read, and what is too large for the memory.
     """
+    try:
+        return _assemble(recipe)
+    except (RecipeError, TaskError) as error:
+        raise type(error)(f"{recipe.origin}: {error}") from None
+    except (MemoryError, RuntimeError, ValueError) as error:
+        if not _is_too_large(error):
+            raise
+        raise RecipeError(
+            f"{recipe.origin}: task '{recipe.task.name}', model '{recipe.model.name}': too large for the memory "
+            f"({' '.join(str(error).split())[:120]}); make one of them smaller"
+        ) from None
+
+
+def _assemble(recipe: Recipe) -> Parts:
     faults = [fault_named(name) for name in recipe.faults.names]
     for fault in faults:
         recipe = fault.recipe(recipe) if fault.recipe else recipe
@@ -99,6 +116,12 @@ def _loss(recipe: Recipe, task: Task, problem: Problem) -> nn.Module:
             f"allowed: {', '.join(problem.losses)}"
         )
     return LOSSES[name].make(task.train.targets, task.outputs, **options)
+
+
+def _is_too_large(error: Exception) -> bool:
+    """Whether memory was asked for that there is not: torch and NumPy say so in errors of several types."""
+    words = ("allocate memory", "CUDA out of memory", "Storage size", "array is too big", "Maximum allowed dimension")
+    return isinstance(error, MemoryError) or any(word in str(error) for word in words)
 
 
 def _device(name: str) -> torch.device:

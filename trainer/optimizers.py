@@ -7,19 +7,17 @@ decoupled.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated
 
 import torch
 from torch import nn
 from torch.optim import Optimizer
 
 from trainer.registry import Registry
-from trainer.typed import NonNegative, Positive, Within
+from trainer.typed import Decay, NonNegative, OpenFraction, Positive
 
 OPTIMIZERS = Registry("optimizer")
 
 Parameters = Iterable[nn.Parameter]
-Decay = Annotated[float, Within(0, 1)]  # of a running average
 
 
 @OPTIMIZERS.register("sgd")
@@ -38,7 +36,7 @@ def momentum(
 
 @OPTIMIZERS.register("nesterov")
 def nesterov(
-    parameters: Parameters, *, lr: Positive = 0.01, momentum: Positive = 0.9, weight_decay: NonNegative = 0.0
+    parameters: Parameters, *, lr: Positive = 0.01, momentum: OpenFraction = 0.9, weight_decay: NonNegative = 0.0
 ) -> Optimizer:
     """SGD with Nesterov momentum."""
     return torch.optim.SGD(parameters, lr=lr, momentum=momentum, weight_decay=weight_decay, nesterov=True)

@@ -124,7 +124,7 @@ class Expect:
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything a training follows from."""
+    """Everything a training follows from; ``origin`` is what errors call it."""
 
     name: str
     title: str
@@ -137,6 +137,7 @@ class Recipe:
     faults: Faults
     fold: Fold
     expect: Expect
+    origin: str = field(default="the recipe", compare=False)
 
 
 # section -> (its registry, the name taken when the recipe leaves it out)
@@ -162,7 +163,8 @@ def load_recipe(recipe: str, overrides: Sequence[str] = ()) -> Recipe:
     Raises `UnknownNameError` for a name or part that does not exist, `RecipeError` for everything else.
     """
     path = find_recipe(recipe)
-    return parse_recipe(read_toml(path), str(path), path.stem, overrides)
+    origin = recipe if recipe.endswith(".toml") else f"recipe '{recipe}'"
+    return parse_recipe(read_toml(path), origin, path.stem, overrides)
 
 
 def find_recipe(recipe: str) -> Path:
@@ -201,7 +203,7 @@ def parse_recipe(document: Mapping[str, Any], origin: str, name: str, overrides:
     title = document.get("title", "")
     if not isinstance(title, str):
         raise RecipeError(f"{origin}: title: found {title!r}, allowed: a string")
-    return Recipe(name=name, title=title, **parts)
+    return Recipe(name=name, title=title, **parts, origin=origin)
 
 
 def as_document(recipe: Recipe) -> dict[str, Any]:

@@ -17,13 +17,12 @@ from torch.optim import Optimizer
 
 from trainer.plateau import Plateau
 from trainer.registry import Registry
-from trainer.typed import Fraction, NaturalNumber, NonNegative, Positive, Within, one_of
+from trainer.typed import Fraction, NaturalNumber, NonNegative, OpenFraction, Positive, one_of
 
 SCHEDULES = Registry("schedule")
 
 Factor = Callable[[float], float]
 Stepped = Annotated[str, one_of("step", "epoch")]
-BelowOne = Annotated[float, Within(0, 0.999, open_low=True)]
 
 
 @dataclass(frozen=True)
@@ -97,7 +96,7 @@ def cosine(epochs: float, *, final: Fraction = 0.0, stepped: Stepped = "step", w
 def plateau(
     epochs: float,
     *,
-    gamma: BelowOne = 0.1,
+    gamma: OpenFraction = 0.1,
     patience: NaturalNumber = 5,
     threshold: Fraction = 1e-4,
     cooldown: NaturalNumber = 0,

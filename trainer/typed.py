@@ -19,22 +19,26 @@ from trainer.errors import did_you_mean
 
 @dataclass(frozen=True)
 class Within:
-    """A number in [low, high]; with ``open_low``, low itself is excluded."""
+    """A number in [low, high]; with ``open_low`` or ``open_high``, that end itself is excluded."""
 
     low: float = -math.inf
     high: float = math.inf
     open_low: bool = False
+    open_high: bool = False
 
     def check(self, value: float) -> None:
         too_low = value <= self.low if self.open_low else value < self.low
-        if too_low or value > self.high or value != value:
+        too_high = value >= self.high if self.open_high else value > self.high
+        if too_low or too_high:
             raise ValueError(f"found {value}, allowed: {self}")
 
     def __str__(self) -> str:
-        low = f"{'above' if self.open_low else 'at least'} {self.low:g}"
-        if self.high == math.inf:
-            return low
-        return f"at most {self.high:g}" if self.low == -math.inf else f"{low} and at most {self.high:g}"
+        ends = []
+        if self.low != -math.inf:
+            ends.append(f"{'above' if self.open_low else 'at least'} {self.low:g}")
+        if self.high != math.inf:
+            ends.append(f"{'below' if self.open_high else 'at most'} {self.high:g}")
+        return " and ".join(ends)
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,10 @@ NaturalNumber = Annotated[int, Within(0)]
 Positive = Annotated[float, Within(0, open_low=True)]
 NonNegative = Annotated[float, Within(0)]
 Fraction = Annotated[float, Within(0, 1)]
+OpenFraction = Annotated[float, Within(0, 1, open_low=True, open_high=True)]
+Decay = Annotated[float, Within(0, 1, open_high=True)]  # of a running average: at 1 it would never move
+
+LARGEST = 2**63  # of whole numbers, as torch and NumPy hold them
 
 _WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a string"}
 
@@ -98,5 +106,9 @@ def coerce(value: Any, annotation: Any) -> Any:
     if annotation is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if annotation in _WORDS and type(value) is annotation:
+        if annotation is int and abs(value) >= LARGEST:
+            raise ValueError(f"found {value}, allowed: a whole number of at most 63 bits")
+        if annotation is float and not math.isfinite(value):
+            raise ValueError(f"found {value}, allowed: a finite number")
         return value
     raise ValueError(f"found {value!r}, allowed: {describe(annotation)}")

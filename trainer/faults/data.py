@@ -50,6 +50,8 @@ def _scaled(task: Task, seed: int) -> Task:
 
 
 def _shuffled(task: Task, seed: int) -> Task:
+    if (task.train.targets == task.train.targets[0]).all():
+        raise RecipeError(f"fault 'shuffled-labels' needs targets that differ; those of '{task.name}' are all alike")
     order = torch.randperm(len(task.train), generator=_generator(seed))
     return replace(task, train=Examples(task.train.inputs, task.train.targets[order]))
 
@@ -104,6 +106,8 @@ def _sorted(task: Task, seed: int) -> Task:
 
 
 def _raw(recipe: Recipe) -> Recipe:
+    if recipe.task.options.get("preprocessing") == ():
+        raise RecipeError("fault 'no-normalization' needs task.preprocessing; here it is empty")
     return with_options(recipe, "task", {"preprocessing": ()}, "no-normalization")
 
 
@@ -127,6 +131,7 @@ def _slow(parts: Parts) -> Parts:
         shuffle=settings.shuffle,
         drop_last=settings.drop_last,
         augmentations=settings.augment,
+        processes=parts.batches.processes,
     )
     return replace(parts, batches=batches)
 

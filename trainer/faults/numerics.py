@@ -23,10 +23,30 @@ def _half(parts: Parts) -> Parts:
     is rounded away, the squares that Adam averages underflow below gradients of 2e-4, and its epsilon of 1e-8 is
     zero (Micikevicius et al. 2018, Mixed Precision Training, section 3).
     """
+    if parts.settings.precision != "fp32":
+        raise RecipeError(f"fault 'fp16-underflow' needs training.precision = 'fp32', not '{parts.settings.precision}'")
+    if parts.discriminator_optimizer is not None:
+        raise RecipeError("fault 'fp16-underflow' needs a model with one loss; a GAN has two")
     parts.model.half()
     parts.model.register_forward_pre_hook(_as_half)
     parts.model.register_forward_hook(lambda module, inputs, outputs: outputs.float())
+    _try(parts)
     return parts
+
+
+def _try(parts: Parts) -> None:
+    """Raises `RecipeError` when torch has no float16 version of a layer here, as of local response normalisation on
+    a CPU."""
+    was_training = parts.model.training
+    try:
+        with torch.no_grad():
+            parts.model.eval()(parts.task.train.inputs[:1])  # in evaluation mode nothing random is drawn
+    except RuntimeError as error:  # NotImplementedError is one
+        raise RecipeError(
+            f"fault 'fp16-underflow' does not fit this model: torch cannot compute it in float16 here ({error})"
+        ) from None
+    finally:
+        parts.model.train(was_training)
 
 
 def _explodes(parts: Parts) -> Parts:

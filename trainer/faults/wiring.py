@@ -29,8 +29,10 @@ def _never_cleared(parts: Parts) -> Parts:
 
 def _misses(fault: str, which: int) -> Callable[[Parts], Parts]:
     def change(parts: Parts) -> Parts:
-        missed = {id(p) for p in _weighted(parts.model)[which][1].parameters()}
         group = parts.optimizer.param_groups[0]
+        known = {id(p) for p in group["params"]}  # of a GAN the optimizer has the generator's
+        layers = [module for _, module in _weighted(parts.model) if any(id(p) in known for p in module.parameters())]
+        missed = {id(p) for p in layers[which].parameters()}
         group["params"] = [p for p in group["params"] if id(p) not in missed]
         if not group["params"]:
             raise RecipeError(f"fault '{fault}' needs a model of more than one layer")
@@ -48,6 +50,8 @@ def _maximized(parts: Parts) -> Parts:
 def _frozen(parts: Parts) -> Parts:
     for name, parameter in parts.model.named_parameters():
         parameter.requires_grad_("head" in name.split("."))
+    if all(parameter.requires_grad for parameter in parts.model.parameters()):
+        raise RecipeError("fault 'frozen-layers' needs a model of more than one layer")
     return parts
 
 
@@ -85,15 +89,24 @@ def _summed(parts: Parts) -> Parts:
 
 
 def _never_evaluating(parts: Parts) -> Parts:
+    modules = list(parts.model.modules())
+    if not any(isinstance(m, nn.modules.batchnorm._BatchNorm) or (isinstance(m, nn.Dropout) and m.p) for m in modules):
+        raise RecipeError("fault 'never-evaluating' needs a model with dropout or batch normalisation")
     parts.model.eval = lambda: parts.model  # type: ignore[method-assign]
     return parts
 
 
 def _linear(parts: Parts) -> Parts:
-    for module in list(parts.model.modules()):
-        for name, child in module.named_children():
-            if isinstance(child, ACTIVATION_TYPES):
-                setattr(module, name, nn.Identity())
+    found = [
+        (module, name)
+        for module in parts.model.modules()
+        for name, child in module.named_children()
+        if isinstance(child, ACTIVATION_TYPES)
+    ]
+    if not found:
+        raise RecipeError("fault 'missing-activations' needs a model with layers of activations")
+    for module, name in found:
+        setattr(module, name, nn.Identity())
     return parts
 
 

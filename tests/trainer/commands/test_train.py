@@ -134,7 +134,7 @@ def test_ctrl_c_saves_a_checkpoint_from_which_training_goes_on(small_recipe, her
         (["digits-mlp", "--set", "training.precision=fp8"], ["training.precision", "'fp8'", "bf16, fp16, fp32"]),
         (["digits-mlp", "--set", "training.l1=-1"], ["training.l1", "-1", "at least 0"]),
         (["digits-mlp", "--set", "fold.off=5"], ["fold.off", "unknown key", "'of'"]),
-        (["digits-mlp", "--set", "schedule.name=plateau", "--set", "schedule.gamma=1"], ["schedule.gamma", "at most"]),
+        (["digits-mlp", "--set", "schedule.name=plateau", "--set", "schedule.gamma=1"], ["schedule.gamma", "below 1"]),
         (["digits-mlp", "--set", "training.batch_size=5000"], ["batch_size = 5000", "training examples"]),
         (["digits-mlp", "--set", 'training.augment=["flop"]'], ["training.augment", "did you mean 'flip'"]),
     ],
