@@ -10,13 +10,13 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from benchmarks.checks.measure import Arguments, Case
 from trainer.corpus.bases import BASES
 from trainer.corpus.faulty import PLACES
 from trainer.corpus.plan import Planned, planned
@@ -24,12 +24,11 @@ from trainer.loop import train
 from trainer.recipe import load_recipe
 from trainer.targets import check_target
 
+HEALTHY, FAULTY = "corpus", "corpus, faulty"
 UNSEEN_BY_CHECKS = ("schedule.", "training.epochs", "training.patience", "training.clip_norm", "training.l1")
 PRECISION = "training.precision"
 FINE_TUNED = "model.run=before"
 PLACES_OF_EACH_PART = 2
-
-Arguments = dict[str, Any]
 
 # Fault of the trainer -> the checks of which one must speak. Faults that cannot be seen before training are left
 # out: those of the schedule, the length, the batch size, the validation data, the capacity; labels that are wrong but
@@ -66,25 +65,6 @@ VISIBLE: dict[str, tuple[str, ...]] = {
 }
 
 
-@dataclass(frozen=True)
-class Case:
-    """One call of `probes.check`.
-
-    Attributes:
-        name: unique.
-        part: "dev" or "locked", of the corpus.
-        fault: what was injected, or None.
-        right: the checks of which one must speak; empty for a healthy case.
-        make: the arguments.
-    """
-
-    name: str
-    part: str
-    fault: str | None
-    right: tuple[str, ...]
-    make: Callable[[], Arguments]
-
-
 def healthy_cases() -> Iterator[Case]:
     """The corpus's healthy configurations, each once."""
     seen: set[tuple[str, ...]] = set()
@@ -94,7 +74,7 @@ def healthy_cases() -> Iterator[Case]:
         kept = _seen_by_checks(run.overrides)
         if (run.recipe, *kept) not in seen:
             seen.add((run.recipe, *kept))
-            yield Case(run.name, run.part, None, (), lambda run=run, kept=kept: _arguments(run, kept))
+            yield Case(HEALTHY, run.name, lambda run=run, kept=kept: _arguments(run, kept), part=run.part)
 
 
 def faulty_cases() -> Iterator[Case]:
@@ -104,17 +84,14 @@ def faulty_cases() -> Iterator[Case]:
         for name in spread(PLACES[fault].split()):
             run = runs[f"{name}.{fault}.0"]
             overrides = (*_seen_by_checks(run.overrides), f"faults.names={json.dumps([fault])}")
-            yield Case(run.name, run.part, fault, right, lambda run=run, kept=overrides: _arguments(run, kept))
+            make = lambda run=run, kept=overrides: _arguments(run, kept)  # noqa: E731
+            yield Case(FAULTY, run.name, make, right, fault=fault, part=run.part)
     for fault, (right, places, inject) in INJECTED.items():
         for name in places.split():
             run = runs[f"{name}.as-it-is.0"]
-            yield Case(
-                f"{name}.{fault}",
-                run.part,
-                fault,
-                (right,),
-                lambda run=run, inject=inject: inject(_arguments(run, _seen_by_checks(run.overrides))),
-            )
+            kept = _seen_by_checks(run.overrides)
+            make = lambda run=run, kept=kept, inject=inject: inject(_arguments(run, kept))  # noqa: E731
+            yield Case(FAULTY, f"{name}.{fault}", make, (right,), fault=fault, part=run.part)
 
 
 def spread(names: Sequence[str]) -> list[str]:

@@ -8,6 +8,7 @@ user's own objects are lent out instead; the engine's snapshot puts everything b
 from __future__ import annotations
 
 import copy
+import math
 import traceback
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -108,6 +109,14 @@ class Rig:
 def trainable(model: nn.Module) -> dict[str, nn.Parameter]:
     """Parameters with requires_grad by name, tied ones once."""
     return {name: p for name, p in model.named_parameters() if p.requires_grad}
+
+
+def usual_size(weight: Tensor) -> float:
+    """A weight's norm, at least what a variance of 1/fan_in would give it: sqrt(numel / fan_in).
+
+    What a last layer that starts near zero on purpose is to be measured by.
+    """
+    return max(float(weight.detach().double().norm()), math.sqrt(weight.shape[0]))
 
 
 def _forward_remedy(text: str) -> str:

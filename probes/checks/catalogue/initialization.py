@@ -14,7 +14,7 @@ activation and blows up the gradient.
 initialisation that the first step does not undo; a last layer of zeros is fine, its units get different gradients);
 more than 95% of a ReLU layer's units dead; more than 90% of the values of a sigmoid or tanh saturated (beyond 0.95 of
 the range); output scale of a layer, in units of the input's, below 1e-5 or above 100; weight gradients (relative to
-their weights) more than 1e6 apart between the first and the last third of the layers. *Warn*: 50% dead, 50% saturated,
+their weights, those of a last layer that starts near zero to weights of variance 1/fan_in) more than 1e6 apart between the first and the last third of the layers. *Warn*: 50% dead, 50% saturated,
 scale below 1e-3 or above 10, gradients 1e4 apart.
 
 **When it misleads.** Layers that are meant to start silent (zero-initialised residual branches) are left out
@@ -40,7 +40,7 @@ from probes.checks.losses.evaluate import evaluate_loss
 from probes.checks.modes import train_without_dropout
 from probes.checks.names import listed
 from probes.checks.outcome import Outcome, failed, passed, warned
-from probes.checks.rig import trainable
+from probes.checks.rig import trainable, usual_size
 from probes.checks.trace import Call, batch_std, trace_forward
 
 TITLE = "Do the initial weights let signal and gradient through, and do units differ?"
@@ -123,8 +123,8 @@ def _measure(calls: list[Call], named: dict[str, nn.Parameter], gradients: dict[
     for name, gradient in gradients.items():
         parameter = named[name].detach()
         if parameter.dim() > 1 and gradient.layout == torch.strided:
-            size, weight = float(gradient.norm()), float(parameter.norm())
-            measured.gradients.append({"name": name, "norm": size, "relative": size / weight if weight > 0 else None})
+            size = float(gradient.norm())
+            measured.gradients.append({"name": name, "norm": size, "relative": size / usual_size(parameter)})
             if is_symmetric(parameter, gradient):
                 measured.symmetric.append(name)
     return measured

@@ -1,8 +1,8 @@
 """Are the inputs, exactly as they reach the net, of a scale it can learn from?
 
 **What it does.** Measures mean, standard deviation and range of every floating-point input tensor, over
-all and per channel (dimension 1 of images and signals, the last one otherwise). Where the raw inputs
-look bad, it looks again at what enters the first layer with weights: a model that normalises its
+all and per channel (dimension 1 of images and signals, the last one otherwise). Where one of them
+looks bad, it follows it to the first layers it enters: a model that normalises or rescales its
 inputs itself is fine. Token ids and other integers are left alone. A few images are kept as evidence.
 
 **Why it matters.** Common initialisations assume inputs of zero mean and unit variance. With pixels of
@@ -56,8 +56,8 @@ class _Verdict:
 
 def run(context: Context) -> Outcome:
     batch = context.pooled()
-    first = _first_layer(context)
-    images = isinstance(first.module, nn.modules.conv._ConvNd) if first else False
+    calls = _layers(context)
+    images = bool(calls) and isinstance(calls[0].module, nn.modules.conv._ConvNd)
     tensors = {
         path: tensor
         for path, tensor in named_tensors(batch.inputs)
@@ -72,15 +72,22 @@ def run(context: Context) -> Outcome:
         "limits": {"pass_rms": PASS_RMS, "fail_rms": FAIL_RMS},
         "images": _images(batch, images),
     }
-    worst = min(verdicts, key=lambda path: ("fail", "warn", "pass").index(verdicts[path].status))
-    verdict = verdicts[worst]
-    if verdict.status == "pass":
-        return passed("; ".join(f"inputs{path} {v.text}" for path, v in verdicts.items()), **evidence)
-    inside = _normalised_inside(first)
-    if inside is not None:
-        return passed(f"inputs{worst} {verdict.text}, but {inside}", **evidence)
-    report = failed if verdict.status == "fail" else warned
-    return report(f"inputs{worst} {verdict.text}", verdict.advice, **evidence)
+    leaves = dict(named_tensors(context.batch.inputs))
+    told: list[str] = []
+    bad: list[tuple[str, _Verdict]] = []
+    for path, verdict in verdicts.items():
+        inside = None if verdict.status == "pass" else _normalised_inside(calls, leaves.get(path), list(tensors))
+        if verdict.status != "pass" and inside is None:
+            bad.append((path, verdict))
+        else:
+            told.append(f"inputs{path} {verdict.text}" + (f", but {inside}" if inside else ""))
+    if not bad:
+        return passed("; ".join(told), **evidence)
+    status = "fail" if any(verdict.status == "fail" for _, verdict in bad) else "warn"
+    report = failed if status == "fail" else warned
+    worst = [(path, verdict) for path, verdict in bad if verdict.status == status]
+    advice = dict.fromkeys(verdict.advice for _, verdict in worst)
+    return report("; ".join(f"inputs{path} {verdict.text}" for path, verdict in worst), *advice, **evidence)
 
 
 def _is_mask(tensor: Tensor) -> bool:
@@ -143,21 +150,33 @@ def judge(tensor: Tensor, values: dict[str, Any]) -> _Verdict:
     return _Verdict("pass", text, "")
 
 
-def _first_layer(context: Context) -> Call | None:
+def _layers(context: Context) -> list[Call]:
+    """Layers with weights and normalisations that take numbers (an embedding does not), in order."""
     rig = context.rig()
     train_without_dropout(rig.model)
     try:
         with torch.no_grad():
             _, calls = trace_forward(rig, context.batch)
     except UserCodeError:
-        return None  # the inputs can be judged all the same; finite-forward-backward reports the failure
-    return next((c for c in calls if c.weighted or isinstance(c.module, NORMALISATIONS)), None)
+        return []  # the inputs can be judged all the same; finite-forward-backward reports the failure
+    return [c for c in calls if c.inputs and (c.weighted or isinstance(c.module, NORMALISATIONS))]
 
 
-def _normalised_inside(first: Call | None) -> str | None:
-    if first is None or not first.inputs:
+def _normalised_inside(calls: list[Call], leaf: Tensor | None, paths: list[str]) -> str | None:
+    """What makes good for a bad input `leaf`, in words; None when nothing does.
+
+    A layer takes the input itself when it is given the same memory. Where none does, the model has worked on it: then
+    what enters the first layer tells, which with several inputs may be about another one.
+    """
+    if leaf is None or not calls:
         return None
-    if isinstance(first.module, NORMALISATIONS):
+    takers = [call for call in calls if any(_same_memory(t, leaf) for t in call.inputs)]
+    if takers:
+        if all(isinstance(call.module, NORMALISATIONS) for call in takers):
+            return f"{takers[0].name} ({type(takers[0].module).__name__}) normalises them"
+        return None
+    first = calls[0]
+    if isinstance(first.module, NORMALISATIONS) and len(paths) == 1:
         return f"{first.name} ({type(first.module).__name__}) normalises them"
     entering = max(first.inputs, key=Tensor.numel)
     values = _statistics(entering, isinstance(first.module, nn.modules.conv._ConvNd))
@@ -167,6 +186,10 @@ def _normalised_inside(first: Call | None) -> str | None:
         f"the model rescales them: {first.name or 'its first layer'} receives mean {values['mean']:.3g}, "
         f"standard deviation {values['std']:.3g}"
     )
+
+
+def _same_memory(left: Tensor, right: Tensor) -> bool:
+    return left.data_ptr() == right.data_ptr() and left.numel() == right.numel() and left.dtype == right.dtype
 
 
 def _images(batch: Batch, images: bool) -> dict[str, Any] | None:

@@ -30,7 +30,7 @@ from probes.checks.context import Context
 from probes.checks.errors import NotApplicable, UserCodeError
 from probes.checks.names import listed
 from probes.checks.outcome import Outcome, failed, passed, warned
-from probes.checks.rig import Rig
+from probes.checks.rig import Rig, usual_size
 from probes.checks.state import same_bits
 
 TITLE = "Does a step of the optimizer change every parameter, by a sensible amount?"
@@ -63,7 +63,7 @@ def run(context: Context) -> Outcome:
         elif not same and not parameter.requires_grad:
             thawed.append(name)
         if parameter.requires_grad and parameter.dim() > 1 and id(parameter) in held:
-            ratios[name] = float((after[name].double() - before[name].double()).norm()) / _size(before[name])
+            ratios[name] = float((after[name].double() - before[name].double()).norm()) / usual_size(before[name])
     evidence: dict[str, Any] = {"update_ratios": ratios, "unchanged": stuck, "nonfinite": broken}
     rates = sorted({float(g["lr"]) for o in rig.optimizers for g in o.param_groups if "lr" in g})
     at = f"at a learning rate of {', '.join(f'{rate:g}' for rate in rates)}"
@@ -82,15 +82,6 @@ def run(context: Context) -> Outcome:
         )
     many_in_one = any(isinstance(optimizer, LBFGS) for optimizer in rig.optimizers)  # a step is 20 iterations
     return _amounts(ratios, thawed, at, warmed, many_in_one, evidence)
-
-
-def _size(weight: Tensor) -> float:
-    """The weight's norm, at least what a common initialisation would give it: sqrt(numel / fan_in).
-
-    A last layer that starts near zero on purpose is not small change for its first update.
-    """
-    usual = math.sqrt(weight.shape[0])  # numel / fan_in, fan_in being the product of the other dimensions
-    return max(float(weight.double().norm()), usual)
 
 
 def _amounts(
