@@ -11,7 +11,7 @@ from app.report.document import charts, document, folded, section, table
 from app.report.figures import draw_all
 from app.series.evidence import charts_of, pins_of
 from app.series.facts import explanation, facts, words
-from app.series.metrics import metric_groups
+from app.series.metrics import leading_metric, metric_groups
 from app.series.numbers import plural
 from app.series.runs import started
 from app.series.sanity import card
@@ -81,13 +81,15 @@ def _meaning(finding: Finding) -> str:
 
 
 def _curves(run: Run, report: Report) -> str:
-    metrics = [metric for metric in metric_groups(run.series_names) if metric != "loss"][:MAX_METRICS]
+    groups = metric_groups(run.series_names)
+    loss = leading_metric(groups)
+    metrics = [metric for metric in groups if metric != loss][:MAX_METRICS]
     pins = pins_of(report.findings)
     return charts(
         draw_all(
             run,
             [
-                ("live.loss", {"pins": pins}, TALL),
+                ("live.metric", {"metric": loss, "pins": pins}, TALL),
                 *(("live.metric", {"metric": metric}, TALL) for metric in metrics[:1]),
                 ("live.lr", {}, LOW),
                 ("live.speed", {}, LOW),

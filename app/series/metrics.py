@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -63,8 +64,24 @@ def split_role(split: str) -> str:
     return "validation" if split in VALIDATION_SPLITS else "other"
 
 
+def leading_metric(groups: Mapping[str, list[str]]) -> str:
+    """The metric that stands for the loss: "loss", or where a training has several (a GAN's two) the first of them."""
+    return "loss" if "loss" in groups else next(filter(is_loss, groups), "loss")
+
+
+def is_loss(metric: str) -> bool:
+    """Whether a metric is a loss by its name: "loss", "generator_loss", "loss.kl", but not "lossless".
+
+    >>> [is_loss(name) for name in ("loss", "d_loss", "loss-kl", "lossless_ratio")]
+    [True, True, True, False]
+    """
+    return "loss" in re.split(r"[\W_]+", metric.lower())
+
+
 def metric_groups(names: Iterable[str]) -> dict[str, list[str]]:
     """Metric -> its splits, from series names; loss and accuracy first, training before validation.
+
+    Where nothing is called "loss", what is a loss by its name takes its place.
 
     >>> metric_groups(["val/loss", "train/loss", "optimizer/lr", "train/accuracy"])
     {'loss': ['train', 'val'], 'accuracy': ['train']}
@@ -78,6 +95,8 @@ def metric_groups(names: Iterable[str]) -> dict[str, list[str]]:
     for splits in groups.values():
         splits.sort(key=lambda split: (roles.index(split_role(split)), split))
     rank = {metric: i for i, metric in enumerate(FIRST_METRICS)}
+    if "loss" not in groups:
+        rank |= {metric: 0 for metric in groups if is_loss(metric)}
     return dict(sorted(groups.items(), key=lambda item: (rank.get(item[0], len(rank)), item[0])))
 
 

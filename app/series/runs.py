@@ -16,18 +16,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Line:
-    """A run in the table. NaN and None where nothing is known.
+    """A run in the table. None where nothing is known.
 
     Attributes:
-        best_accuracy: highest finite validation accuracy.
-        last_loss: newest training loss, finite or not.
+        best_accuracy: highest finite validation accuracy, NaN where there is none.
+        last_loss: newest training loss, finite or not; None where nothing is called a loss, or several things are.
     """
 
     name: str
     status: str
     step: int | None
     best_accuracy: float
-    last_loss: float
+    last_loss: float | None
     created: float | None
 
 
@@ -47,7 +47,7 @@ def line(run: Run) -> Line:
         run.status,
         run.last_step,
         best,
-        float(losses[-1]) if len(losses) else float("nan"),
+        float(losses[-1]) if len(losses) else None,
         float(created) if isinstance(created, (int, float)) else None,
     )
 

@@ -90,7 +90,7 @@ def _row(entry: RunEntry, known: Known | None) -> dict[str, object]:
         "status": ICONS.get(found.status, found.status),
         "findings": verdict,
         "best val accuracy": "" if found.best_accuracy != found.best_accuracy else percent(found.best_accuracy),
-        "last loss": number(found.last_loss, 4) if found.step is not None else "",
+        "last loss": "" if found.last_loss is None else number(found.last_loss, 4),
         "steps": found.step,
         "started": started(found.created),
     }

@@ -8,6 +8,7 @@ import numpy as np
 
 from app.series import metrics
 from app.series.pace import pace
+from app.series.runs import line
 
 
 def test_training_comes_first_and_what_babysit_logs_itself_is_no_metric(make_run) -> None:
@@ -28,6 +29,21 @@ def test_training_comes_first_and_what_babysit_logs_itself_is_no_metric(make_run
         ("accuracy", ["train"]),
         ("perplexity", ["train"]),
     ]
+
+
+def test_where_nothing_is_called_loss_the_losses_by_name_lead() -> None:
+    names = ["train/accuracy", "train/discriminator_loss", "train/generator_loss", "train/lossless_ratio"]
+    groups = metrics.metric_groups(names)
+    assert list(groups) == ["discriminator_loss", "generator_loss", "accuracy", "lossless_ratio"]
+    assert metrics.leading_metric(groups) == "discriminator_loss"
+    with_loss = metrics.metric_groups([*names, "train/loss"])
+    assert list(with_loss)[:2] == ["loss", "accuracy"] and metrics.leading_metric(with_loss) == "loss"
+    assert metrics.leading_metric({}) == "loss"
+
+
+def test_a_run_without_a_loss_shows_none_in_the_table(make_run) -> None:
+    assert line(make_run().scalars("train/generator_loss", [1.0, 2.0]).open()).last_loss is None
+    assert math.isnan(line(make_run().scalars("train/loss", [1.0, math.nan]).open()).last_loss or 0.0)
 
 
 def test_a_curve_keeps_nan_and_inf_and_tells_the_newest_value_as_it_is(make_run) -> None:
