@@ -31,8 +31,12 @@ class Course:
     values: int
 
 
-def course(steps: Steps, values: Floats) -> Course | None:
-    """The course of a loss [T]; None with fewer than 5 finite values."""
+def course(steps: Steps, values: Floats, began: float | None = None) -> Course | None:
+    """The course of a loss [T]; None with fewer than 5 finite values.
+
+    Args:
+        began: the level where it began, when these values do not hold the beginning.
+    """
     finite = np.isfinite(values)
     steps, values = steps[finite], values[finite]
     if len(values) < 5:
@@ -42,7 +46,7 @@ def course(steps: Steps, values: Floats) -> Course | None:
     _, blocks = block_medians(steps, values, max(1, min(50, len(values) // 5)))
     last = max(3, int(0.1 * len(values)))
     return Course(
-        start=opening(values),
+        start=opening(values) if began is None else began,
         best=float(blocks.min()),
         end=closing(values),
         noise=sigma,

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from probes.diagnosis.signal import closing, opening
+from probes.diagnosis.beginning import beginning
+from probes.diagnosis.signal import closing
 from probes.diagnosis.tracks import training_loss
-from probes.diagnosis.view import NotJudged, RunView
+from probes.diagnosis.view import Curve, NotJudged, RunView
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,11 @@ class Progress:
 
 
 def progress(view: RunView) -> Progress | None:
-    """The progress of the one training loss; None when there is none to judge by."""
+    """The progress of the one training loss; None when there is none to judge by.
+
+    Raises:
+        NotJudged: the log does not hold the beginning of the training, and what guessing would give is not known.
+    """
     try:
         name, curve = training_loss(view)
     except NotJudged:
@@ -53,9 +58,26 @@ def progress(view: RunView) -> Progress | None:
     finite = curve.finite
     if len(finite) < 4:
         return None
-    return Progress(
-        name, opening(finite.values), closing(finite.values), guessing_loss(view), variance_of_targets(view)
-    )
+    start = where_it_began(view, name, finite)
+    return Progress(name, start, closing(finite.values), guessing_loss(view), variance_of_targets(view))
+
+
+def progress_if_known(view: RunView) -> Progress | None:
+    """Like `progress`, but None where it raises `NotJudged`: for what can be told without."""
+    try:
+        return progress(view)
+    except NotJudged:
+        return None
+
+
+def where_it_began(view: RunView, name: str, loss: Curve) -> float:
+    """The level at which the finite training loss ``name`` began: its own, or that of guessing when it begins late.
+
+    Raises:
+        NotJudged: the log does not hold the beginning, and what guessing would give is not known.
+    """
+    guessing = guessing_loss(view)
+    return beginning(view, loss, name, variance_of_targets(view) if guessing is None else guessing)
 
 
 def guessing_loss(view: RunView) -> float | None:

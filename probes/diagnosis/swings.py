@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from probes.diagnosis.beginning import begins_late
+from probes.diagnosis.progress import guessing_loss, where_it_began
 from probes.diagnosis.signal import opening
 from probes.diagnosis.view import Curve, Floats, RunView
 
@@ -89,14 +91,21 @@ def upswings(values: Floats, height: float) -> list[int]:
     return places
 
 
-def scale_of_loss(values: Floats, guessing: float | None) -> float:
-    """What swings are measured by: the loss of guessing when it is known, else where the loss began.
+def scale_of_loss(view: RunView, name: str, loss: Curve) -> float:
+    """What swings of the finite ``loss`` are measured by: the loss of guessing when it is known, else where it began.
 
     The beginning is the level of the first values or the mean of the first tenth, whichever is more: batches of one
     class alone can make the first few losses small by accident.
+
+    Raises:
+        NotJudged: the log does not hold the beginning, and guessing is not known.
     """
+    guessing = guessing_loss(view)
     if guessing is not None:
         return guessing
+    if begins_late(view, loss.steps):
+        return where_it_began(view, name, loss)
+    values = loss.values
     return max(opening(values), float(values[: max(10, len(values) // 10)].mean()))
 
 

@@ -47,14 +47,30 @@ def validation_losses(view: RunView) -> list[str]:
     return exact + parts
 
 
+_REWARD_WORDS = ("reward", "rewards", "return", "returns", "rew")
+
+
+def rewards(view: RunView) -> list[str]:
+    """Every series of rewards, of a training by reinforcement."""
+    found = []
+    for name in view.series_names:
+        words = _split(name)[1].replace("/", "_").split("_")
+        if any(word in words for word in _REWARD_WORDS):
+            found.append(name)
+    return found
+
+
 def training_loss(view: RunView) -> tuple[str, Curve]:
     """(name, curve) of the one training loss.
 
     Raises:
         NotJudged: when there is none, or several and none is simply called the loss (a GAN's two losses
-            answer each
-            other: neither has to fall).
+            answer each other: neither has to fall), or when rewards are logged beside it (the loss of an agent
+            rises as episodes grow longer and rewards higher).
     """
+    rewarded = rewards(view)
+    if rewarded:
+        raise NotJudged(f"{rewarded[0]} is what this training raises: its loss does not have to fall")
     return _the_one(view, training_losses(view), _named(view, TRAIN_SPLITS, _LOSS_WORDS, exact=True), "train/loss")
 
 

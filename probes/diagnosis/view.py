@@ -323,6 +323,14 @@ class RunView:
         """Every parameter group of every optimizer."""
         return read_optimizers(self.manifest)
 
+    @cached_property
+    def start_step(self) -> int:
+        """The step after which the first watched session began: 0 unless it continued an unwatched training."""
+        sessions = self.manifest.get("sessions")
+        first = sessions[0] if isinstance(sessions, (list, tuple)) and sessions else None
+        step = first.get("start_step") if isinstance(first, Mapping) else None
+        return step if isinstance(step, int) else 0
+
     @property
     def adaptive(self) -> bool:
         """Whether any optimizer scales its updates by the gradient's own size (Adam and its kin)."""

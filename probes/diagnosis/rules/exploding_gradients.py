@@ -83,7 +83,7 @@ import numpy as np
 from probes.diagnosis.finding import Evidence, Finding
 from probes.diagnosis.gradients import step_size, total_norm
 from probes.diagnosis.numbers import names, round_rate, short
-from probes.diagnosis.progress import progress
+from probes.diagnosis.progress import progress_if_known
 from probes.diagnosis.rule import Rule
 from probes.diagnosis.signal import block_medians, level, noise, opening
 from probes.diagnosis.tracks import training_loss, training_losses
@@ -236,7 +236,7 @@ def _at_the_limit(norm: Curve) -> Mask:
 def _cut(view: RunView, norm: Curve, sizes: Floats, share: float) -> bool:
     """Whether most gradients are clipped, steps are no small ones, and nothing is learned."""
     limited = _at_the_limit(norm)
-    learned = progress(view)
+    learned = progress_if_known(view)
     if learned is None or view.adaptive or view.last_step < 100 or limited.sum() < max(5, share * len(norm)):
         return False
     return learned.share < 0.1 and bool(np.nanmedian(sizes) > 1e-3) if np.isfinite(sizes).any() else False

@@ -66,7 +66,7 @@ import numpy as np
 
 from probes.diagnosis.finding import Evidence, Finding
 from probes.diagnosis.numbers import short
-from probes.diagnosis.progress import progress
+from probes.diagnosis.progress import progress_if_known
 from probes.diagnosis.rule import Rule
 from probes.diagnosis.view import Floats, NotJudged, RunView, Steps
 
@@ -96,7 +96,7 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     since = criterion(ratios, **thresholds)
     if since is None:
         return []
-    learned = progress(view)
+    learned = progress_if_known(view)
     harmless = learned is not None and learned.share >= 0.1
     seen = int(steps[-1])
     return [
@@ -139,6 +139,8 @@ def pile(view: RunView) -> tuple[Steps, Floats, tuple[str, ...]]:
         if not own.layers or not output.layers or not parameter.name.endswith("bias"):
             continue
         places = math.prod(module.output_shape) / parameter.numel
+        if places < 2:
+            continue  # one example a call: the gradient of a step may well be that of many calls
         usable = own.measured & output.measured & (output.values > 0)
         ratio = own.values / (math.sqrt(places) * output.values)
         columns.append(np.where(usable & np.isfinite(ratio), ratio, np.nan)[:, 0])

@@ -73,10 +73,12 @@ from typing import Literal
 
 import numpy as np
 
+from probes.diagnosis.beginning import begins_late
 from probes.diagnosis.course import course
 from probes.diagnosis.finding import Evidence, Finding
 from probes.diagnosis.gradients import step_size
 from probes.diagnosis.numbers import round_rate, short
+from probes.diagnosis.progress import where_it_began
 from probes.diagnosis.rule import Rule
 from probes.diagnosis.signal import level
 from probes.diagnosis.tracks import training_loss
@@ -99,21 +101,24 @@ class TooHigh:
     after: float
 
 
-def criterion(sizes: Curve, loss: Curve, *, blow: float = 0.2, restless: float = 0.03) -> TooHigh | None:
+def criterion(
+    sizes: Curve, loss: Curve, began: float | None = None, *, blow: float = 0.2, restless: float = 0.03
+) -> TooHigh | None:
     """Whether steps are too large.
 
     Args:
         sizes: step size per frame, [T]; NaN where unknown.
         loss: the training loss with NaN and Inf.
+        began: where it began, NaN where that is not known; None: its first values tell.
         blow: step size of a blow, as a share of the weights' own size (usual: 1e-3).
         restless: step size that is too large when it lasts and nothing is learned.
     """
-    summary = course(loss.steps, loss.values)
+    summary = course(loss.steps, loss.values, began)
     for frame in np.flatnonzero(sizes.values > blow):
         found = _damage(loss, int(sizes.steps[frame]), sizes.values[frame] / blow)
         if found is not None:
             return TooHigh("blow", int(frame), float(sizes.values[frame]), *found)
-    if summary is None or loss.steps[-1] < 100 or summary.values < 30:
+    if summary is None or loss.steps[-1] < 100 or summary.values < 30 or np.isnan(summary.start):
         return None
     finite = np.isfinite(sizes.values)
     usual = level(sizes.values)
@@ -158,7 +163,7 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     name, loss = training_loss(view)
     if len(loss) < 4:
         raise NotJudged(f"{len(loss)} values of {name}, needs 4")
-    found = criterion(sizes, loss, **thresholds)
+    found = criterion(sizes, loss, _began(view, name, loss.finite), **thresholds)
     if found is None:
         return []
     step = int(sizes.steps[found.frame])
@@ -208,6 +213,16 @@ def _without_decay(view: RunView, sizes: Curve) -> Curve:
         kept = max(1.0 - group.momentum, 1e-9) if group.plain else 1.0
         taken = np.maximum(taken, np.minimum(rates * group.weight_decay / kept, 1.0))
     return Curve(sizes.steps, np.maximum(sizes.values - taken, 0.0))
+
+
+def _began(view: RunView, name: str, loss: Curve) -> float | None:
+    """Where a loss began that was watched from a later step on (NaN: not known); None when its first values tell."""
+    if not begins_late(view, loss.steps) or not len(loss):
+        return None
+    try:
+        return where_it_began(view, name, loss)
+    except NotJudged:
+        return float("nan")
 
 
 RULE = Rule(

@@ -68,6 +68,7 @@ import numpy as np
 from probes.diagnosis.course import course
 from probes.diagnosis.finding import Evidence, Finding
 from probes.diagnosis.numbers import round_rate, short
+from probes.diagnosis.progress import where_it_began
 from probes.diagnosis.rule import Rule
 from probes.diagnosis.signal import block_medians, running_median, trailing_run
 from probes.diagnosis.tracks import training_loss
@@ -87,16 +88,19 @@ class Divergence:
     limit: float
 
 
-def criterion(loss: Curve, *, factor: float = 1.5, patience: float = 10, lost: float = 0.6) -> Divergence | None:
+def criterion(
+    loss: Curve, began: float | None = None, *, factor: float = 1.5, patience: float = 10, lost: float = 0.6
+) -> Divergence | None:
     """Whether a training loss rises for good.
 
     Args:
         loss: the finite values of the loss.
+        began: where it began, when its first values do not tell.
         factor: level over the initial level (noise and warm-up stay below 1.5 in healthy runs).
         patience: values in a row that must lie above.
         lost: share of the gain that is lost again (a restart of the learning rate loses less than half).
     """
-    summary = course(loss.steps, loss.values)
+    summary = course(loss.steps, loss.values, began)
     if summary is None or not loss.values[:10].min() > 0:
         return None
     start, best, end = summary.start, summary.best, summary.end
@@ -123,7 +127,7 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     loss = curve.finite
     if len(loss) < MINIMUM_VALUES:
         raise NotJudged(f"{len(loss)} finite values of {name}, needs {MINIMUM_VALUES}")
-    found = criterion(loss, **thresholds)
+    found = criterion(loss, where_it_began(view, name, loss), **thresholds)
     if found is None:
         return []
     since = int(loss.steps[found.since])

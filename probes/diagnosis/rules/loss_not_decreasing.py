@@ -76,16 +76,21 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from probes.diagnosis.beginning import begins_late, need_beginning
 from probes.diagnosis.finding import Evidence, Finding
 from probes.diagnosis.numbers import percent, short
-from probes.diagnosis.progress import guessing_loss, majority_share
+from probes.diagnosis.progress import guessing_loss, majority_share, variance_of_targets
 from probes.diagnosis.rule import Rule
 from probes.diagnosis.signal import block_medians, closing, level, noise
 from probes.diagnosis.tracks import accuracy, training_loss
-from probes.diagnosis.view import Floats, NotJudged, RunView, Steps
+from probes.diagnosis.view import Curve, Floats, NotJudged, RunView, Steps
 
 MINIMUM_VALUES = 30
 PLATEAU = 5
+MUCH = 50
+"""Steps before the first value of a loss, after which a small problem may have been learned already."""
+WELL_BELOW = 0.1
+"""Share of the loss of guessing below which a late log shows that something was learned before it."""
 
 
 @dataclass(frozen=True)
@@ -150,9 +155,15 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     if len(loss) < 0.5 * len(curve):
         raise NotJudged(f"most values of {name} are not finite")
     known = guessing_loss(view)
+    if known is None:
+        need_beginning(view, loss.steps, name)
+        if loss.steps[0] > MUCH:
+            _need_variance(view, name, loss)
     ended = view.status != "running"
     found = criterion(loss.steps, loss.values, ended, math.inf if known is None else known, **thresholds)
     if found is None or _good_from_the_start(view, found.start) or _learned_by_accuracy(view):
+        return []
+    if known is not None and begins_late(view, loss.steps) and found.end < (1.0 - WELL_BELOW) * known:
         return []
     guessing = _guessing(view)
     reference = found.start if known is None else min(found.start, known)
@@ -176,6 +187,13 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
             ),
         )
     ]
+
+
+def _need_variance(view: RunView, name: str, loss: Curve) -> None:
+    """Raises `NotJudged` unless a loss whose first value is a late one is seen to be that of knowing nothing."""
+    variance = variance_of_targets(view)
+    if variance is None or closing(loss.values) < (1.0 - WELL_BELOW) * variance:
+        raise NotJudged(f"the first {name} was logged at step {int(loss.steps[0]):,}: it may have fallen before")
 
 
 def _rates(view: RunView) -> str:

@@ -85,10 +85,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from probes.diagnosis.beginning import begins_late, need_beginning
 from probes.diagnosis.finding import Evidence, Finding, Severity
 from probes.diagnosis.manifest import ModuleInfo
 from probes.diagnosis.numbers import percent, short
-from probes.diagnosis.progress import majority_share, progress
+from probes.diagnosis.progress import majority_share, progress_if_known
 from probes.diagnosis.rule import Rule
 from probes.diagnosis.signal import at_rest, closing
 from probes.diagnosis.tracks import accuracy, training_loss, validation_loss
@@ -240,7 +241,7 @@ def _by_outputs(
             return _squashed(view, kind, outputs, "values between 0 and 1, as after a sigmoid", classes)
         if slug in ("tanh", "softsign", "hardtanh") and outputs.within(-1.0, 1.0):
             return _squashed(view, kind, outputs, f"values between -1 and 1, after a {slug}", classes, 2.0)
-        learned = progress(view)
+        learned = progress_if_known(view)
         if slug == "relu" and outputs.within(0.0, math.inf) and learned is not None and learned.share < 0.5:
             return _squashed(view, kind, outputs, "values from 0 up, after a ReLU", classes, math.inf)
     elif kind == "NLLLoss":
@@ -373,7 +374,7 @@ def _by_accuracy(view: RunView, kind: str) -> Finding | None:
     """A loss of one's own, of another size than a cross-entropy, that has come to rest with the accuracy at chance."""
     classes = _classes(view)
     track = accuracy(view, validation=False) or accuracy(view, validation=True)
-    learned = progress(view)
+    learned = progress_if_known(view)
     if classes is None or track is None or learned is None or learned.start <= 0:
         return None
     name, curve = track
@@ -384,6 +385,8 @@ def _by_accuracy(view: RunView, kind: str) -> Finding | None:
         return None
     best = float(np.max(values[len(values) // 3 :])) / (100.0 if float(values.max()) > 1.5 else 1.0)
     chance, guessing = max(majority_share(view), 1.0 / classes), math.log(classes)
+    if begins_late(view, training_loss(view)[1].steps):
+        return None
     if best > chance + 0.1 or 0.5 * guessing < learned.start < 1.5 * guessing:
         return None
     late = closing(losses)
@@ -420,6 +423,7 @@ def _by_loss(view: RunView, last: ModuleInfo | None, thresholds: Mapping[str, fl
         raise NotJudged(f"{len(losses)} values of {name} in {view.last_step} steps, needs 10 in {needed}")
     if last.activation not in (*SQUASHED, None):
         return []
+    need_beginning(view, curve.steps, name)
     try:
         validation = validation_loss(view)[1].finite.values
     except NotJudged:

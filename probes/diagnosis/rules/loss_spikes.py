@@ -81,7 +81,6 @@ import numpy as np
 
 from probes.diagnosis.finding import Evidence, Finding
 from probes.diagnosis.numbers import round_rate, short
-from probes.diagnosis.progress import guessing_loss
 from probes.diagnosis.rule import Rule
 from probes.diagnosis.signal import running_median
 from probes.diagnosis.swings import last_part, scale_of_loss
@@ -173,7 +172,7 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     batch = batch_size(view)
     if batch is not None and batch < TINY_BATCH:
         raise NotJudged(f"batches of {batch}: single examples that are hard look like spikes")
-    scale = scale_of_loss(loss.values, guessing_loss(view))
+    scale = scale_of_loss(view, name, loss)
     loss = last_part(loss, min(1.0, LAST_VALUES / len(loss)))
     found = criterion(loss.values, scale, **thresholds)
     if found is None:

@@ -71,7 +71,10 @@ import numpy as np
 from probes.diagnosis.finding import Evidence, Finding
 from probes.diagnosis.numbers import names
 from probes.diagnosis.rule import Rule
-from probes.diagnosis.view import Floats, Mask, NotJudged, RunView
+from probes.diagnosis.view import Floats, LayerTable, Mask, NotJudged, RunView
+
+CHANCE_FRAMES = 20
+"""Frames after which no module of a net of random depth is left out by chance."""
 
 
 def criterion(
@@ -104,6 +107,7 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
         raise NotJudged("no trainable parameter was measured")
     weight = np.asarray([kinds[name] for name in table.layers])
     never, zero = criterion(table.values, table.measured, weight, **thresholds)
+    never &= _long_enough(view, table, weight)
     found = never | zero
     if not found.any():
         return []
@@ -142,6 +146,27 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
             ),
         )
     ]
+
+
+def _long_enough(view: RunView, table: LayerTable, weight: Mask) -> bool:
+    """Whether there are frames enough to say that a parameter never gets a gradient.
+
+    Three are, where its module ran and got none. A module that did not run may be one that is skipped by chance
+    (stochastic depth, a mixture of experts), when others run in some frames and in others not: that takes more.
+    """
+    ran = view.layers("activation_mean")
+    if ran is None or len(table) >= CHANCE_FRAMES:
+        return True
+    seen = ran.at(table.steps).measured
+    home = {parameter.name: parameter.module for parameter in view.parameters}
+    always = {name for name, column in zip(ran.layers, seen.T, strict=True) if len(column) and column.all()}
+    without = [
+        home.get(name, "")
+        for name, column, matrix in zip(table.layers, table.measured.T, weight, strict=True)
+        if matrix and not column.any()
+    ]
+    chance = bool((seen.any(axis=0) & ~seen.all(axis=0)).any())
+    return not chance or any(module in always for module in without)
 
 
 RULE = Rule(

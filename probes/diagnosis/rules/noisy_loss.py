@@ -77,13 +77,13 @@ import numpy as np
 from probes.diagnosis.finding import Evidence, Finding
 from probes.diagnosis.gradients import step_size
 from probes.diagnosis.numbers import percent, round_rate, short
-from probes.diagnosis.progress import guessing_loss, label_counts, majority_share
+from probes.diagnosis.progress import label_counts, majority_share
 from probes.diagnosis.rule import Rule
 from probes.diagnosis.signal import closing, level
 from probes.diagnosis.swings import detrended, last_part, scale_of_loss
 from probes.diagnosis.task import batch_size, classifies
 from probes.diagnosis.tracks import accuracy, training_loss
-from probes.diagnosis.view import Floats, NotJudged, RunView
+from probes.diagnosis.view import Curve, Floats, NotJudged, RunView
 
 MINIMUM_VALUES = 200
 USUAL_BATCH = 32
@@ -140,7 +140,7 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     batch = batch_size(view)
     name, curve = training_loss(view)
     loss = curve.finite
-    sorted_batches = _one_class(view, batch, loss.values, thresholds)
+    sorted_batches = _one_class(view, batch, name, loss, thresholds)
     if sorted_batches is not None:
         return sorted_batches
     if batch is None:
@@ -153,7 +153,7 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
         raise NotJudged(f"{len(loss)} values of {name}, needs {MINIMUM_VALUES}")
     sizes = step_size(view)
     size = level(last_part(sizes, 0.5).values)
-    scale = scale_of_loss(loss.values, guessing_loss(view))
+    scale = scale_of_loss(view, name, loss)
     found = criterion(loss.values, scale, size, batch, **thresholds)
     if found is None:
         return []
@@ -185,7 +185,7 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
 
 
 def _one_class(
-    view: RunView, batch: int | None, loss: Floats, thresholds: dict[str, float]
+    view: RunView, batch: int | None, name: str, loss: Curve, thresholds: dict[str, float]
 ) -> Sequence[Finding] | None:
     """What is said of batches of one class; None when they are not, or the classes in a batch are not known."""
     shares = view.series("data/largest_label_share")
@@ -195,9 +195,9 @@ def _one_class(
     common = majority_share(view)
     if share < thresholds["single"] or common >= 0.7 or sum(label_counts(view)) < 100:
         return None
-    half = loss[len(loss) // 2 :]
+    half = loss.values[len(loss) // 2 :]
     rest = detrended(half) if len(half) > 1 else np.zeros(1)
-    scale = scale_of_loss(loss, guessing_loss(view)) if len(loss) else 1.0
+    scale = scale_of_loss(view, name, loss) if len(loss) else 1.0
     swing = float(np.percentile(rest, 90) - np.percentile(rest, 10)) / scale
     track = accuracy(view, validation=True)
     reached = closing(track[1].finite.values) if track is not None and len(track[1].finite) else None

@@ -84,7 +84,6 @@ import numpy as np
 
 from probes.diagnosis.finding import Evidence, Finding
 from probes.diagnosis.numbers import percent, round_rate, short
-from probes.diagnosis.progress import guessing_loss
 from probes.diagnosis.rule import Rule
 from probes.diagnosis.swings import (
     autocorrelation,
@@ -189,7 +188,7 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     if rate_goes_up_and_down(view, int(half.steps[0])) and not view.warming_up:
         raise NotJudged("the learning rate goes up and down by its schedule, and the loss with it")
     half = last_part(half, min(1.0, LAST_VALUES / len(half)))
-    scale = scale_of_loss(finite.values, guessing_loss(view))
+    scale = scale_of_loss(view, name, finite)
     found = criterion(half.values, scale, batch_size(view), **thresholds)
     if found is None:
         return []

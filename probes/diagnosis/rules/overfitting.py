@@ -77,8 +77,9 @@ import numpy as np
 
 from probes.diagnosis.finding import Evidence, Finding, Severity
 from probes.diagnosis.numbers import percent, short
+from probes.diagnosis.progress import where_it_began
 from probes.diagnosis.rule import Rule
-from probes.diagnosis.signal import block_medians, closing, noise, opening, running_median
+from probes.diagnosis.signal import block_medians, closing, noise, running_median
 from probes.diagnosis.tracks import accuracy, training_loss, validation_loss
 from probes.diagnosis.view import Curve, Floats, NotJudged, RunView
 
@@ -172,7 +173,7 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
         raise NotJudged(f"{len(train)} finite values of {train_name}, needs 2")
     validation = Curve(*block_medians(validation.steps, validation.values, 400))
     aligned = at_steps_of(validation, train)
-    start = max(opening(train.values), float(validation.values[0]))
+    start = max(where_it_began(view, train_name, train), float(validation.values[0]))
     found = criterion(validation.values, aligned, start, **thresholds)
     if found is None:
         return []

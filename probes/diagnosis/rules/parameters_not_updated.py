@@ -70,7 +70,7 @@ import numpy as np
 
 from probes.diagnosis.finding import Evidence, Finding
 from probes.diagnosis.numbers import names, short
-from probes.diagnosis.progress import progress
+from probes.diagnosis.progress import progress_if_known
 from probes.diagnosis.rule import Rule
 from probes.diagnosis.tracks import training_losses
 from probes.diagnosis.view import Floats, Mask, NotJudged, RunView
@@ -131,7 +131,7 @@ def _never_stepped(view: RunView, series: str, values: int, trainable: list[str]
 
 
 def _outside(view: RunView, outside: list[str], trainable: list[str]) -> Finding:
-    learned = progress(view)
+    learned = progress_if_known(view)
     at_the_bottom = outside == trainable[: len(outside)] and len(outside) < len(trainable)
     fixed_on_purpose = at_the_bottom and learned is not None and learned.share > 0.5
     return RULE.finding(

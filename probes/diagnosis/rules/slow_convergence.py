@@ -78,6 +78,7 @@ from typing import Literal
 
 import numpy as np
 
+from probes.diagnosis.beginning import need_beginning
 from probes.diagnosis.finding import Evidence, Finding
 from probes.diagnosis.gradients import step_size
 from probes.diagnosis.numbers import percent, round_rate, short
@@ -181,6 +182,7 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     needed = int(thresholds["steps_needed"])
     if len(loss) < MINIMUM_VALUES or view.last_step < needed:
         raise NotJudged(f"{len(loss)} values of {name} in {view.last_step} steps, needs {MINIMUM_VALUES} in {needed}")
+    need_beginning(view, loss.steps, name)
     if len(loss) < 0.9 * len(curve):
         raise NotJudged(f"{len(curve) - len(loss)} of {len(curve)} values of {name} are not finite")
     rates, size = _rates(view, loss), _size(view)

@@ -69,6 +69,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from probes.diagnosis.beginning import need_beginning
 from probes.diagnosis.finding import Evidence, Finding
 from probes.diagnosis.numbers import percent, short
 from probes.diagnosis.progress import guessing_loss, majority_share
@@ -145,6 +146,7 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     if len(loss) < MINIMUM_VALUES or view.last_step < thresholds["steps_needed"]:
         needed = int(thresholds["steps_needed"])
         raise NotJudged(f"{len(loss)} values of {name} in {view.last_step} steps, needs {MINIMUM_VALUES} in {needed}")
+    need_beginning(view, loss.steps, name)
     if len(loss) < 0.9 * len(curve):
         raise NotJudged(f"{len(curve) - len(loss)} of {len(curve)} values of {name} are not finite")
     reached = accuracy_at_end(view)

@@ -59,6 +59,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from probes.diagnosis.beginning import need_beginning
 from probes.diagnosis.finding import Evidence, Finding, Severity
 from probes.diagnosis.numbers import short
 from probes.diagnosis.progress import progress
@@ -85,6 +86,7 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     name, loss = training_loss(view)
     classes = _classes(view)
     step, first = int(loss.steps[0]), float(loss.values[0])
+    need_beginning(view, loss.steps, name)
     if step > 1:
         raise NotJudged(f"the first {name} was logged at step {step}, after {step - 1} updates")
     if not math.isfinite(first):

@@ -71,7 +71,7 @@ import numpy as np
 
 from probes.diagnosis.finding import Evidence, Finding, Severity
 from probes.diagnosis.numbers import percent, short
-from probes.diagnosis.progress import progress
+from probes.diagnosis.progress import progress_if_known
 from probes.diagnosis.rule import Rule
 from probes.diagnosis.view import Floats, NotJudged, RunView
 
@@ -135,7 +135,7 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     found = criterion(mean, std, **thresholds)
     if found is None:
         return []
-    learned = progress(view)
+    learned = progress_if_known(view)
     severity: Severity = "info"
     if learned is not None and view.last_step >= MINIMUM_STEPS and not learned.share >= thresholds["learned"]:
         severity = "warning"

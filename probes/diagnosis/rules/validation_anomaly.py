@@ -79,6 +79,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from probes.diagnosis.beginning import begins_late
 from probes.diagnosis.finding import Evidence, Finding, Severity
 from probes.diagnosis.numbers import names, percent, short
 from probes.diagnosis.progress import guessing_loss
@@ -265,7 +266,7 @@ def _other_scale(
     view: RunView, name: str, validation: Curve, train_name: str, train: Curve, scale: float
 ) -> Finding | None:
     """A validation loss far below a training loss that has not yet fallen."""
-    if len(train) < ENOUGH or not len(validation):
+    if len(train) < ENOUGH or not len(validation) or begins_late(view, train.steps):
         return None
     start = opening(train.values)
     place = min(int(np.searchsorted(train.steps, validation.steps[0], side="right")), len(train))

@@ -82,8 +82,23 @@ from probes.diagnosis.progress import Progress, progress
 from probes.diagnosis.rule import Rule
 from probes.diagnosis.view import Floats, NotJudged, RunView, Steps
 
-DECOUPLED = frozenset({"AdamW", "AdamW8bit", "PagedAdamW", "Lion", "Adafactor", "Muon", "LAMB", "Lamb"})
-"""Optimizers that shrink the weights apart from the gradient, by lr * decay a step."""
+ADDED = frozenset(
+    {
+        "SGD",
+        "Adam",
+        "Adamax",
+        "NAdam",
+        "RAdam",
+        "RMSprop",
+        "Adagrad",
+        "Adadelta",
+        "ASGD",
+        "SparseAdam",
+        "LBFGS",
+        "Rprop",
+    }
+)
+"""Optimizers that add it to the gradient. Of any other the decay is held against the whole update."""
 
 MINIMUM_FRAMES = 4
 NOTHING = 0.15
@@ -164,7 +179,7 @@ def criterion(
         return True
     if pull_of_decay.apart:
         return level > apart and pull_of_decay.shrunk < GROWN
-    return pull < level < BALANCE and pull_of_decay.energy > gain * loss > 0
+    return pull < level < BALANCE and pull_of_decay.energy > gain * loss > 0 and pull_of_decay.shrunk < GROWN
 
 
 def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
@@ -200,7 +215,7 @@ def _pull(view: RunView, apart: bool) -> Pull | None:
     energies, start, decays = np.zeros(len(steps)), 0.0, []
     for index, group in enumerate(view.optimizers):
         names = [n for n in group.parameters if n in matrices and n in weights.layers and n in against.layers]
-        if group.weight_decay <= 0 or (group.type in DECOUPLED) != apart or not names or not len(steps):
+        if group.weight_decay <= 0 or (group.type not in ADDED) != apart or not names or not len(steps):
             continue
         norms = total_norm(weights.pick(names).at(steps)).values
         factor = np.full(len(steps), group.weight_decay)
@@ -237,7 +252,7 @@ def _report(view: RunView, pull: Pull, learned: Progress, thresholds: Mapping[st
         f"lower the weight decay from {short(pull.decay)} to about {round_rate(lower)}",
         "train without weight decay first, and add it when the model overfits",
     ]
-    if any(group.adaptive and group.type not in DECOUPLED and group.weight_decay > 0 for group in view.optimizers):
+    if any(group.adaptive and group.type in ADDED and group.weight_decay > 0 for group in view.optimizers):
         advice.insert(1, "use AdamW: with this optimizer the decay is scaled as the gradient is")
     return RULE.finding(
         severity,

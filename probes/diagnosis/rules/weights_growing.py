@@ -66,7 +66,7 @@ import numpy as np
 
 from probes.diagnosis.finding import Evidence, Finding
 from probes.diagnosis.numbers import names, round_rate, short
-from probes.diagnosis.progress import progress
+from probes.diagnosis.progress import progress_if_known
 from probes.diagnosis.rule import Rule
 from probes.diagnosis.tracks import training_loss
 from probes.diagnosis.view import Floats, NotJudged, RunView, Steps
@@ -162,7 +162,7 @@ def _harm(view: RunView, learned: float) -> str:
         return ""
     if not np.isfinite(curve.values[-1]):
         return f"{name} is {short(float(curve.values[-1]))}"
-    fell = progress(view)
+    fell = progress_if_known(view)
     if fell is None:
         return ""
     if fell.end < 0 and -fell.end > (fell.start if fell.start > 0 else -10.0 * fell.start):
