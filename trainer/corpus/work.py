@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+import probes
 from probes.errors import BabysitError
 from trainer import checkpoint
 from trainer.corpus.outcome import RunOutcome, save_outcome, settings_of
@@ -51,7 +52,7 @@ def train_one(run: Planned, run_dir: Path) -> None:
             save_outcome(RunOutcome(settings, str(error), seconds=time.monotonic() - started), run_dir)
             return
     seconds = time.monotonic() - started
-    outcome = RunOutcome(settings, "", ended.loss, ended.score, guess(recipe), ended.steps, seconds)
+    outcome = RunOutcome(settings, probe_failure(run_dir), ended.loss, ended.score, guess(recipe), ended.steps, seconds)
     (run_dir / checkpoint.FILE).unlink(missing_ok=True)  # nobody goes on from here
     save_outcome(outcome, run_dir)
 
@@ -65,6 +66,12 @@ def _after(run: Planned, before: Path) -> list[str]:
     seed = f"training.seed={run.seed + 1000}"
     train(load_recipe(run.recipe, [*kept, seed, "training.checkpoint_every=0"]), before, watched=False)
     return [f"model.run={before}" if o == BEFORE else o for o in run.settings]
+
+
+def probe_failure(run_dir: Path) -> str:
+    """A note where the probe gave up, which no training notices: such a run says nothing about the diagnosis."""
+    failed = [event.message for event in probes.open_run(run_dir).events if event.kind == "probe-error"]
+    return f"the probe failed: {failed[0]}" if failed else ""
 
 
 def guess(recipe: Recipe) -> float:

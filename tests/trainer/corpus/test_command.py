@@ -87,3 +87,16 @@ def test_an_outcome_is_json(tmp_path):
     assert main(["--out", str(tmp_path), "--only", "blobs-softmax.as-it-is.0", "--jobs", "1"]) == 0
     found = json.loads((tmp_path / "blobs-softmax.as-it-is.0" / "outcome.json").read_text())
     assert found["note"] == "" and found["guess"] == pytest.approx(0.25, abs=0.01)
+
+
+def test_a_run_whose_probe_failed_is_noted_and_is_not_healthy(tmp_path, monkeypatch):
+    """The training goes on as if nothing were, so the table has to say that the run tells little."""
+    from probes.instrument import parameters
+
+    def broken(*arguments, **options):
+        raise ArithmeticError("no statistics today")
+
+    monkeypatch.setattr(parameters, "norms", broken)
+    assert main(["--out", str(tmp_path), "--only", "blobs-softmax.as-it-is.0", "--jobs", "1"]) == 1
+    (row,) = table(tmp_path)
+    assert "no statistics today" in row["note"] and row["healthy"] == "0" and row["score"] == ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 
 import pytest
@@ -25,6 +26,68 @@ def test_counts():
     for part in PARTS:
         assert sum(run.fault is None for run in RUNS if run.part == part) >= 60
         assert sum(run.fault is not None for run in RUNS if run.part == part) >= 120
+
+
+# What looks ill and is not: how such a healthy run is known by its name, and how many there are at least.
+ODD_BUT_HEALTHY = {
+    "warm-up": (r"\.(long-)?warmup\.", 3),
+    "cosine to zero": (r"^(spirals-svm|blobs-softmax|digits-softmax)\.cosine\.|^digits-(mlp|cnn)\.as-it-is\.", 8),
+    "sparse ReLU nets": (r"wide-sparse|circles-mlp\.relu|alexnet\.no-dropout|digits-mlp\.high-rate", 4),
+    "residual nets with small gradients": (r"^(digits|patches)-resnet\.", 10),
+    "fine-tuning with frozen layers": (r"\.frozen-body\.", 3),
+    "small batches with noisy loss": (r"\.batch-[2-8]\.", 10),
+    "long plateaus before a drop": (r"^recall-gru\.", 5),
+    "class-weighted losses": (r"^digits-imbalanced\.|\.rare-classes\.|\.weighted\.", 5),
+    "GANs": (r"^digits-gan\.", 4),
+    "autoencoders": (r"^digits-autoencoder\.", 5),
+}
+
+
+@pytest.mark.parametrize(("pattern", "count"), ODD_BUT_HEALTHY.values(), ids=ODD_BUT_HEALTHY)
+def test_what_looks_ill_and_is_not(pattern, count):
+    assert sum(run.fault is None and re.search(pattern, run.name) is not None for run in RUNS) >= count
+
+
+def test_the_cosine_ends_at_zero_and_the_frozen_body_is_frozen():
+    """Two of the kinds above, not by name but by what the recipes say."""
+    recipes = [load_recipe(run.recipe, run.settings) for run in RUNS if run.fault is None]
+    cosine = [r for r in recipes if r.schedule.name == "cosine" and r.schedule.options["final"] == 0.0]
+    frozen = [r for r in recipes if r.model.name == "fine-tuned" and r.model.options["freeze"]]
+    weighted = [r for r in recipes if r.loss.options.get("balanced") or r.loss.options.get("positive_weight", 1.0) != 1]
+    small = [r for r in recipes if r.training.batch_size <= 8]
+    assert (len(cosine) >= 50, len(frozen) >= 3, len(weighted) >= 5, len(small) >= 10) == (True,) * 4
+
+
+# Every mistake that the literature on "why does my loss not go down" lists, and the faults that are it.
+LISTED = {
+    "learning rate too high, too low": "learning-rate-too-high learning-rate-too-low",
+    "zero, constant, too small, too large initialisation": (
+        "zero-initialization constant-initialization too-small-initialization too-large-initialization"
+    ),
+    "sigmoid or tanh too deep": "deep-sigmoid deep-tanh",
+    "plain nets too deep": "deep-plain",
+    "no normalisation of inputs, wrong scale": "no-normalization inputs-in-255",
+    "missing zero_grad": "gradients-never-cleared",
+    "optimizer missing a layer": "optimizer-misses-a-layer optimizer-misses-the-head",
+    "frozen by accident": "frozen-layers detached-layer",
+    "double softmax, missing activation": "double-softmax missing-activations",
+    "wrong head for the loss": "wrong-head missing-log-softmax",
+    "wrong loss, SUM reduction, wrong sign": "wrong-loss summed-loss maximized-loss",
+    "shuffled labels, leaked validation": "shuffled-labels mislabelled-part leaked-validation",
+    "evaluation in train mode, other preparation": "never-evaluating validation-prepared-differently",
+    "no shuffling, class imbalance": "no-shuffling class-imbalance",
+    "tiny data with a large model, too small a model": "tiny-data too-small-model",
+    "too much regularisation or dropout": "too-much-weight-decay too-much-dropout clipped-too-hard",
+    "batch too small, too large": "batch-too-small batch-too-large",
+    "bad schedule": "decays-too-fast rate-grows warmup-never-ends",
+    "fp16 underflow, NaN in the data, blank data": "fp16-underflow nan-in-data blank-inputs",
+    "exploding RNN, dying ReLU": "exploding-rnn dead-relu",
+    "training too short, slow data": "training-too-short slow-data",
+}
+
+
+def test_every_listed_mistake_is_a_fault():
+    assert sorted(" ".join(LISTED.values()).split()) == sorted(FAULTS)
 
 
 def test_names_and_settings_are_unique():
