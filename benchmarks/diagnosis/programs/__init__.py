@@ -2,7 +2,7 @@
 
 Each is a loop of its own around `probes.watch`, not a recipe of the trainer. They were written without looking at a
 rule's thresholds. Half of them, by a hash of the name, are locked: their verdicts are counted, and nobody looks into
-them.
+them. The `fresh_*` modules are a third set, written when the rules stood: what was said of it at first sight is kept.
 """
 
 from __future__ import annotations
@@ -11,6 +11,12 @@ from benchmarks.diagnosis.programs import (  # noqa: F401 - importing them regis
     faulty_heads,
     faulty_settings,
     faulty_wiring,
+    fresh_bugs_data,
+    fresh_bugs_heads,
+    fresh_bugs_loops,
+    fresh_objectives,
+    fresh_optimizers,
+    fresh_regimes,
     healthy_generative,
     healthy_images,
     healthy_sequences,

@@ -186,6 +186,7 @@ def batch_first_forgotten(run_dir: Path, *, mended: bool = False) -> float:
 
 
 @faulty("loss-not-decreasing", "underfitting", "no-generalization", "vanishing-gradients", "constant-predictions",
+    "collapsed-activations",
         below=0.7)  # fmt: skip
 def last_step_is_padding(run_dir: Path, *, mended: bool = False) -> float:
     """Sequences of 4 to 8 padded with zeros to 80; the state after the padding is used, when all is forgotten."""
@@ -504,7 +505,7 @@ def years_in_order(run_dir: Path, *, mended: bool = False) -> float:
     order = train[1].argsort()
     train = (train[0][order], train[1][order])
     net = nn.Sequential(nn.Linear(8, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 1))
-    opt = optim.Adam(net.parameters(), lr=5e-3)
+    opt = optim.SGD(net.parameters(), lr=0.01, momentum=0.9)
     with probes.watch(net, opt, run_dir) as probe:
         for _ in range(25):
             for xb, yb in batches(*train, 24, shuffle=mended):
@@ -519,7 +520,8 @@ def years_in_order(run_dir: Path, *, mended: bool = False) -> float:
         return explained(net(test[0]).squeeze(1), test[1])
 
 
-@faulty("noisy-loss", "validation-anomaly", "no-generalization", "overfitting", "loss-not-decreasing", "underfitting",
+@faulty("noisy-loss",
+    "vanishing-gradients", "validation-anomaly", "no-generalization", "overfitting", "loss-not-decreasing", "underfitting",
         "oscillating-loss", "slow-convergence", below=0.8)  # fmt: skip
 def batch_norm_of_two(run_dir: Path, *, mended: bool = False) -> float:
     """Batches of two because memory is short, and a BatchNorm after every layer: statistics of two examples."""

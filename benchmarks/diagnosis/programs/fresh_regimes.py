@@ -576,13 +576,13 @@ def euler_ode(run_dir: Path) -> float:
     with probes.watch(field, opt, run_dir) as probe:
         for _ in range(700):
             start = 2 * torch.rand(20, 2)
-            truth = flow(start, lambda v: (v**3).clamp(-8, 8) @ matrix.T / 2)
+            truth = flow(start, lambda v: v.sin() @ matrix.T)
             loss = (flow(start, field) - truth).abs().mean()
             opt.zero_grad()
             loss.backward()
             opt.step()
             probe.log("train", loss=loss)
     start = 2 * torch.rand(200, 2)
-    truth = flow(start, lambda v: (v**3).clamp(-8, 8) @ matrix.T / 2)
+    truth = flow(start, lambda v: v.sin() @ matrix.T)
     with torch.no_grad():
         return explained(flow(start, field), truth)

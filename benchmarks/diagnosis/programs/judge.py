@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import probes
+from benchmarks.diagnosis.programs import first_sight
+from benchmarks.diagnosis.programs.first_sight import Sight
 from benchmarks.diagnosis.programs.program import Program
 from benchmarks.diagnosis.programs.record import RUN, outcome_of
 from probes.diagnosis.finding import Finding, rank
@@ -32,6 +34,11 @@ class Verdict:
     proven: bool
     findings: tuple[Finding, ...] = ()
     midway: tuple[tuple[int, str], ...] = ()
+
+    @property
+    def sight(self) -> Sight:
+        """The slugs alone."""
+        return Sight(tuple(f.rule for f in self.findings), tuple(slug for _step, slug in self.midway))
 
     @property
     def detected(self) -> bool:
@@ -77,25 +84,35 @@ def _loud(run: probes.Run, step: int | None) -> tuple[Finding, ...]:
 
 
 def counts(verdicts: Sequence[Verdict]) -> str:
-    """Markdown table of counts, the two halves apart."""
+    """Markdown table of counts, the parts apart; of the fresh set also what was said of it at first sight."""
     lines = [
-        "| half | healthy programs | with a warning or worse | also in mid-run | faulty programs | anything said | "
+        "| part | healthy programs | with a warning or worse | also in mid-run | faulty programs | anything said | "
         "expected finding | expected and first |",
         "|---|--:|--:|--:|--:|--:|--:|--:|",
     ]
-    for part in ("dev", "locked"):
-        mine = [v for v in verdicts if v.program.part == part and v.proven]
-        well, ill = [v for v in mine if v.program.healthy], [v for v in mine if not v.program.healthy]
-        row = (
-            len(well), sum(bool(v.findings) for v in well), sum(bool(v.findings or v.midway) for v in well), len(ill),
-            sum(bool(v.findings) for v in ill), sum(v.detected for v in ill), sum(v.first for v in ill),
-        )  # fmt: skip
-        lines.append(f"| {part} | " + " | ".join(map(str, row)) + " |")
+    proven = [v for v in verdicts if v.proven]
+    for part in ("dev", "locked", "fresh"):
+        lines.append(_row(part, [(v.program, v.sight) for v in proven if v.program.part == part]))
+    seen = first_sight.read()
+    first = [(v.program, seen[v.program.name]) for v in proven if v.program.name in seen]
+    if first:
+        lines.append(_row("fresh (first sight)", first))
     return "\n".join(lines)
 
 
+def _row(name: str, seen: Sequence[tuple[Program, Sight]]) -> str:
+    well = [sight for program, sight in seen if program.healthy]
+    ill = [(program.expected, sight.findings) for program, sight in seen if not program.healthy]
+    cells = (
+        len(well), sum(bool(s.findings) for s in well), sum(bool(s.findings or s.midway) for s in well), len(ill),
+        sum(bool(said) for _, said in ill), sum(bool({*said} & {*expected}) for expected, said in ill),
+        sum(bool(said) and said[0] in expected for expected, said in ill),
+    )  # fmt: skip
+    return f"| {name} | " + " | ".join(map(str, cells)) + " |"
+
+
 def details(verdicts: Sequence[Verdict], *, every: bool = False) -> str:
-    """One line for each program of the open half that was judged wrongly (or, with ``every``, for each)."""
+    """One line for each program of the open parts that was judged wrongly (or, with ``every``, for each)."""
     lines = []
     for verdict in verdicts:
         program = verdict.program
@@ -103,7 +120,7 @@ def details(verdicts: Sequence[Verdict], *, every: bool = False) -> str:
             why = verdict.error.strip().splitlines()[-1] if verdict.error else f"score {verdict.score:.3f}"
             lines.append(f"NOT PROVEN   {program.part:6} {program.name:42} bar {program.bar}: {why}")
             continue
-        if program.part != "dev":
+        if program.part == "locked":
             continue
         said = " ".join(f"{f.rule}@{f.first_step}{'!' if f.severity == 'critical' else ''}" for f in verdict.findings)
         if program.healthy and (verdict.findings or verdict.midway):
