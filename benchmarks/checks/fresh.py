@@ -510,7 +510,9 @@ def _(bug: bool) -> Arguments:
     for _ in range(8):
         first = torch.randint(0, len(x), (32,), generator=g)
         positive = torch.stack([self_or_other(y, int(i), g, bug) for i in first])
-        negative = torch.stack([(y != y[i]).nonzero()[int(torch.randint(0, 1000, (1,), generator=g)), 0] for i in first])
+        negative = torch.stack(
+            [(y != y[i]).nonzero()[int(torch.randint(0, 1000, (1,), generator=g)), 0] for i in first]
+        )
         batches.append(((x[first], x[positive], x[negative]), y[first]))
     model = Encoder()
     return {
@@ -673,7 +675,9 @@ def _(bug: bool) -> Arguments:
     }
 
 
-@program("two augmented views, nt-xent", "the features are detached before the projection", "gradients-reach-every-parameter")
+@program(
+    "two augmented views, nt-xent", "the features are detached before the projection", "gradients-reach-every-parameter"
+)
 def _(bug: bool) -> Arguments:
     class SimClr(nn.Module):
         def __init__(self) -> None:

@@ -18,12 +18,14 @@ def accuracy(spec: LossSpec, outputs: Any, targets: Any) -> float | None:
     rows = class_rows(spec, outputs, targets)
     if rows is not None:
         scores, labels = rows
-        return float((scores.argmax(1) == labels).double().mean()) if labels.numel() else None
+        return float((scores.argmax(1) == labels).float().mean()) if labels.numel() else None
     main = main_tensor(outputs)
+    if spec.classes and main is not None and isinstance(targets, Tensor) and main.shape[0] == targets.shape[0]:
+        return float((main.argmax(1) == targets).float().mean())
     if spec.kind not in BINARY_KINDS or main is None or not is_hard(targets) or main.numel() != targets.numel():
         return None
     cut = 0.0 if spec.kind == "bce-logits" else 0.5
-    return float(((main.reshape(-1) > cut) == (targets.reshape(-1) > 0.5)).double().mean())
+    return float(((main.reshape(-1) > cut) == (targets.reshape(-1) > 0.5)).float().mean())
 
 
 def is_hard(targets: Any) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -11,12 +11,15 @@ from torch import nn
 from torch.optim import Optimizer
 
 from probes.checks.batches import Batch, Unpack
+from probes.checks.beyond import Beyond
 from probes.checks.clock import Deadline
+from probes.checks.errors import UserCodeError
 from probes.checks.losses.evaluate import LossFn
-from probes.checks.losses.identify import LossSpec, identify_loss
+from probes.checks.losses.identify import LossSpec, identify_loss, looks_like_classes
 from probes.checks.modes import train_without_dropout
 from probes.checks.rig import Forward, Rig, build_rig
 from probes.checks.state import Snapshot, kept_rng, seed_everything
+from probes.checks.trees import main_tensor
 
 
 @dataclass
@@ -35,6 +38,8 @@ class Setup:
     snapshot: Snapshot
     pooled: Batch | None = None
     everything: list[Batch] = field(default_factory=list)
+    beyond: Beyond | None = None
+    dim_given: bool = False
     cache: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -76,6 +81,12 @@ class Context:
         return self.setup.everything or self.setup.batches
 
     @property
+    def all_targets(self) -> list[Any]:
+        """The targets of every batch read, and of those that were only looked through."""
+        beyond = self.setup.beyond
+        return [batch.targets for batch in self.everything] + (list(beyond.targets) if beyond else [])
+
+    @property
     def batch(self) -> Batch:
         """The first batch."""
         return self.setup.batches[0]
@@ -105,7 +116,12 @@ class Context:
     def spec(self) -> LossSpec:
         """Which loss it is (recognised once, on the first batch)."""
         if "spec" not in self.setup.cache:
-            self.setup.cache["spec"] = identify_loss(self.loss_fn, self.trial_outputs(), self.batch.targets)
+            outputs = self.trial_outputs()
+            found = identify_loss(self.loss_fn, outputs, self.batch.targets)
+            if found.kind == "custom":
+                targets = [self.batch.targets, *self.all_targets]
+                found = replace(found, classes=looks_like_classes(outputs, targets))
+            self.setup.cache["spec"] = found
         spec: LossSpec = self.setup.cache["spec"]
         return spec
 
@@ -122,6 +138,31 @@ class Context:
             with torch.no_grad():
                 self.setup.cache["trial"] = rig.outputs(self.batch)
         return self.setup.cache["trial"]
+
+    def output_axis(self) -> int:
+        """The dimension of the model's main output that runs over the examples: the one that is shorter when one
+        example is left out; 0 where that cannot be tried.
+        """
+        if "output_axis" not in self.setup.cache:
+            self.setup.cache["output_axis"] = self._find_output_axis()
+        axis: int = self.setup.cache["output_axis"]
+        return axis
+
+    def _find_output_axis(self) -> int:
+        size = self.batch.size
+        if self.batch.dim == 0 or size is None or size < 3:
+            return 0
+        rig = self.rig()
+        train_without_dropout(rig.model)
+        with torch.no_grad():
+            try:
+                more, less = (main_tensor(rig.outputs(self.batch.first(count))) for count in (3, 2))
+            except UserCodeError:
+                return 0
+        if more is None or less is None or more.dim() != less.dim():
+            return 0
+        changed = [axis for axis in range(more.dim()) if more.shape[axis] == 3 and less.shape[axis] == 2]
+        return changed[0] if changed else 0
 
 
 Run = Callable[[Context], Any]

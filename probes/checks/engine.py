@@ -6,7 +6,7 @@ import os
 import time
 import zlib
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -14,7 +14,9 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 from torch.optim import Optimizer
 
-from probes.checks.batches import Batch, Unpack, read_batches
+from probes.checks.batches import Batch, Unpack, batch_dimension, read_batches
+from probes.checks.beyond import SHARE as BEYOND
+from probes.checks.beyond import Beyond
 from probes.checks.clock import Clock, Deadline
 from probes.checks.context import Context, Setup
 from probes.checks.errors import CheckInputError, NotApplicable, UserCodeError
@@ -50,6 +52,7 @@ def check(
     forward: Forward | None = None,
     unpack: Unpack | None = None,
     expected_loss: float | None = None,
+    batch_dim: int | None = None,
     max_batches: int = 8,
     run_dir: str | os.PathLike[str] | None = None,
     progress: Callable[[Progress], None] | None = None,
@@ -62,8 +65,9 @@ def check(
     state of Python, NumPy, torch and CUDA. Checks work on copies; a model that cannot be copied is lent out
     and put back.
 
-    Args: model: the model as it will be trained, on its device. loss_fn: called as ``loss_fn(outputs,
-        targets)``; may return a 0-d tensor, a tuple (loss first) or a dict
+    Args:
+        model: the model as it will be trained, on its device.
+        loss_fn: called as ``loss_fn(outputs, targets)``; may return a 0-d tensor, a tuple (loss first) or a dict
             (key "loss").
         data: a DataLoader, any iterable of ``(inputs, targets)``, or one such pair. An iterator is advanced
             by the batches that are read (at most `max_batches`); everything else keeps its position.
@@ -75,7 +79,10 @@ def check(
             ``model(**dict)``.
         unpack: turns what the data yields into ``(inputs, targets)``.
         expected_loss: the loss an untrained model should have, for a loss babysit does not know.
-        max_batches: batches to read.
+        batch_dim: the dimension of inputs and targets that runs over the examples; 1 for sequences that go time
+            first. By default 0, or 1 where the shapes leave no other reading.
+        max_batches: batches to work with. Data with a length is looked through beyond them for NaN and for labels, for
+            a twentieth of the budget.
         run_dir: where to save the report as ``checks.json``.
         progress: called before and after every check.
         clock: monotonic seconds.
@@ -87,13 +94,19 @@ def check(
     deadline = Deadline(budget, clock)
     selected = _select(checks)
     optimizers = _validate(model, loss_fn, optimizer, budget, max_batches)
+    if batch_dim is not None and batch_dim not in (0, 1):
+        raise CheckInputError(f"batch_dim is {batch_dim!r}, expected 0 or 1 (sequences that go time first)")
     owned = [module for module in (model, loss_fn) if isinstance(module, nn.Module)]
     snapshot = Snapshot(owned, optimizers, data)
     try:
         with torch.inference_mode(False), torch.enable_grad():
             seed_everything(seed)
-            batches = read_batches(data, unpack=unpack, max_batches=max_batches, deadline=deadline.part(0.2))
+            part, beyond = deadline.part(0.2), Beyond(deadline.part(BEYOND))
+            batches = read_batches(data, unpack=unpack, max_batches=max_batches, deadline=part, beyond=beyond)
+            dim = batch_dimension(data, batches) if batch_dim is None else batch_dim
+            batches = [replace(batch, dim=dim) for batch in batches]
             setup = Setup(model, loss_fn, optimizers, batches, data, forward, unpack, expected_loss, seed, snapshot)
+            setup.beyond, setup.dim_given = beyond, batch_dim is not None
             setup.batches = [_on_device(batch, setup.device) for batch in batches]
             rig = build_rig(model, loss_fn, optimizers, forward, snapshot)
             setup.everything = setup.batches
@@ -233,6 +246,8 @@ def _subject(setup: Setup) -> dict[str, Any]:
         "loss": loss_name(setup.loss_fn),
         "optimizer": [type(optimizer).__name__ for optimizer in setup.optimizers],
         "batches_read": len(setup.batches),
+        "batches_looked_through": len(setup.batches) + (setup.beyond.batches if setup.beyond else 0),
+        "batch_dim": setup.batches[0].dim,
         "batch": setup.everything[0].describe(),
         "batch_checked": setup.batches[0].describe(),
         "device": str(setup.device),

@@ -18,10 +18,11 @@ from torch import Tensor, nn
 from torch.optim import LBFGS, Optimizer
 
 from probes.checks.batches import Batch
+from probes.checks.double import exact
 from probes.checks.errors import UserCodeError
 from probes.checks.losses.evaluate import LossFn, evaluate_loss
 from probes.checks.state import Snapshot
-from probes.checks.trees import main_tensor, shapes
+from probes.checks.trees import main_tensor, shapes, tensors
 
 Forward = Callable[[nn.Module, Any], Any]
 
@@ -64,10 +65,11 @@ class Rig:
             raise
         except Exception as error:
             text = str(error).strip().splitlines()
+            module, where = self._innermost(error)
             raise UserCodeError(
-                f"the model's forward{self._innermost(error)}",
+                f"the model's forward{where}",
                 f"{type(error).__name__}: {text[0] if text else 'no message'} (inputs {shapes(batch.inputs)})",
-                _forward_remedy(str(error)),
+                _embedding_remedy(module, batch) or _forward_remedy(str(error)),
             ) from error
 
     def loss(self, batch: Batch) -> Tensor:
@@ -87,23 +89,27 @@ class Rig:
         found = torch.autograd.grad(loss, list(named.values()), allow_unused=True)
         return dict(zip(named, found, strict=True))
 
-    def double(self) -> None:
-        """Model and loss in float64."""
-        self.model.double()
-        if isinstance(self.loss_fn, nn.Module):
-            self.loss_fn.double()
+    def double(self, device: torch.device) -> None:
+        """Model and loss in float64, on `device`."""
+        for part in (self.model, self.loss_fn):
+            if isinstance(part, nn.Module):
+                part.to(device).double()
 
-    def _innermost(self, error: BaseException) -> str:
+    def _innermost(self, error: BaseException) -> tuple[nn.Module | None, str]:
+        """The innermost module that the error went through, and where that is, in words."""
         names = {id(module): name for name, module in self.model.named_modules()}
-        found = ""
+        found, innermost, place = "", None, ""
         for frame, line in traceback.walk_tb(error.__traceback__):
             owner = frame.f_locals.get("self")
             name = names.get(id(owner)) if isinstance(owner, nn.Module) else None
             if name is not None:
-                code = frame.f_code
-                place = "" if type(owner).__module__.startswith("torch.") else f", line {line} of {code.co_name}()"
+                if owner is not innermost:
+                    place = ""
+                innermost = owner
+                if not frame.f_globals.get("__name__", "").startswith("torch."):
+                    place = f", line {line} of {frame.f_code.co_name}()"
                 found = f", in {name or 'the model itself'} ({type(owner).__name__}{place})"
-        return found
+        return innermost, found
 
 
 def trainable(model: nn.Module) -> dict[str, nn.Parameter]:
@@ -116,11 +122,27 @@ def usual_size(weight: Tensor) -> float:
 
     What a last layer that starts near zero on purpose is to be measured by.
     """
-    return max(float(weight.detach().double().norm()), math.sqrt(weight.shape[0]))
+    return max(float(exact(weight).norm()), math.sqrt(weight.shape[0]))
+
+
+def _embedding_remedy(module: nn.Module | None, batch: Batch) -> str:
+    """What to do when an embedding raised: it says neither how many rows it has nor what was asked of it."""
+    if not isinstance(module, (nn.Embedding, nn.EmbeddingBag)):
+        return ""
+    ids = [t for t in tensors(batch.inputs) if not t.is_floating_point() and t.dtype != torch.bool and t.numel()]
+    if not ids:
+        return "give token ids as whole numbers: inputs.long()"
+    low, high = min(int(t.min()) for t in ids), max(int(t.max()) for t in ids)
+    return (
+        f"the table has {module.num_embeddings} rows, for ids 0 .. {module.num_embeddings - 1}; the integers of this "
+        f"batch go from {low} to {high}: make num_embeddings larger, or look for ids that are none"
+    )
 
 
 def _forward_remedy(text: str) -> str:
     lowered = text.lower()
+    if "more than 1 value per channel" in lowered:
+        return "batch normalisation needs at least two examples a batch: a larger batch, or drop_last=True"
     if "mat1 and mat2 shapes" in lowered or "size mismatch" in lowered or "expected input" in lowered:
         return "make the layer's input size what the layer before it (or the data) gives"
     if "dtype" in lowered or "scalar type" in lowered or "byte" in lowered or "double" in lowered:

@@ -28,7 +28,7 @@ def small_batch(spec: LossSpec, model: nn.Module, pooled: Batch, outputs: object
     labels = _example_labels(spec, pooled)
     if labels is None:
         if isinstance(pooled.targets, Tensor) and not pooled.targets.is_floating_point() and pooled.targets.dim() > 1:
-            per_example = pooled.targets[0].numel()
+            per_example = pooled.rows(pooled.targets).shape[1]
             count = min(count, max(2, TOKENS // max(per_example, 1)))
         return pooled.take(torch.tensor(index[:count]))
     chosen = _balanced(index, labels, count)
@@ -78,7 +78,7 @@ def _distinct(batch: Batch) -> list[int]:
     """Positions of examples whose inputs were not seen before: two labels for one input cannot both be
     learned.
     """
-    leaves = [leaf.detach().cpu() for leaf in tensors(batch.inputs)]
+    leaves = [batch.rows(leaf.detach().cpu()) for leaf in tensors(batch.inputs)]
     seen: set[bytes] = set()
     kept = []
     for position in range(batch.size or 0):

@@ -20,27 +20,59 @@ _Saved = dict[str, Any]
 
 
 class RngState:
-    """The random generators of Python, NumPy, torch and every CUDA device, and those a DataLoader owns."""
+    """The random generators of Python, NumPy, torch and every accelerator, and those a DataLoader owns."""
 
     def __init__(self, data: Any = None) -> None:
         self._python = random.getstate()
         self._numpy = np.random.get_state()  # noqa: NPY002 - the user's global generator is what is to be kept
         self._torch = torch.get_rng_state()
-        self._cuda = torch.cuda.get_rng_state_all() if _cuda_in_use() else None
+        self._devices = {name: _read(name) for name in _accelerators()}
         self._generators = [(generator, generator.get_state()) for generator in _generators(data)]
 
     def restore(self) -> None:
         random.setstate(self._python)
         np.random.set_state(self._numpy)  # noqa: NPY002
         torch.set_rng_state(self._torch)
-        if self._cuda is not None:
-            torch.cuda.set_rng_state_all(self._cuda)
+        for name in _accelerators():
+            if name in self._devices:
+                _write(name, self._devices[name])
+            else:  # started inside: as it would have started from the seed that torch.manual_seed had given all devices
+                _seed(name, torch.initial_seed())
+                self._devices[name] = _read(name)
         for generator, state in self._generators:
             generator.set_state(state)
 
 
-def _cuda_in_use() -> bool:
-    return bool(torch.cuda.is_initialized())  # type: ignore[no-untyped-call]
+def _accelerators() -> list[str]:
+    """The accelerators that are in use. Asking must not start one: that takes seconds and memory on the device."""
+    found = [name for name in ("cuda", "xpu") if _started(name)]
+    return found + (["mps"] if torch.backends.mps.is_available() else [])
+
+
+def _started(name: str) -> bool:
+    module = getattr(torch, name, None)
+    return module is not None and bool(module.is_initialized())
+
+
+def _read(name: str) -> Any:
+    module = getattr(torch, name)
+    return module.get_rng_state() if name == "mps" else module.get_rng_state_all()
+
+
+def _write(name: str, state: Any) -> None:
+    module = getattr(torch, name)
+    if name == "mps":
+        module.set_rng_state(state)
+    else:
+        module.set_rng_state_all(state)
+
+
+def _seed(name: str, seed: int) -> None:
+    module = getattr(torch, name)
+    if name == "mps":
+        module.manual_seed(seed)
+    else:
+        module.manual_seed_all(seed)
 
 
 def _generators(data: Any) -> list[torch.Generator]:
@@ -52,10 +84,15 @@ def _generators(data: Any) -> list[torch.Generator]:
 
 
 def seed_everything(seed: int) -> None:
-    """Seed Python, NumPy and torch (CUDA too, without initialising it)."""
+    """Seed Python, NumPy, torch and the accelerators that are in use.
+
+    Not with torch.manual_seed: that leaves its seed behind for devices that are not started yet.
+    """
     random.seed(seed)
     np.random.seed(seed % 2**32)  # noqa: NPY002
-    torch.manual_seed(seed)
+    torch.default_generator.manual_seed(seed)
+    for name in _accelerators():
+        _seed(name, seed)
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrize import is_parametrized
 
 from probes.checks.batches import Batch
+from probes.checks.double import exact
 from probes.checks.rig import Rig
 from probes.checks.trees import main_tensor, tensors
 
@@ -111,4 +112,4 @@ def batch_std(output: Tensor) -> float:
     """Root mean square over all positions of the standard deviation across the batch (dimension 0)."""
     if output.dim() == 0 or output.shape[0] < 2:
         return float("nan")
-    return float(output.detach().double().var(0, correction=0).mean().sqrt())
+    return float(exact(output).var(0, correction=0).mean().sqrt())

@@ -9,7 +9,8 @@ leaks information between examples. The loss comes down all the same, and the mo
 example alone.
 
 **Criterion.** *Fail* when the output of an example that was not touched changes by more than 1e-4 of the
-outputs' size. *Warn* when the reason is a batch normalisation without running statistics.
+outputs' size. *Warn* when the reason is a batch normalisation without running statistics, and when inputs and targets
+could be time first as well ([T, N] or [N, T], not from a loader with a batch size) and the model treats them so.
 
 **When it misleads.** Models that are meant to compare the examples of a batch. A model that needs its
 examples in a certain order (packed sequences sorted by length) is skipped.
@@ -19,19 +20,23 @@ examples in a certain order (packed sequences sorted by length) is skipped.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils.data import DataLoader
 
 from probes.checks.batches import Batch
 from probes.checks.context import Context
+from probes.checks.double import exact
 from probes.checks.errors import NotApplicable, UserCodeError
 from probes.checks.modes import is_batch_norm
 from probes.checks.names import label
 from probes.checks.outcome import Outcome, failed, passed, warned
 from probes.checks.rig import Rig, main_output
 from probes.checks.trace import Call, trace_forward
+from probes.checks.trees import tensors
 
 TITLE = "In eval mode, does the output for one example depend on the others in its batch?"
 FAMILY = "model"
@@ -39,15 +44,20 @@ SHARE = 0.3
 
 EXAMPLES = 8
 TOLERANCE = 1e-4
+CANNOT_BE_CUT = (
+    "the batch cannot be taken apart into examples, or holds one only ({batch}); if the examples are in dimension 1, "
+    "as in sequences that go time first, pass batch_dim=1"
+)
 
 
 def run(context: Context) -> Outcome:
     pooled = context.pooled()
     if pooled.size is None or pooled.size < 2:
-        raise NotApplicable("the batch cannot be taken apart into examples (or holds one only)")
+        raise NotApplicable(CANNOT_BE_CUT.format(batch=pooled.describe()))
     count = min(EXAMPLES, pooled.size // 2 if pooled.size >= 4 else pooled.size)
     rig = context.rig()
     rig.model.eval()
+    axis = context.output_axis()
     worst, where = 0.0, 0
     for kept in (0, count - 1):
         left = pooled.take(torch.arange(count))
@@ -57,11 +67,11 @@ def run(context: Context) -> Outcome:
                 first, again, second = (_outputs(context, rig, b) for b in (left, left, right))
         except UserCodeError as error:
             raise NotApplicable(f"the model cannot be run on other combinations of examples ({error.what})") from error
-        if first.numel() % count or first.shape != second.shape:
+        if first.dim() <= axis or first.shape[axis] % count or first.shape != second.shape:
             raise NotApplicable(f"the outputs {list(first.shape)} do not go by example")
         if not torch.equal(first, again):
             raise NotApplicable("the model is random in eval mode: see train-eval-consistency")
-        change = _change(first, second, count, kept)
+        change = _change(first, second, count, kept, axis)
         if change > worst:
             worst, where = change, kept
     evidence: dict[str, Any] = {"relative_change": worst, "limit": TOLERANCE, "examples": count}
@@ -83,12 +93,49 @@ def run(context: Context) -> Outcome:
             "too: keep the statistics, or use group or layer normalisation",
             **evidence,
         )
+    if _either_way(context, pooled):
+        return warned(
+            f"{text}; with the examples in dimension 1 none depends on another",
+            "batches [time, batch, ...]: pass batch_dim=1, then all is well",
+            "batches [batch, time, ...]: nn.LSTM, nn.GRU and nn.Transformer layers want batch_first=True",
+            **evidence,
+        )
     return failed(
         text,
         "look for view/reshape/transpose that mixes dimension 0 with another, and for softmax, mean, sum or "
         "normalisation over dimension 0",
         "sequence first? nn.LSTM, nn.GRU and nn.Transformer layers want batch_first=True for [batch, time, features]",
         **evidence,
+    )
+
+
+def _either_way(context: Context, pooled: Batch) -> bool:
+    """Whether inputs and targets could be time first as well, and the model treats them so.
+
+    The shapes of [T, N] and [N, T] tokens tell nothing; a loader's batch size does.
+    """
+    setup = context.setup
+    everything = [*tensors(pooled.inputs), *tensors(pooled.targets)]
+    loaded = isinstance(setup.data, DataLoader) and setup.data.batch_size is not None
+    if setup.dim_given or loaded or pooled.dim or any(t.dim() < 2 for t in everything):
+        return False
+    turned = replace(context.batch, dim=1)
+    if turned.size is None or turned.size < 4:
+        return False
+    count = min(EXAMPLES, turned.size // 2)
+    rig = context.rig()
+    rig.model.eval()
+    with torch.no_grad():
+        try:
+            left = _outputs(context, rig, turned.take(torch.arange(count)))
+            right = _outputs(context, rig, turned.take(_others(turned.size, count, 0)))
+        except UserCodeError:
+            return False
+    return (
+        left.dim() > 1
+        and left.shape == right.shape
+        and left.shape[1] == count
+        and _change(left, right, count, 0, 1) <= TOLERANCE
     )
 
 
@@ -104,8 +151,8 @@ def _outputs(context: Context, rig: Rig, batch: Batch) -> Tensor:
     return main_output(rig.outputs(batch))
 
 
-def _change(left: Tensor, right: Tensor, count: int, kept: int) -> float:
-    a, b = (t.detach().double().reshape(count, -1) for t in (left, right))
+def _change(left: Tensor, right: Tensor, count: int, kept: int, axis: int) -> float:
+    a, b = (exact(t).movedim(axis, 0).reshape(count, -1) for t in (left, right))
     size: float = max(float(a.square().mean().sqrt()), float((a - a.mean()).abs().max()), 1e-12)
     return float((a[kept] - b[kept]).abs().max()) / size
 
@@ -118,10 +165,11 @@ def _culprit(context: Context, rig: Rig, pooled: Batch, count: int, kept: int) -
             traces.append(trace_forward(rig, pooled.take(index))[1])
     for left, right in zip(traces[0], traces[1], strict=False):
         shape = left.output.shape
-        if not shape or shape[0] != count or shape != right.output.shape:
+        axis = pooled.first(count).axis(left.output)
+        if not shape or shape[axis] != count or shape != right.output.shape:
             continue
         if not left.output.is_floating_point():
             continue
-        if _change(left.output, right.output, count, kept) > TOLERANCE:
+        if _change(left.output, right.output, count, kept, axis) > TOLERANCE:
             return left
     return None

@@ -1,8 +1,9 @@
 """Do data, outputs, loss and gradients consist of finite numbers?
 
-**What it does.** Looks for NaN and infinities in the inputs and targets of every batch read, runs the
-model on them, computes the loss and the gradients of the first batch, and looks again. The first
-module that turns finite numbers into others is named.
+**What it does.** Looks for NaN and infinities in the inputs and targets of every batch read, and of further
+batches as far as a twentieth of the budget goes (data with a length only: an iterator is not used up). Runs the
+model on the first batch, computes its loss and gradients, and looks again. The first module that turns finite
+numbers into others is named.
 
 **Why it matters.** One NaN spreads to every weight within one step, and nothing that follows can be
 trusted. A forward or loss that raises is found here, before the queue, with the module's name.
@@ -21,17 +22,17 @@ them out has to be tested with targets that do not hold them.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 
-from probes.checks.batches import Batch
+from probes.checks.beyond import nonfinite
 from probes.checks.context import Context
 from probes.checks.losses.evaluate import evaluate_loss, loss_form
 from probes.checks.names import label, listed
 from probes.checks.outcome import Outcome, failed, passed, warned
 from probes.checks.rig import trainable
 from probes.checks.trace import first_nonfinite, trace_forward
-from probes.checks.trees import named_tensors
 
 TITLE = "Do data, outputs, loss and gradients consist of finite numbers?"
 FAMILY = "basics"
@@ -39,7 +40,9 @@ SHARE = 1.0
 
 
 def run(context: Context) -> Outcome:
-    dirty = [found for index, batch in enumerate(context.everything) for found in _dirty(batch, index)]
+    beyond = context.setup.beyond
+    dirty = [found for index, batch in enumerate(context.everything) for found in nonfinite(batch, index)]
+    dirty += beyond.nonfinite if beyond else []
     if dirty:
         return failed(
             f"the data holds numbers that are not finite: {listed(dirty)}",
@@ -54,7 +57,7 @@ def run(context: Context) -> Outcome:
     loss = evaluate_loss(rig.loss_fn, outputs, context.batch.targets)
     value = float(loss.detach())
     origin = first_nonfinite(calls)
-    evidence = {"loss": value, "origin": origin.name if origin else None}
+    evidence: dict[str, Any] = {"loss": value, "origin": origin.name if origin else None}
     if not math.isfinite(value):
         came = f"; {label(origin.name, origin.module)} makes the first of them" if origin else ""
         return failed(
@@ -95,18 +98,9 @@ def run(context: Context) -> Outcome:
             "reduce it (reduction='mean' or .mean()), or wrap it as your loop does",
             **evidence,
         )
-    return passed(f"loss {value:.4g}, {len(named)} gradients, all finite", **evidence)
-
-
-def _dirty(batch: Batch, index: int) -> list[str]:
-    found = []
-    for part, tree in (("inputs", batch.inputs), ("targets", batch.targets)):
-        for path, tensor in named_tensors(tree):
-            if tensor.is_floating_point() or tensor.is_complex():
-                count = int((~torch.isfinite(tensor)).sum())
-                if count:
-                    found.append(f"{count} of {tensor.numel()} in {part}{path} of batch {index}")
-    return found
+    looked = len(context.everything) + (beyond.batches if beyond else 0)
+    evidence.update(batches_looked_through=looked, all_data=beyond is not None and beyond.complete)
+    return passed(f"loss {value:.4g}, {len(named)} gradients, {looked} batches of data: all finite", **evidence)
 
 
 def _values(gradient: torch.Tensor) -> torch.Tensor:

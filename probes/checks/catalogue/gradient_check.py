@@ -20,8 +20,9 @@ When a gradient is wrong, each module on its own is checked in the order of the 
 whose backward does not match its forward is named.
 
 **When it misleads.** Deliberately wrong gradients (straight-through estimators, gradient reversal, detached
-targets) are reported, rightly but in vain. A forward that insists on float32 cannot be checked and is
-skipped.
+targets) are reported, rightly but in vain. Casts to a lower precision (`logits.float()`, autocast) are left out for the
+check, so that what it checks is the function in float64; a forward that cannot run in float64 is skipped. On devices
+without float64 (Apple's) the check runs on the CPU.
 
 **References.** CS231n notes, "Gradient checks". The step is the usual compromise eps^(1/3) between truncation
 and round-off (W. H. Press et al., Numerical Recipes, 5.7).
@@ -29,6 +30,7 @@ and round-off (W. H. Press et al., Numerical Recipes, 5.7).
 
 from __future__ import annotations
 
+import contextlib
 import math
 from dataclasses import replace
 
@@ -37,6 +39,7 @@ from torch import Tensor
 
 from probes.checks.batches import Batch
 from probes.checks.context import Context
+from probes.checks.double import KeepDouble, float64_by_default, has_float64
 from probes.checks.errors import NotApplicable, UserCodeError
 from probes.checks.gradients import GOOD, KINKY, WRONG, EntryCheck, check_entry
 from probes.checks.localize import wrong_backward_module
@@ -59,13 +62,23 @@ def run(context: Context) -> Outcome:
     plain = _loss_value(context, rig, batch)
     if not math.isfinite(plain):
         raise NotApplicable(f"the loss is {plain:g}: see finite-forward-backward")
-    rig.double()
-    batch = batch.double()
-    try:
-        value = _loss_value(context, rig, batch)
-        gradients = _gradients(context, rig, batch)
-    except UserCodeError as error:
-        raise NotApplicable(f"the model or loss cannot run in float64 ({error})") from error
+    device = context.device if has_float64(context.device) else torch.device("cpu")
+    rig.double(device)
+    batch = batch.to(device).double()
+    with float64_by_default():
+        keep = KeepDouble()
+        try:
+            with keep:
+                value = _loss_value(context, rig, batch)
+            # Under the mode every operation costs more: it stays only where something would lower the precision.
+            with keep if keep.casts else contextlib.nullcontext():
+                return _compare(context, rig, batch, value)
+        except UserCodeError as error:
+            raise NotApplicable(f"the model or loss cannot run in float64 ({error})") from error
+
+
+def _compare(context: Context, rig: Rig, batch: Batch, value: float) -> Outcome:
+    gradients = _gradients(context, rig, batch)
     if not math.isfinite(value):
         raise NotApplicable(f"the loss in float64 is {value:g}")
     entries, unfinished = _check_entries(context, rig, batch, gradients)

@@ -16,7 +16,8 @@ about s^2/2 (1 - 1/C) for cross-entropy, s^2/8 for binary cross-entropy, s^2 for
 initialisations give scores of s = 0.1 to 1.5. *Warn* above the loss of random outputs with s = 2, *fail*
 above s = 5 or when the loss is NaN or infinite; for regression s counts in units of the targets' RMS, *warn*
 above 1.5 and *fail* above 5. *Warn* below half the loss of the best constant output (class priors, mean of
-the targets). s is simulated with the user's loss, so the bands hold for every reduction.
+the targets). s is simulated with the user's loss, so the bands hold for every reduction; two standard errors are
+added, which counts for batches of a few examples.
 
 **When it misleads.** Pretrained models start below chance, rightly. A loss on a very small batch scatters: a
 few hundred examples are better.
@@ -34,6 +35,7 @@ import torch
 
 from probes.checks.batches import Batch
 from probes.checks.context import Context
+from probes.checks.double import exact
 from probes.checks.errors import NotApplicable
 from probes.checks.losses.baselines import best_constant_loss, loss_at_scale, neutral_loss, target_scale
 from probes.checks.losses.evaluate import LossFn, evaluate_loss
@@ -52,6 +54,9 @@ FAIL_SCALE = 5.0
 TOO_GOOD = 0.5
 
 
+_Band = tuple[float, float]  # mean and standard deviation
+
+
 def run(context: Context) -> Outcome:
     spec = context.spec()
     expected_given = context.setup.expected_loss
@@ -64,13 +69,13 @@ def run(context: Context) -> Outcome:
     rig = context.rig()
     train_without_dropout(rig.model)
     losses, expected, scales = [], [], []
-    bands: list[tuple[float, float]] = []
+    bands: list[tuple[_Band, _Band]] = []
     constants: list[float | None] = []
     with torch.no_grad():
         for batch in context.batches:
             outputs = rig.outputs(batch)
             losses.append(float(evaluate_loss(rig.loss_fn, outputs, batch.targets)))
-            scales.append(float(main_output(outputs).double().std(correction=0)))
+            scales.append(float(exact(main_output(outputs)).std(correction=0)))
             if expected_given is None:
                 expected.append(neutral_loss(rig.loss_fn, spec, outputs, batch.targets))
                 bands.append(_bands(rig.loss_fn, spec, outputs, batch))
@@ -80,8 +85,10 @@ def run(context: Context) -> Outcome:
     measured = sum(losses) / len(losses)
     target = expected_given if expected_given is not None else sum(expected) / len(expected)
     if bands:
-        warn_above = sum(low for low, _ in bands) / len(bands)
-        fail_above = sum(high for _, high in bands) / len(bands)
+        # Of a few examples the loss scatters: by chance it may be two standard errors above what is expected.
+        few = math.sqrt(len(bands))
+        warn_above = sum(low[0] + 2 * low[1] / few for low, _ in bands) / len(bands)
+        fail_above = sum(high[0] + 2 * high[1] / few for _, high in bands) / len(bands)
     else:  # a given value: within 1.5 times and 3 times, for lack of anything better
         warn_above, fail_above = target + 0.5 * abs(target), target + 2.0 * abs(target)
     known = [value for value in constants if value is not None]
@@ -124,7 +131,7 @@ def run(context: Context) -> Outcome:
     return passed(f"loss {measured:.4g}, chance gives {target:.4g} ({formula})", **evidence)
 
 
-def _bands(loss_fn: LossFn, spec: LossSpec, outputs: Any, batch: Batch) -> tuple[float, float]:
+def _bands(loss_fn: LossFn, spec: LossSpec, outputs: Any, batch: Batch) -> tuple[_Band, _Band]:
     unit = target_scale(spec, batch.targets)
     low = WARN_SCALE_REGRESSION if spec.kind in REGRESSION_KINDS else WARN_SCALE
     return (

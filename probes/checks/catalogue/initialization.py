@@ -14,13 +14,16 @@ activation and blows up the gradient.
 initialisation that the first step does not undo; a last layer of zeros is fine, its units get different gradients);
 more than 95% of a ReLU layer's units dead; more than 90% of the values of a sigmoid or tanh saturated (beyond 0.95 of
 the range); output scale of a layer, in units of the input's, below 1e-5 or above 100; weight gradients (relative to
-their weights, those of a last layer that starts near zero to weights of variance 1/fan_in) more than 1e6 apart between the first and the last third of the layers. *Warn*: 50% dead, 50% saturated,
-scale below 1e-3 or above 10, gradients 1e4 apart.
+their weights, those of a last layer that starts near zero to weights of variance 1/fan_in) more than 1e6 apart between
+the first and the last third of the layers. *Warn*: 50% dead, 50% saturated, scale below 1e-3 or above 10, gradients
+1e4 apart. Recurrent weights: *warn* when the gain of a step in time, the RMS singular value of the square matrix (1 for
+orthogonal ones, 0.6 by PyTorch's default), is above 2, *fail* above 8.
 
 **When it misleads.** Layers that are meant to start silent (zero-initialised residual branches) are left out
 when their output is exactly zero; batches below 16 examples say little about dead units.
 
-**References.** CS231n notes, "Weight initialization"; X. Glorot and Y. Bengio (2010); K. He et al. (2015);
+**References.** CS231n notes, "Weight initialization"; X. Glorot and Y. Bengio (2010); K. He et al. (2015); R. Pascanu
+et al., "On the difficulty of training recurrent neural networks" (2013) for the recurrent gain;
 the deadness and saturation limits are those of Amazon SageMaker Debugger's rules, DeadRelu and Tanh.
 """
 
@@ -35,6 +38,7 @@ import torch
 from torch import Tensor, nn
 
 from probes.checks.context import Context
+from probes.checks.double import exact
 from probes.checks.errors import NotApplicable
 from probes.checks.losses.evaluate import evaluate_loss
 from probes.checks.modes import train_without_dropout
@@ -53,6 +57,7 @@ SATURATED = (0.5, 0.9)
 SMALL = (1e-3, 1e-5)
 LARGE = (10.0, 100.0)
 APART = (1e4, 1e6)
+RECURRENT = (2.0, 8.0)
 
 Finding = tuple[str, str, str]
 
@@ -85,13 +90,22 @@ def run(context: Context) -> Outcome:
     found = torch.autograd.grad(loss, list(named.values()), allow_unused=True)
     gradients = {name: g for name, g in zip(named, found, strict=True) if g is not None}
     measured = _measure(calls, named, gradients)
-    findings = [*_symmetry(measured), *_activity(measured), *_scale(measured), *_depth(measured)]
+    loops = _recurrent_gains(rig.model)
+    findings = [*_symmetry(measured), *_activity(measured), *_scale(measured), *_depth(measured), *_loops(loops)]
     evidence = {
         "layers": measured.layers,
         "activations": measured.activations,
         "gradients": measured.gradients,
         "symmetric": measured.symmetric,
-        "limits": {"small": SMALL, "large": LARGE, "dead": DEAD, "saturated": SATURATED, "apart": APART},
+        "recurrent_gains": loops,
+        "limits": {
+            "small": SMALL,
+            "large": LARGE,
+            "dead": DEAD,
+            "saturated": SATURATED,
+            "apart": APART,
+            "recurrent": RECURRENT,
+        },
     }
     for status, report in (("fail", failed), ("warn", warned)):
         matching = [finding for finding in findings if finding[0] == status]
@@ -106,6 +120,8 @@ def run(context: Context) -> Outcome:
 def _measure(calls: list[Call], named: dict[str, nn.Parameter], gradients: dict[str, Tensor]) -> _Measured:
     measured = _Measured()
     unit = _input_scale(calls)
+    entering = next((call.inputs for call in calls if call.weighted), ())
+    varied = not entering or any(batch_std(tensor) != 0 for tensor in entering)
     for call in calls:
         if call.weighted and call.output.is_floating_point():
             spread = batch_std(call.output)
@@ -113,9 +129,9 @@ def _measure(calls: list[Call], named: dict[str, nn.Parameter], gradients: dict[
                 {
                     "name": call.name,
                     "type": type(call.module).__name__,
-                    "std": float(call.output.detach().double().std(correction=0)),
+                    "std": float(exact(call.output).std(correction=0)),
                     "batch_std": spread,
-                    "scale": spread / unit,
+                    "scale": spread / unit if varied else math.nan,  # of copies of one example nothing is known
                 }
             )
         elif call.output.dim() > 1 and isinstance(call.module, (nn.ReLU, nn.ReLU6, nn.Tanh, nn.Sigmoid)):
@@ -134,7 +150,7 @@ def _input_scale(calls: list[Call]) -> float:
     """The RMS of what enters the first layer with weights, at least 1 (inputs are another check's matter)."""
     first = next((call for call in calls if call.weighted), None)
     entering = first.inputs if first is not None else ()
-    sizes = [float(torch.nan_to_num(t.double()).square().mean().sqrt()) for t in entering if t.numel()]
+    sizes = [float(torch.nan_to_num(exact(t)).square().mean().sqrt()) for t in entering if t.numel()]
     return max([1.0, *sizes])
 
 
@@ -148,11 +164,11 @@ def _activation(call: Call) -> dict[str, Any]:
         "examples": output.shape[0],
     }
     if isinstance(call.module, (nn.ReLU, nn.ReLU6)):
-        entry["dead_fraction"] = float((flat <= 0).all(0).double().mean())
+        entry["dead_fraction"] = float((flat <= 0).all(0).float().mean())
     elif isinstance(call.module, nn.Tanh):
-        entry["saturated_fraction"] = float((output.abs() > 0.95).double().mean())
+        entry["saturated_fraction"] = float((output.abs() > 0.95).float().mean())
     else:
-        entry["saturated_fraction"] = float(((output - 0.5).abs() > 0.475).double().mean())
+        entry["saturated_fraction"] = float(((output - 0.5).abs() > 0.475).float().mean())
     return entry
 
 
@@ -221,6 +237,37 @@ def _scale(measured: _Measured) -> Iterator[Finding]:
         if large:
             yield status, f"the signal blows up: output scale of {listed(large)}", SUGGEST_INIT
         if small or large:
+            return
+
+
+def _recurrent_gains(model: nn.Module) -> dict[str, float]:
+    """Of every recurrent weight: the largest RMS singular value |W|_F / sqrt(h) of its gates' square blocks.
+
+    For random entries that is the spectral radius (circular law); for orthogonal and identity matrices it is 1.
+    """
+    gains: dict[str, float] = {}
+    for name, module in model.named_modules():
+        if isinstance(module, (nn.RNNBase, nn.RNNCellBase)):
+            for key, weight in module.named_parameters(recurse=False):
+                if key.startswith("weight_hh"):
+                    width = weight.shape[1]
+                    blocks = torch.split(weight.detach().float(), module.hidden_size)
+                    gain = max(float(block.norm()) for block in blocks) / math.sqrt(width)
+                    gains[f"{name}.{key}" if name else key] = gain
+    return gains
+
+
+def _loops(gains: dict[str, float]) -> Iterator[Finding]:
+    for limit, status in ((RECURRENT[1], "fail"), (RECURRENT[0], "warn")):
+        over = [f"{name} ({gain:.2g})" for name, gain in gains.items() if gain > limit]
+        if over:
+            yield (
+                status,
+                f"recurrent weights that multiply the state at every step by more than they should (gain above 1 "
+                f"grows without bound): {listed(over)}",
+                "initialise recurrent weights orthogonally (nn.init.orthogonal_) or with PyTorch's default, and clip "
+                "the gradient norm",
+            )
             return
 
 

@@ -11,7 +11,9 @@ pipeline.
 
 **Criterion.** *Fail* when the outputs for different inputs are equal after the training (their spread is
 below 1e-5 of their size). *Warn* when the real inputs do not end at least 10% lower than the constant ones,
-or when one of several inputs has no influence.
+counted from the lowest loss that is possible (for a loss that babysit does not know: when they gain less than 2%
+more), unless they took the loss below a twentieth of where it started; or when one of several inputs has no influence
+on any output.
 
 **When it misleads.** Data whose inputs say nothing about the targets, on a model too small to learn them by
 heart. An input that only matters later (a mask that masks nothing yet) is only judged when it varies.
@@ -22,6 +24,7 @@ heart. An input that only matters later (a mask that masks nothing yet) is only 
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -29,14 +32,17 @@ from torch import Tensor
 
 from probes.checks.batches import Batch
 from probes.checks.context import Context
+from probes.checks.double import exact
 from probes.checks.errors import NotApplicable, UserCodeError
 from probes.checks.fitting import Fit, fit
+from probes.checks.losses.baselines import loss_floor
+from probes.checks.losses.identify import LossSpec
 from probes.checks.modes import train_without_dropout
 from probes.checks.names import listed
 from probes.checks.outcome import Outcome, failed, passed, warned
 from probes.checks.rig import Rig, main_output, trainable
 from probes.checks.small_batch import small_batch
-from probes.checks.trees import map_tensors, named_tensors
+from probes.checks.trees import map_tensors, named_tensors, tensors
 
 TITLE = "Does the net look at its input?"
 FAMILY = "model"
@@ -46,6 +52,8 @@ RATES = (3e-3, 3e-2, 3e-4)
 STEPS = 80
 ENOUGH = 30
 BETTER = 0.9
+MORE = 0.02
+LEARNED = 0.05
 SPREAD = 1e-5
 
 
@@ -56,7 +64,7 @@ def run(context: Context) -> Outcome:
     batch = small_batch(spec, context.model, context.pooled(), context.trial_outputs())
     if batch.size is None or batch.size < 2:
         raise NotApplicable("the batch cannot be taken apart into examples (or holds one only)")
-    blind = Batch(map_tensors(batch.inputs, lambda t: t[:1].expand_as(t).contiguous()), batch.targets)
+    blind = replace(batch, inputs=map_tensors(batch.inputs, lambda t: _first_for_all(batch, t)))
     sighted: tuple[Rig, Fit] | None = None
     blinded: Fit | None = None
     for rate in RATES:
@@ -69,8 +77,10 @@ def run(context: Context) -> Outcome:
             break
     assert sighted is not None and blinded is not None
     rig, real = sighted
-    spread = _spread(rig, batch)
-    evidence = {
+    spread = _spread(rig, batch, context.output_axis())
+    floor = _floor(context, spec, batch)
+    evidence: dict[str, Any] = {
+        "loss_floor": floor,
         "loss_real": real.best,
         "loss_constant": blinded.best,
         "learning_rate": real.learning_rate,
@@ -91,13 +101,13 @@ def run(context: Context) -> Outcome:
             "dead rectifiers and saturated or constant layers hide it too (initialization)",
             **evidence,
         )
-    if real.best > blinded.best - (1 - BETTER) * abs(blinded.best):
+    if not _helps(real.losses[0], real.best, blinded.best, floor):
         return warned(
             f"the inputs do not help: {text} after {STEPS} steps",
             "look at the inputs next to their labels: do they belong together, do they hold the information?",
             **evidence,
         )
-    ignored = _ignored_inputs(rig, batch)
+    ignored = _ignored_inputs(context, rig, batch)
     evidence["ignored_inputs"] = ignored
     if ignored:
         return warned(
@@ -116,36 +126,75 @@ def _train(context: Context, batch: Batch, rate: float) -> tuple[Rig, Fit]:
     return rig, fit(rig, context.spec(), batch, rate, STEPS, limit, lambda *_: False)
 
 
-def _spread(rig: Rig, batch: Batch) -> float:
+def _first_for_all(batch: Batch, tensor: Tensor) -> Tensor:
+    return batch.select(tensor, slice(0, 1)).expand_as(tensor).contiguous()
+
+
+def _floor(context: Context, spec: LossSpec, batch: Batch) -> float | None:
+    """The lowest value of the loss on these targets, None where it is not known."""
+    rig = context.rig()
+    train_without_dropout(rig.model)
+    with torch.no_grad():
+        return loss_floor(rig.loss_fn, spec, rig.outputs(batch), batch.targets)
+
+
+def _helps(start: float, real: float, constant: float, floor: float | None) -> bool:
+    """Whether the real inputs took the loss lower than the constant ones did.
+
+    A loss that is all but learned needs no comparison: some are easy without an input (triplets, labels among the
+    inputs). Where the lowest loss is not known, a loss that cannot come near 0 would hide what the inputs give: then
+    what was gained is compared, and any gain more counts.
+    """
+    if real - (floor or 0.0) <= LEARNED * (start - (floor or 0.0)):
+        return True
+    if floor is None:
+        return start - real > (1 + MORE) * (start - constant)
+    return real - floor < BETTER * (constant - floor)
+
+
+def _spread(rig: Rig, batch: Batch, axis: int) -> float:
     """Standard deviation of the outputs over the examples, relative to the outputs' RMS."""
     with torch.no_grad():
-        outputs = main_output(rig.outputs(batch)).detach().double()
-    if outputs.numel() % (batch.size or 1):
+        outputs = exact(main_output(rig.outputs(batch)))
+    if outputs.dim() <= axis or outputs.shape[axis] % (batch.size or 1):
         return 1.0
-    rows = outputs.reshape(batch.size or 1, -1)
+    rows = outputs.movedim(axis, 0).reshape(batch.size or 1, -1)
     size = float(rows.square().mean().sqrt())
     return float(rows.std(0, correction=0).square().mean().sqrt()) / size if size > 0 else 0.0
 
 
-def _ignored_inputs(rig: Rig, batch: Batch) -> list[str]:
+def _ignored_inputs(context: Context, rig: Rig, batch: Batch) -> list[str]:
     leaves = list(named_tensors(batch.inputs))
     if len(leaves) < 2:
         return []
     ignored = []
     with torch.no_grad():
-        before = main_output(rig.outputs(batch))
+        context.reseed()
+        before = _floats(rig.outputs(batch))
         for path, leaf in leaves:
-            other = leaf.roll(1, 0)
+            other = leaf.roll(1, batch.axis(leaf))
             if torch.equal(other, leaf):
                 continue
-            if torch.equal(before, _after(rig, batch, leaf, other, before)):
+            context.reseed()
+            after = _after(rig, batch, leaf, other)
+            if after is not None and _equal(before, after):
                 ignored.append(path)
     return ignored
 
 
-def _after(rig: Rig, batch: Batch, leaf: Tensor, other: Tensor, before: Tensor) -> Tensor:
+def _after(rig: Rig, batch: Batch, leaf: Tensor, other: Tensor) -> list[Tensor] | None:
+    """The outputs with another input; None when the model cannot do with it, which is an influence too."""
     changed: Any = map_tensors(batch.inputs, lambda t: other if t is leaf else t)
     try:
-        return main_output(rig.outputs(Batch(changed, batch.targets)))
+        return _floats(rig.outputs(replace(batch, inputs=changed)))
     except UserCodeError:
-        return torch.full_like(before, math.nan)  # it cannot do without: that is an influence
+        return None
+
+
+def _floats(outputs: Any) -> list[Tensor]:
+    """Every tensor of the outputs that is made of numbers: a pair of embeddings is two."""
+    return [t for t in tensors(outputs) if t.is_floating_point()]
+
+
+def _equal(left: list[Tensor], right: list[Tensor]) -> bool:
+    return len(left) == len(right) and all(torch.equal(a, b) for a, b in zip(left, right, strict=True))

@@ -9,9 +9,9 @@ inputs itself is fine. Token ids and other integers are left alone. A few images
 0 to 255 every activation and gradient of the first layer is two orders of magnitude too large.
 
 **Criterion.** Root mean square (over the non-zero entries when more than 90% are zeros): *pass* within
-0.05 to 5, *fail* outside 0.01 to 50 or when the input is constant, *warn* between. *Warn* also when the
-mean is more than 10 standard deviations from 0, and when the largest feature's RMS is more than 30
-times the median feature's. Inputs of zeros and ones only (one-hot, binary) pass.
+0.05 to 5, *fail* outside 0.01 to 50, when the input is constant or the same for all examples, *warn* between.
+*Warn* also when the mean is more than 10 standard deviations from 0, and when the largest feature's RMS is more than
+30 times the median feature's. Inputs of zeros and ones only (one-hot, binary) pass.
 
 **When it misleads.** Features that are rightly small or sparse in their own way.
 
@@ -29,11 +29,12 @@ from torch import Tensor, nn
 
 from probes.checks.batches import Batch
 from probes.checks.context import Context
+from probes.checks.double import exact
 from probes.checks.errors import NotApplicable, UserCodeError
 from probes.checks.modes import train_without_dropout
 from probes.checks.outcome import Outcome, failed, passed, warned
 from probes.checks.trace import NORMALISATIONS, Call, trace_forward
-from probes.checks.trees import named_tensors
+from probes.checks.trees import named_tensors, tensors
 
 TITLE = "Are the inputs, exactly as they reach the net, of a scale it can learn from?"
 FAMILY = "data"
@@ -58,15 +59,21 @@ def run(context: Context) -> Outcome:
     batch = context.pooled()
     calls = _layers(context)
     images = bool(calls) and isinstance(calls[0].module, nn.modules.conv._ConvNd)
-    tensors = {
+    numbers = {
         path: tensor
         for path, tensor in named_tensors(batch.inputs)
         if tensor.is_floating_point() and tensor.numel() > 1 and not _is_mask(tensor)
     }
-    if not tensors:
+    if not numbers:
         raise NotApplicable("no floating-point inputs (token ids and masks have no scale)")
-    measured = {path: _statistics(tensor, images) for path, tensor in tensors.items()}
-    verdicts = {path: judge(tensor, measured[path]) for path, tensor in tensors.items()}
+    alike = _all_alike(batch)
+    if alike:
+        return failed(
+            f"all {alike} examples read are the same, number by number",
+            "look at the loader and at the data set's __getitem__: does it use its index?",
+        )
+    measured = {path: _statistics(tensor, images) for path, tensor in numbers.items()}
+    verdicts = {path: judge(tensor, measured[path]) for path, tensor in numbers.items()}
     evidence = {
         "inputs": measured,
         "limits": {"pass_rms": PASS_RMS, "fail_rms": FAIL_RMS},
@@ -76,7 +83,7 @@ def run(context: Context) -> Outcome:
     told: list[str] = []
     bad: list[tuple[str, _Verdict]] = []
     for path, verdict in verdicts.items():
-        inside = None if verdict.status == "pass" else _normalised_inside(calls, leaves.get(path), list(tensors))
+        inside = None if verdict.status == "pass" else _normalised_inside(calls, leaves.get(path), list(numbers))
         if verdict.status != "pass" and inside is None:
             bad.append((path, verdict))
         else:
@@ -90,20 +97,30 @@ def run(context: Context) -> Outcome:
     return report("; ".join(f"inputs{path} {verdict.text}" for path, verdict in worst), *advice, **evidence)
 
 
+def _all_alike(batch: Batch) -> int:
+    """How many examples there are when each is a copy of the first; else 0."""
+    rows = [batch.rows(tensor) for tensor in tensors(batch.inputs)]
+    if batch.size is None or batch.size < 4 or not rows:
+        return 0
+    varies = any(bool((row != row[:1]).any()) for row in rows)
+    constant = all(bool((row == row.reshape(-1)[:1]).all()) for row in rows)  # has a message of its own
+    return 0 if varies or constant else batch.size
+
+
 def _is_mask(tensor: Tensor) -> bool:
     return tensor.dim() < 2 and bool(torch.all((tensor == 0) | (tensor == 1)))
 
 
 def _statistics(tensor: Tensor, images: bool) -> dict[str, Any]:
     """Plain numbers over everything and per channel, NaN and infinities left out (another check has them)."""
-    data = tensor.detach().double()
+    data = exact(tensor)
     finite = data[torch.isfinite(data)]
     if not finite.numel():
         finite = torch.zeros(1, dtype=torch.float64)
     channel = 1 if tensor.dim() >= 4 or (images and tensor.dim() == 3) else tensor.dim() - 1
     rows = data.movedim(channel, 0).flatten(1) if tensor.dim() > 1 else data.reshape(1, -1)
     rows = torch.nan_to_num(rows, nan=0.0, posinf=0.0, neginf=0.0)
-    zeros = float((finite == 0).double().mean())
+    zeros = float((finite == 0).float().mean())
     loud = finite[finite != 0] if zeros > 0.9 and zeros < 1 else finite
     histogram = torch.histc(finite.cpu().float(), 40)
     return {

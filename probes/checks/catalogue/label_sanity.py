@@ -1,6 +1,7 @@
 """Are the targets what the loss and the task expect?
 
-**What it does.** Looks at the targets of all batches read: for class losses dtype, range against the
+**What it does.** Looks at the targets of all batches read, and of further ones as far as a twentieth of the
+budget goes (data with a length only): for class losses dtype, range against the
 number of scores, classes that occur, balance, and whether every batch holds a single class; for yes/no
 losses values outside [0, 1] and the share of positives; for regression constant or badly scaled
 targets; for soft targets whether they sum to 1. Identical inputs with different labels are counted.
@@ -11,8 +12,8 @@ the usual reasons for a loss that does not come down.
 
 **Criterion.** *Fail*: labels outside 0 .. C - 1 (other than ignore_index), soft targets that are no
 distribution, yes/no targets outside [0, 1], constant regression targets, all labels ignored. *Warn*:
-the most frequent class more than 10 times the rarest (at least 30 examples a class on average, no class
-weights; not for token-level labels, which are imbalanced by nature); one class only; batches that each
+the most frequent class more than 10 times the rarest (also when both counts are three standard errors off, no
+class weights; not for token-level labels, which are imbalanced by nature); one class only; batches that each
 hold a single class; fewer than half of the scores ever used; regression targets with RMS above 30 or
 standard deviation below 0.01; more than 5% of the examples contradict others with the same input.
 
@@ -25,6 +26,7 @@ machine learning" for looking at the labels first.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -33,6 +35,7 @@ from torch import Tensor
 
 from probes.checks.batches import Batch
 from probes.checks.context import Context
+from probes.checks.double import exact
 from probes.checks.errors import NotApplicable
 from probes.checks.losses.identify import CLASS_KINDS, REGRESSION_KINDS, LossSpec, class_rows
 from probes.checks.outcome import Outcome, failed, passed, warned
@@ -43,7 +46,6 @@ FAMILY = "data"
 SHARE = 0.5
 
 IMBALANCE = 10.0
-PER_CLASS = 30
 TARGET_RMS = 30.0
 TARGET_STD = 0.01
 CONTRADICTIONS = 0.05
@@ -53,9 +55,12 @@ Finding = tuple[str, str, list[str]]  # status, message, suggestions
 
 def run(context: Context) -> Outcome:
     spec = context.spec()
-    all_targets = [batch.targets for batch in context.everything]
+    all_targets = context.all_targets
     if not all(isinstance(targets, Tensor) for targets in all_targets):
         raise NotApplicable("the targets are not one tensor")
+    main = main_tensor(context.trial_outputs())
+    if main is None or not main.is_floating_point():
+        raise NotApplicable("the model returns no scores to compare the targets with: see finite-forward-backward")
     evidence: dict[str, Any] = {"loss": spec.kind}
     if spec.kind in CLASS_KINDS:
         findings = list(_classes(context, spec, evidence))
@@ -92,7 +97,7 @@ def _summary(evidence: dict[str, Any]) -> str:
 def _classes(context: Context, spec: LossSpec, evidence: dict[str, Any]) -> Iterator[Finding]:
     main = main_tensor(context.trial_outputs())
     classes = main.shape[spec.class_dim if main.dim() > 1 else 0] if main is not None else 0
-    targets = [batch.targets for batch in context.everything]
+    targets: list[Tensor] = context.all_targets
     if targets[0].is_floating_point():
         if main is not None and targets[0].shape == main.shape:
             yield from _distributions(targets, spec.class_dim if main.dim() > 1 else 0)
@@ -105,7 +110,7 @@ def _classes(context: Context, spec: LossSpec, evidence: dict[str, Any]) -> Iter
             ["targets.long()"],
         )
         return
-    labels = torch.cat([t.reshape(-1) for t in targets]).long().cpu()
+    labels = torch.cat([t.reshape(-1).cpu() for t in targets]).long()
     kept = labels[labels != spec.ignore_index]
     evidence["ignored"] = int(labels.numel() - kept.numel())
     if not kept.numel():
@@ -156,9 +161,9 @@ def _balance(counts: Tensor, classes: int, weighted: bool) -> Iterator[Finding]:
             f"the model has {classes} scores, but the labels only go up to {used - 1}",
             [f"give the last layer {used} outputs"],
         )
-    elif total >= PER_CLASS * len(present):
+    else:
         ratio = float(present.max()) / float(present.min())
-        if ratio > IMBALANCE and not weighted:
+        if not weighted and _surely_imbalanced(int(present.max()), int(present.min())):
             yield (
                 "warn",
                 f"the classes are imbalanced: the most frequent has {int(present.max())} examples, the "
@@ -169,6 +174,14 @@ def _balance(counts: Tensor, classes: int, weighted: bool) -> Iterator[Finding]:
                     "judge by balanced accuracy or F1, not by accuracy",
                 ],
             )
+
+
+def _surely_imbalanced(most: int, least: int) -> bool:
+    """Whether the ratio is above the limit although `most` is too high and `least` too low by chance.
+
+    Three standard errors of a count k are 3 sqrt(k) (Poisson); of a rare one 3 sqrt(k + 1).
+    """
+    return most - 3 * math.sqrt(most) > IMBALANCE * (least + 3 * math.sqrt(least + 1))
 
 
 def _order(targets: list[Tensor], spec: LossSpec) -> Iterator[Finding]:
@@ -189,7 +202,7 @@ def _order(targets: list[Tensor], spec: LossSpec) -> Iterator[Finding]:
 
 def _distributions(targets: list[Tensor], dim: int) -> Iterator[Finding]:
     for index, batch in enumerate(targets):
-        sums = batch.double().sum(dim)
+        sums = exact(batch).sum(dim)
         if bool((batch < -1e-6).any()) or bool((sums - 1).abs().max() > 1e-2):
             several = bool(torch.all((batch == 0) | (batch == 1)))
             yield (
@@ -202,18 +215,19 @@ def _distributions(targets: list[Tensor], dim: int) -> Iterator[Finding]:
 
 
 def _binary(context: Context, spec: LossSpec, evidence: dict[str, Any]) -> Iterator[Finding]:
-    values = torch.cat([batch.targets.reshape(-1) for batch in context.everything]).double().cpu()
+    values = torch.cat([targets.reshape(-1).cpu() for targets in context.all_targets]).double()
     low, high = float(values.min()), float(values.max())
     if low < 0 or high > 1:
         advice = "map -1/+1 to 0/1: (t + 1) / 2" if (low, high) == (-1, 1) else "targets must be 0, 1 or between"
         yield "fail", f"targets go from {low:g} to {high:g}, this loss takes 0 to 1", [advice]
         return
     weighted = spec.pos_weight is not None or spec.weight is not None
-    share = float((values > 0.5).double().mean())
+    yes = int((values > 0.5).sum())
+    share = yes / values.numel()
     hard = bool(torch.all((values == 0) | (values == 1)))
     evidence.update(positive_share=share, answers=values.numel())
     targets = context.batch.targets
-    single = targets.dim() < 2 or targets[0].numel() == 1
+    single = context.batch.rows(targets).shape[1] == 1
     if not single or not hard:  # several labels per example are rare by nature; soft ones have no balance
         return
     if share in (0.0, 1.0) and values.numel() >= 16:
@@ -222,7 +236,7 @@ def _binary(context: Context, spec: LossSpec, evidence: dict[str, Any]) -> Itera
             f"all {values.numel()} targets read are {int(share)}",
             ["shuffle the training data", "check how the labels are made"],
         )
-    elif not weighted and values.numel() >= 2 * PER_CLASS and min(share, 1 - share) * IMBALANCE < max(share, 1 - share):
+    elif not weighted and _surely_imbalanced(max(yes, values.numel() - yes), min(yes, values.numel() - yes)):
         yield (
             "warn",
             f"the answers are imbalanced: {share:.1%} yes",
@@ -231,7 +245,7 @@ def _binary(context: Context, spec: LossSpec, evidence: dict[str, Any]) -> Itera
 
 
 def _regression(targets: list[Tensor], evidence: dict[str, Any], reconstruction: bool) -> Iterator[Finding]:
-    values = torch.cat([batch.reshape(-1) for batch in targets]).double()
+    values = torch.cat([batch.reshape(-1).cpu() for batch in targets]).double()
     mean, std = float(values.mean()), float(values.std(correction=0))
     rms = float(values.square().mean().sqrt())
     evidence.update(mean=mean, std=std, rms=rms)
@@ -279,7 +293,7 @@ def _contradictions(context: Context, spec: LossSpec, evidence: dict[str, Any]) 
 
 
 def _contradicting_share(batch: Batch) -> float:
-    leaves = [leaf.detach().cpu() for leaf in tensors(batch.inputs)]
+    leaves = [batch.rows(leaf.detach().cpu()) for leaf in tensors(batch.inputs)]
     labels: dict[bytes, set[object]] = {}
     members: dict[bytes, int] = {}
     size = batch.size or 0

@@ -33,13 +33,14 @@ from torch import Tensor
 
 from probes.checks.batches import Batch
 from probes.checks.context import Context
+from probes.checks.double import exact
 from probes.checks.errors import NotApplicable
 from probes.checks.losses.identify import REGRESSION_KINDS, LossSpec
 from probes.checks.modes import is_dropout, train_without_dropout
 from probes.checks.outcome import Outcome, failed, passed, warned
 from probes.checks.rig import main_output
 from probes.checks.trace import Call, trace_forward
-from probes.checks.trees import tensors
+from probes.checks.trees import shapes, tensors
 
 TITLE = "Do the model's last activation, the loss and the kind of target belong together?"
 FAMILY = "loss"
@@ -69,6 +70,11 @@ def run(context: Context) -> Outcome:
     with torch.no_grad():
         outputs, calls = trace_forward(rig, context.batch)
     main = main_output(outputs)
+    if not main.is_floating_point():
+        return failed(
+            f"the model returns whole numbers ({shapes(main)}), which have no gradient",
+            "give the loss the scores, before argmax or rounding",
+        )
     last = next((c for c in reversed(calls) if c.output is main or _same(c.output, main)), None)
     bound = last_activation(context, calls, main)
     findings = [*_activation(spec, main, last, bound, context.batch), *_shapes(spec, main, context.batch)]
@@ -122,11 +128,11 @@ def last_activation(context: Context, calls: list[Call], main: Tensor) -> str | 
     with torch.no_grad():
         for parameter in rig.model.get_submodule(layers[-1].name).parameters(recurse=False):
             parameter.copy_(HUGE * torch.randn(parameter.shape, generator=generator).to(parameter))
-        driven = main_output(rig.outputs(context.batch)).detach().double()
+        driven = exact(main_output(rig.outputs(context.batch)))
     dim = 1 if driven.dim() > 1 else 0
     if not bool(torch.isfinite(driven).all()) or float(driven.max() - driven.min()) == 0:
         return None
-    both = torch.cat([driven.reshape(-1), main.double().reshape(-1)])
+    both = torch.cat([driven.reshape(-1), exact(main).reshape(-1)])
     low, high = float(both.min()), float(both.max())
     classes = {dim, driven.dim() - 1}
     if any(is_probabilities(driven, d) for d in classes):
@@ -145,7 +151,7 @@ def _activation(spec: LossSpec, main: Tensor, last: Call | None, bound: str | No
     if spec.kind == "cross-entropy":
         yield from _cross_entropy(main, dim, bound)
     elif spec.kind == "nll":
-        sums = main.double().logsumexp(dim)
+        sums = exact(main).logsumexp(dim)
         if bool((main > 1e-3).any()) or float(sums.abs().max()) > 1e-2:
             yield (
                 "fail",
@@ -242,7 +248,7 @@ def is_probabilities(main: Tensor, dim: int) -> bool:
     """Whether all values are in [0, 1] and sum to 1 along `dim`."""
     if main.shape[dim] < 2 or float(main.min()) < 0 or float(main.max()) > 1:
         return False
-    return float((main.double().sum(dim) - 1).abs().max()) < 1e-3
+    return float((exact(main).sum(dim) - 1).abs().max()) < 1e-3
 
 
 def is_one_hot(targets: Tensor) -> bool:

@@ -12,8 +12,9 @@ what it finds.
 **Criterion.** The loss, counted from its lowest possible value (0, or the entropy of soft and smoothed
 labels) in units of the best constant answer's loss: *pass* below 0.1 with an accuracy of 100% (token by
 token: below 0.2, since the first tokens of a sequence cannot be foretold), *warn* below 0.5 or when time ran
-out while the loss was still falling, *fail* otherwise. For a loss babysit does not know, the starting loss
-stands in for the constant answer's: *pass* when it fell by half, *warn* when it fell by a tenth.
+out while the loss was still falling, *fail* otherwise. How low a loss can go that babysit does not know is not known
+either: *pass* when it fell by a quarter, *warn* when it fell by a twentieth; *warn* also when outputs and targets look
+like scores and classes, and the largest score is the label of less than 90% of the examples.
 
 **When it misleads.** Targets that the inputs do not determine (noise, several answers for one input) cannot
 be learned by heart by a model that is small; a model that is meant to be tiny may be too small for twenty
@@ -55,6 +56,9 @@ AIM = 0.02  # the training goes on to here, so that the curve shows the loss rea
 PASS_SHARE = 0.1
 PASS_SHARE_TOKENS = 0.2
 WARN_SHARE = 0.5
+PASS_SHARE_UNKNOWN = 0.75
+FAIL_SHARE_UNKNOWN = 0.95
+RIGHT = 0.9
 
 
 @dataclass(frozen=True)
@@ -165,10 +169,19 @@ def _judge(best: Fit, fits: list[Fit], scale: _Scale, start: float, evidence: di
         return passed(story, **evidence)
     cut = any(f.stopped == "time used up" for f in fits)
     if not scale.known:
-        if share < WARN_SHARE:
+        right = best.best_accuracy
+        if share < PASS_SHARE_UNKNOWN and right is not None and right < RIGHT:
+            return warned(
+                f"{story}: the loss falls, but the largest score is the label of only {right:.0%} of the examples",
+                "does this loss compare the scores with class numbers as if those were quantities? Classes want "
+                "CrossEntropyLoss",
+                *_advice(best),
+                **evidence,
+            )
+        if share < PASS_SHARE_UNKNOWN:
             return passed(f"{story}; how low this loss can go is not known", **evidence)
-        if share < 0.9 or cut:
-            return warned(f"{story}; it fell by less than half", *_advice(best), **evidence)
+        if share < FAIL_SHARE_UNKNOWN or cut:
+            return warned(f"{story}; it fell by less than a quarter", *_advice(best), **evidence)
         return failed(f"{story}: it hardly learns", *_advice(best), **evidence)
     aim = f"the best constant answer has {scale.constant:.4g}, and {scale.floor:.3g} is possible"
     if cut and best.falling:

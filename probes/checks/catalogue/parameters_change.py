@@ -8,8 +8,8 @@ rounding of half precision, or a step that makes a weight NaN are all found here
 
 **Criterion.** *Fail*: a parameter with a gradient that the step leaves as it is, or one that is NaN or
 infinite afterwards. *Warn*: a weight matrix that changes by more than half of its size in one step (its norm,
-at least that of weights of variance 1/fan_in); a frozen parameter that changes; all weight matrices changing
-by less than 1e-8 of their size.
+at least that of weights of variance 1/fan_in), if the loss of that batch is not lower afterwards; a frozen parameter
+that changes; all weight matrices changing by less than 1e-8 of their size.
 
 **When it misleads.** The first steps of Adam have the size of the learning rate whatever the gradient is:
 small weights change relatively much. A warm-up that starts at 0 is checked at its target rate.
@@ -24,9 +24,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.optim import LBFGS
 
 from probes.checks.context import Context
+from probes.checks.double import exact
 from probes.checks.errors import NotApplicable, UserCodeError
 from probes.checks.names import listed
 from probes.checks.outcome import Outcome, failed, passed, warned
@@ -63,7 +63,7 @@ def run(context: Context) -> Outcome:
         elif not same and not parameter.requires_grad:
             thawed.append(name)
         if parameter.requires_grad and parameter.dim() > 1 and id(parameter) in held:
-            ratios[name] = float((after[name].double() - before[name].double()).norm()) / usual_size(before[name])
+            ratios[name] = float((exact(after[name]) - exact(before[name])).norm()) / usual_size(before[name])
     evidence: dict[str, Any] = {"update_ratios": ratios, "unchanged": stuck, "nonfinite": broken}
     rates = sorted({float(g["lr"]) for o in rig.optimizers for g in o.param_groups if "lr" in g})
     at = f"at a learning rate of {', '.join(f'{rate:g}' for rate in rates)}"
@@ -80,8 +80,16 @@ def run(context: Context) -> Outcome:
             "in half precision small updates are rounded away: keep the weights in float32 (autocast)",
             **evidence,
         )
-    many_in_one = any(isinstance(optimizer, LBFGS) for optimizer in rig.optimizers)  # a step is 20 iterations
-    return _amounts(ratios, thawed, at, warmed, many_in_one, evidence)
+    after_step = _loss(context, rig)
+    evidence.update(loss_before=loss, loss_after=after_step)
+    return _amounts(ratios, thawed, at, warmed, (loss, after_step), evidence)
+
+
+def _loss(context: Context, rig: Rig) -> float:
+    """The loss of the same batch, with the same random numbers, after the step."""
+    context.reseed()
+    with torch.no_grad():
+        return float(rig.loss(context.batch))
 
 
 def _amounts(
@@ -89,13 +97,14 @@ def _amounts(
     thawed: list[str],
     at: str,
     warmed: bool,
-    many_in_one: bool,
+    losses: tuple[float, float],
     evidence: dict[str, Any],
 ) -> Outcome:
     large = [f"{name} ({ratio:.2g})" for name, ratio in ratios.items() if ratio > TOO_MUCH]
-    if large and not many_in_one:
+    if large and not losses[1] < losses[0]:
         return warned(
-            f"one step {at} changes weights by more than half of their size: {listed(large)}",
+            f"one step {at} changes weights by more than half of their size: {listed(large)}; the loss goes from "
+            f"{losses[0]:.4g} to {losses[1]:.4g}",
             "lower the learning rate (learning-rate-range suggests one)",
             **evidence,
         )
@@ -157,7 +166,7 @@ def _as_float(closure: Any) -> Any:
 
 
 def _norm(gradient: Tensor) -> float:
-    return float((gradient.coalesce().values() if gradient.is_sparse else gradient).double().norm())
+    return float(exact(gradient.coalesce().values() if gradient.is_sparse else gradient).norm())
 
 
 def _out_of_warm_up(rig: Rig) -> bool:

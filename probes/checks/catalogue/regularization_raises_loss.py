@@ -1,17 +1,17 @@
 """Does the regularisation do anything, and not too much?
 
 **What it does.** Dropout: learns a small batch by heart (briefly), then compares the loss with dropout off
-with its mean over several draws with dropout on. Weight decay: measures the penalty 1/2 decay |w|^2 beside
-the loss, lets the optimizer take one step with all gradients at zero, and looks at whether the decayed
-weights shrink.
+with its mean over several draws with dropout on. Weight decay: lets the optimizer take one step with all gradients at
+zero, and looks at how much the decayed weights shrink; where the optimizer rescales the decay together with the
+gradient (Adam, RMSprop, Adagrad), compares the two norms, decay |w| and |g|.
 
 **Why it matters.** Regularisation always makes the training loss higher. If it does not, it is not
 connected: a dropout module that forward never calls, a weight decay on an empty group. If it outweighs the
 loss, the network learns to be small instead of right.
 
 **Criterion.** *Warn* when dropout leaves the loss exactly as it is, or lowers it by more than three standard
-errors; when the penalty is more than 10 times the loss, or one step shrinks a weight by more than 1%;
-when weight decay is set and no weight shrinks.
+errors; when one step shrinks a weight by more than 1%, or, where it is rescaled, decay pulls more than twice as hard
+as the loss of the untrained model; when weight decay is set and no weight shrinks.
 
 **When it misleads.** Where decay is meant to be strong for a short time.
 
@@ -22,6 +22,7 @@ loss); I. Loshchilov and F. Hutter, "Decoupled weight decay regularization" (201
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -44,7 +45,7 @@ SHARE = 1.0
 DRAWS = 24
 FIT_STEPS = 60
 RATE = 3e-3
-PENALTY = 10.0
+PULL = 2.0
 SHRINK = 0.01
 
 
@@ -123,54 +124,79 @@ def _with_dropout(context: Context, rig: Rig, fitted: dict[str, torch.Tensor]) -
 def _decay(context: Context, told: list[str], problems: list[tuple[str, str]], evidence: dict[str, Any]) -> None:
     rig = context.rig()
     train_without_dropout(rig.model)
-    with torch.no_grad():
-        loss = float(rig.loss(context.batch))
-    decayed: list[tuple[nn.Parameter, float]] = []
-    penalty = 0.0
+    named = {id(p): name for name, p in rig.model.named_parameters()}
+    gradients = rig.gradients(context.batch)
+    loss = float(rig.loss(context.batch).detach())
+    decayed: list[_Decayed] = []
     for optimizer in rig.optimizers:
         if isinstance(optimizer, LBFGS):
             continue
         for group in optimizer.param_groups:
-            strength = float(group.get("weight_decay", 0))
+            if group.get("initial_lr") and not float(group["lr"]):
+                group["lr"] = group["initial_lr"]  # a warm-up starts at 0
             for parameter in group["params"]:
                 if parameter.requires_grad:
                     parameter.grad = torch.zeros_like(parameter)
+                    strength = float(group.get("weight_decay", 0))
                     if strength and parameter.dim() > 1:
-                        decayed.append((parameter, float(parameter.detach().norm())))
-                        penalty += 0.5 * strength * decayed[-1][1] ** 2
-            if group.get("initial_lr") and not float(group["lr"]):
-                group["lr"] = group["initial_lr"]  # a warm-up starts at 0
-            for momentum in ("momentum", "dampening"):
-                if momentum in group and not group.get("nesterov"):
-                    group[momentum] = 0
+                        found = gradients.get(named.get(id(parameter), ""))
+                        size = float(parameter.detach().norm())
+                        slope = float(_dense(found).norm()) if found is not None else 0.0
+                        expected = float(group.get("lr", 0.0)) * strength
+                        decayed.append(_Decayed(parameter, size, strength, slope, expected))
+            for setting in ("momentum", "dampening", "nesterov"):  # nothing but the decay shall act
+                if setting in group:
+                    group[setting] = type(group[setting])(0)
         optimizer.state.clear()
         optimizer.step()
-    shrinks = [1 - float(p.detach().norm()) / norm for p, norm in decayed if norm > 0]
-    if not shrinks:
+    decayed = [one for one in decayed if one.size > 0]
+    if not decayed:
         told.append("weight decay: no weight matrix in its groups")
         return
-    coupled = not any("AdamW" in type(o).__name__ or "decoupled" in str(o.defaults) for o in rig.optimizers)
-    fastest = max(shrinks)
-    evidence.update(loss=loss, penalty=penalty, largest_shrink=fastest)
-    if all(shrink <= 0 for shrink in shrinks):
+    fastest = max(one.shrink for one in decayed)
+    penalty = sum(0.5 * one.strength * one.size**2 for one in decayed)
+    pull = math.sqrt(sum((one.strength * one.size) ** 2 for one in decayed))
+    slope = math.sqrt(sum(one.slope**2 for one in decayed))
+    # A step shrinks all weights by lr * decay where decay acts by itself or under plain SGD. Where it does not, decay
+    # is part of a gradient that the optimizer rescales: what counts is how it compares with the loss's.
+    rescaled = any(abs(one.shrink - one.expected) > 0.1 * one.expected + 1e-6 for one in decayed)
+    evidence.update(loss=loss, penalty=penalty, largest_shrink=fastest, pull=pull, loss_gradient=slope)
+    if all(one.shrink <= 0 for one in decayed):
         problems.append(("weight decay is set, but a step without gradients shrinks no weight", "check the groups"))
-    elif any(type(o).__name__ in ("SGD", "AdamW") for o in rig.optimizers) and fastest > SHRINK:
+    elif not rescaled and fastest > SHRINK:
         problems.append(
             (
                 f"weight decay shrinks weights by {fastest:.1%} in each step: they halve in {0.7 / fastest:.0f} steps",
                 "lower weight_decay (learning rate times weight decay should stay below about 0.001)",
             )
         )
-    elif coupled and math.isfinite(loss) and penalty > PENALTY * abs(loss):
+    elif rescaled and slope > 0 and pull > PULL * slope:
         problems.append(
             (
-                f"the weight decay penalty ({penalty:.3g}) is {penalty / max(abs(loss), 1e-12):.0f} times "
-                f"the loss "
-                f"({loss:.3g})",
-                f"lower weight_decay by a factor of about {penalty / max(abs(loss), 1e-12):.0f}",
-            )
+                f"weight decay pulls at the weights {pull / slope:.1f} times as hard as the loss does (gradient norms "
+                f"{pull:.3g} and {slope:.3g}), and the optimizer does not tell the two apart",
+                f"lower weight_decay by a factor of about {10 * pull / slope:.0f}",
+            ),
         )
-    elif coupled:
-        told.append(f"weight decay adds {penalty:.2g} to a loss of {loss:.3g} and shrinks weights {fastest:.1e} a step")
-    else:
-        told.append(f"weight decay shrinks weights {fastest:.1e} a step")
+    elif math.isfinite(loss):
+        how = f"pulls {pull / slope:.2g} times as hard as the loss" if rescaled and slope > 0 else ""
+        told.append(f"weight decay {how or f'shrinks weights by at most {fastest:.1e} a step'} (penalty {penalty:.2g})")
+
+
+@dataclass(frozen=True)
+class _Decayed:
+    """One weight matrix under decay: its norm before the step, its loss gradient's, and the shrinking of lr * decay."""
+
+    parameter: nn.Parameter
+    size: float
+    strength: float
+    slope: float
+    expected: float
+
+    @property
+    def shrink(self) -> float:
+        return 1 - float(self.parameter.detach().norm()) / self.size
+
+
+def _dense(gradient: torch.Tensor) -> torch.Tensor:
+    return gradient.to_dense() if gradient.layout != torch.strided else gradient

@@ -13,8 +13,10 @@ examples. Without batch normalisation *warn* above 1e-3; with it *warn* above 1.
 good as unrelated (batches of 8 or more). *Warn* when eval mode is random, or when forward or loss fail in
 eval mode only.
 
-**When it misleads.** Models that return something else in eval mode on purpose (detectors), or sample there
-(variational autoencoders).
+A model that returns several tensors and draws normal noise is taken to sample on purpose, as variational autoencoders
+do.
+
+**When it misleads.** Models that return something else in eval mode on purpose (detectors).
 
 **References.** S. Ioffe and C. Szegedy, "Batch normalization" (2015); PyTorch documentation of
 nn.Module.eval.
@@ -29,13 +31,16 @@ from torch import Tensor
 
 from probes.checks.batches import Batch
 from probes.checks.context import Context
+from probes.checks.double import exact
 from probes.checks.errors import NotApplicable, UserCodeError
 from probes.checks.losses.evaluate import evaluate_loss
 from probes.checks.modes import is_batch_norm, train_without_dropout
 from probes.checks.names import listed
 from probes.checks.outcome import Outcome, passed, warned
+from probes.checks.random_draws import RandomDraws
 from probes.checks.rig import Rig, main_output
 from probes.checks.state import same_bits
+from probes.checks.trees import tensors
 
 TITLE = "Does the model compute the same in eval mode as in train mode, dropout and batch statistics aside?"
 FAMILY = "model"
@@ -78,13 +83,7 @@ def run(context: Context) -> Outcome:
             "make forward return the same kind of outputs in both modes",
         )
     if not same_bits(in_eval, again):
-        return warned(
-            "the model is random in eval mode: two passes over one batch differ by "
-            f"{float((in_eval - again).abs().max()):.2g}",
-            "functional dropout needs training=self.training; noise layers must ask self.training",
-            "models that sample on purpose (variational autoencoders) should use the mean in eval mode",
-            difference=float((in_eval - again).abs().max()),
-        )
+        return _random(context, rig, batch, outputs, float((in_eval - again).abs().max()))
     if sampling:
         return passed(
             "eval mode repeats itself; train mode is random beside its dropout modules (functional dropout, "
@@ -98,6 +97,32 @@ def run(context: Context) -> Outcome:
             "the budget"
         )
     return _compare(in_training, in_eval, gathering, batch)
+
+
+def _random(context: Context, rig: Rig, batch: Batch, outputs: Any, difference: float) -> Outcome:
+    """What is to be said of a model that is random in eval mode.
+
+    Normal noise in a model that also returns the parameters of a distribution (several tensors of numbers) is sampling,
+    as in variational autoencoders; anything that drops, and noise in a plain model, is regularisation left on.
+    """
+    watch = RandomDraws()
+    with torch.no_grad(), watch:
+        rig.outputs(batch)
+    several = sum(tensor.is_floating_point() for tensor in tensors(outputs)) > 1
+    if several and watch.draws and not watch.drops:
+        return passed(
+            f"the model samples in eval mode too ({listed(sorted(watch.draws))}), and returns more than the sample: "
+            "taken as meant; the two modes cannot be compared",
+            draws=sorted(watch.draws),
+            difference=difference,
+        )
+    return warned(
+        f"the model is random in eval mode: two passes over one batch differ by {difference:.2g}"
+        + (f" (it calls {listed(sorted(watch.drops | watch.draws))})" if watch.drops | watch.draws else ""),
+        "functional dropout needs training=self.training; noise layers must ask self.training",
+        "models that sample on purpose should use the mean in eval mode",
+        difference=difference,
+    )
 
 
 def _gather(context: Context, rig: Rig) -> int:
@@ -116,7 +141,7 @@ def _seeded(context: Context, rig: Rig, batch: Batch) -> Any:
 
 
 def _compare(in_training: Tensor, in_eval: Tensor, gathering: list[str], batch: Batch) -> Outcome:
-    left, right = in_training.double(), in_eval.double()
+    left, right = exact(in_training), exact(in_eval)
     if not bool(torch.isfinite(left).all()):
         raise NotApplicable("the outputs are not finite: see finite-forward-backward")
     scale = float(left.std(0, correction=0).square().mean().sqrt()) if left.dim() and left.shape[0] > 1 else 0.0

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from probes.checks.double import exact
 from probes.checks.losses.evaluate import LossFn, evaluate_loss
 from probes.checks.losses.identify import REGRESSION_KINDS, LossSpec, class_rows
 from probes.checks.trees import main_tensor, replace_main
@@ -40,23 +41,26 @@ def neutral_loss(loss_fn: LossFn, spec: LossSpec, outputs: Any, targets: Any) ->
     return _value(evaluate_loss(loss_fn, replace_main(outputs, neutral), targets))
 
 
-def loss_at_scale(loss_fn: LossFn, spec: LossSpec, outputs: Any, targets: Any, scale: float, draws: int = 16) -> float:
-    """Mean loss over `draws` Gaussian random outputs of standard deviation `scale` that do not depend on the
-    inputs.
+def loss_at_scale(
+    loss_fn: LossFn, spec: LossSpec, outputs: Any, targets: Any, scale: float, draws: int = 16
+) -> tuple[float, float]:
+    """Mean and standard deviation of the loss over `draws` Gaussian random outputs of standard deviation `scale` that
+    do not depend on the inputs.
     """
     main = _main(outputs)
     generator = torch.Generator().manual_seed(0)
-    total = 0.0
+    losses = []
     for _ in range(draws):
         scores = (scale * torch.randn(main.shape, generator=generator)).to(main)
-        total += float(evaluate_loss(loss_fn, replace_main(outputs, outputs_like(spec, main, scores)), targets))
-    return total / draws
+        losses.append(float(evaluate_loss(loss_fn, replace_main(outputs, outputs_like(spec, main, scores)), targets)))
+    mean = sum(losses) / draws
+    return mean, math.sqrt(sum((value - mean) ** 2 for value in losses) / (draws - 1))
 
 
 def target_scale(spec: LossSpec, targets: Any) -> float:
     """The natural unit of the outputs: the RMS of regression targets, 1 for scores."""
     if spec.kind in REGRESSION_KINDS and isinstance(targets, Tensor):
-        return max(float(targets.double().square().mean().sqrt()), 1e-12)
+        return max(float(exact(targets).square().mean().sqrt()), 1e-12)
     return 1.0
 
 
@@ -73,15 +77,15 @@ def best_constant_loss(loss_fn: LossFn, spec: LossSpec, outputs: Any, targets: A
         scores, labels = rows
         if labels.numel() == 0:
             return None
-        counts = torch.bincount(labels, minlength=scores.shape[1]).double()
-        weight = spec.weight.double().cpu() if spec.weight is not None else torch.ones(len(counts)).double()
-        prior = counts.cpu() * weight
+        counts = exact(torch.bincount(labels.cpu(), minlength=scores.shape[1]))
+        weight = exact(spec.weight).cpu() if spec.weight is not None else torch.ones(len(counts)).double()
+        prior = counts * weight
         logs = (prior / prior.sum()).clamp_min(1e-12).log().to(main)
         shape = [1] * main.dim()
         shape[spec.class_dim if main.dim() > 1 else 0] = -1
         constant = logs.reshape(shape).expand_as(main)
     elif isinstance(targets, Tensor) and targets.shape == main.shape and targets.numel():
-        values = targets.double()
+        values = exact(targets)
         columns = values.reshape(values.shape[0], -1) if values.dim() > 1 else values.reshape(-1, 1)
         if spec.kind in ("mse", "smooth-l1", "huber"):
             best = columns.mean(0)
@@ -94,7 +98,7 @@ def best_constant_loss(loss_fn: LossFn, spec: LossSpec, outputs: Any, targets: A
                 and spec.kind == "bce-logits"
                 and spec.pos_weight.numel() in (1, rate.numel())
             ):
-                odds = rate / (1 - rate) * spec.pos_weight.double().reshape(-1).to(rate)
+                odds = rate / (1 - rate) * exact(spec.pos_weight).reshape(-1).to(rate)
                 rate = odds / (1 + odds)
             best = rate if spec.kind == "bce" else torch.logit(rate)
         else:

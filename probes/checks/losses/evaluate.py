@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from probes.checks.errors import UserCodeError
-from probes.checks.trees import shapes
+from probes.checks.trees import shapes, tensors
 
 LossFn = Callable[[Any, Any], Any]
 Form = Literal["scalar", "vector", "tuple", "dict"]
@@ -37,7 +37,7 @@ def evaluate_loss(loss_fn: LossFn, outputs: Any, targets: Any) -> Tensor:
     except Exception as error:
         given = f"outputs {shapes(outputs)}, targets {shapes(targets)}"
         what = f"{type(error).__name__}: {_first_line(error)} ({given})"
-        raise UserCodeError(where, what, _remedy(str(error))) from error
+        raise UserCodeError(where, what, _given_remedy(outputs, targets) or _remedy(str(error))) from error
     scalar, _ = reduce_loss(value, where)
     return scalar
 
@@ -87,6 +87,18 @@ def _first_line(error: Exception) -> str:
     return text.splitlines()[0] if text else "no message"
 
 
+def _given_remedy(outputs: Any, targets: Any) -> str:
+    """What to do about outputs and targets that no loss takes."""
+    found = tensors(outputs)
+    if not found:
+        return "make forward return a tensor"
+    if not any(tensor.is_floating_point() or tensor.is_complex() for tensor in found):
+        return "the outputs are whole numbers: give the loss the scores, before argmax or rounding"
+    if not tensors(targets):
+        return "make the targets a tensor: torch.tensor(labels)"
+    return ""
+
+
 def _remedy(text: str) -> str:
     lowered = text.lower()
     if "out of bounds" in lowered or "cur_target" in lowered or "index out of" in lowered:
@@ -98,6 +110,8 @@ def _remedy(text: str) -> str:
         or "floating" in lowered
     ):
         return "class labels must be int64: targets.long(), without a one-hot encoding"
+    if "bool" in lowered:
+        return "this loss takes numbers: targets.float()"
     if "not implemented for 'int'" in lowered or "dtype" in lowered or "found long" in lowered or "'long'" in lowered:
         return "this loss takes floating-point targets (targets.float()), class-index losses take int64"
     if "size" in lowered or "shape" in lowered or "dimension" in lowered or "multi-target" in lowered:

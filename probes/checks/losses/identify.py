@@ -46,6 +46,7 @@ class LossSpec:
         reduction: "mean", "sum" or "none".
         class_dim: dimension of the outputs that runs over classes (class losses only).
         ignore_index: label that is left out (class losses only).
+        classes: of a custom loss: whether outputs and targets look like scores and class numbers all the same.
         how: "type", "function" or "behaviour" (recognised by its values).
     """
 
@@ -59,6 +60,7 @@ class LossSpec:
     class_dim: int = 1
     log_target: bool = False
     log_input: bool = True
+    classes: bool = False
     how: str = "type"
 
 
@@ -208,6 +210,22 @@ def _twin(
     function: Callable[..., Tensor], flatten: Callable[[Tensor], Tensor], keywords: dict[str, Any]
 ) -> Callable[[Tensor, Tensor], Tensor]:
     return lambda outputs, targets: function(flatten(outputs), targets.reshape(-1), **keywords)
+
+
+def looks_like_classes(outputs: Any, targets: list[Any]) -> bool:
+    """Whether outputs [N, C] meet targets int [N] that use all of 0 .. C - 1: scores and classes, whatever the loss.
+
+    Embeddings are as wide as there are classes by a rare accident only.
+    """
+    main = main_tensor(outputs)
+    if main is None or main.dim() != 2 or main.shape[1] < 2 or not targets:
+        return False
+    if not all(isinstance(t, Tensor) and t.dim() == 1 and not t.is_floating_point() for t in targets):
+        return False
+    if targets[0].shape[0] != main.shape[0]:
+        return False
+    used = torch.unique(torch.cat([t.cpu() for t in targets]))
+    return bool(used.tolist() == list(range(main.shape[1])))
 
 
 def class_rows(spec: LossSpec, outputs: Any, targets: Any) -> tuple[Tensor, Tensor] | None:

@@ -186,13 +186,53 @@ def test_a_kink_is_told_from_an_error(only: Only) -> None:
     assert result.evidence["kinks"] > 0 and "kink" in result.message
 
 
-def test_a_forward_that_insists_on_float32_is_skipped(only: Only, classification: Data) -> None:
+class Lower(nn.Module):
+    """Casts to a lower precision on the way, as mixed precision does; `wrong` doubles the gradient besides."""
+
+    def __init__(self, how: str, wrong: bool) -> None:
+        super().__init__()
+        self.layer, self.head, self.how, self.wrong = nn.Linear(8, 16), nn.Linear(16, 3), how, wrong
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.how == "autocast"):
+            h = self.layer(x)
+        if self.how == "softmax":
+            h = h * torch.softmax(h, 1, dtype=torch.float32).to(h.dtype)
+        if self.how == "zeros":
+            h = h + torch.zeros(len(x), 16) @ torch.ones(16, 16)
+        if self.wrong:
+            h = Doubled.apply(h)
+        return self.head(torch.tanh(h.to(self.head.weight.dtype))).float()
+
+
+class Doubled(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        return 2 * gradients[0]
+
+
+@pytest.mark.parametrize("how", ["plain", "autocast", "softmax", "zeros"])
+@pytest.mark.parametrize("wrong", [False, True])
+def test_casts_to_a_lower_precision_are_left_out(how: str, wrong: bool, only: Only, classification: Data) -> None:
+    result = only("gradient-check", Lower(how, wrong), nn.CrossEntropyLoss(), classification)
+    assert result.status == ("fail" if wrong else "pass"), result.message
+    if not wrong:  # in float32 the differences would be wrong by a hundredth
+        assert result.evidence["worst_relative_error"] < 1e-5
+    assert torch.get_default_dtype() == torch.float32
+
+
+def test_a_forward_that_cannot_run_in_float64_is_skipped(only: Only, classification: Data) -> None:
     class Float32(nn.Linear):
         def forward(self, x: Tensor) -> Tensor:
-            return super().forward(x.float())
+            return super().forward(x) @ torch.ones(3, 3, dtype=torch.float32)
 
     result = only("gradient-check", Float32(8, 3), nn.CrossEntropyLoss(), classification)
     assert result.status == "skip" and "float64" in result.message
+    assert torch.get_default_dtype() == torch.float32
 
 
 def test_a_short_budget_is_reported(only: Only, classification: Data) -> None:

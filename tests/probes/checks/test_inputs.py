@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
+import random
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -11,12 +13,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
 from probes.checks import check
 from probes.checks.errors import CheckInputError
 
 Data = tuple[Tensor, Tensor]
+Photograph = Callable[..., dict[str, Any]]
 CE = nn.CrossEntropyLoss()
 
 
@@ -124,6 +127,51 @@ def test_outputs_and_losses_in_containers(classification: Data) -> None:
         assert loss_of(run(model, (x, y), loss)) == pytest.approx(truth, rel=1e-5)
 
 
+class Files(Dataset[Any]):
+    """Reading example 9 raises, ends the process, or interrupts."""
+
+    def __init__(self, what: str) -> None:
+        self.what = what
+
+    def __len__(self) -> int:
+        return 16
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        if index == 9 and self.what == "dies":
+            os._exit(3)
+        if index == 9 and self.what == "interrupts":
+            random.random(), np.random.rand(), torch.rand(1)  # noqa: NPY002
+            raise KeyboardInterrupt
+        if index == 9:
+            raise FileNotFoundError("nine.png")
+        return X[index], Y[index]
+
+
+class Words(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.table, self.head = nn.Embedding(10, 8), nn.Linear(8, 3)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        return self.head(self.table(ids).mean(1))
+
+
+class Elsewhere(nn.Module):
+    """Makes a tensor on another device in forward."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(8, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layer(x) + torch.zeros(3, device="meta")
+
+
+class Chosen(nn.Linear):
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x).argmax(1)
+
+
 X, Y = torch.randn(16, 8), torch.arange(16) % 3
 # What is wrong, what it is given, and words that the one-line error must contain.
 BAD_ARGUMENTS: list[tuple[str, dict[str, Any], list[str]]] = [
@@ -141,6 +189,24 @@ BAD_ARGUMENTS: list[tuple[str, dict[str, Any], list[str]]] = [
     ("a number", {"data": 3}, ["data is a int"]),
     ("no tensor in it", {"data": [("a", "b")]}, ["hold no tensor"]),
     ("raising loader", {"data": (1 / 0 for _ in range(3))}, ["ZeroDivisionError", "batch 0"]),
+    (
+        "a file that is missing",
+        {"data": DataLoader(Files("raises"), batch_size=4)},
+        ["batch 2", "FileNotFoundError", "nine.png"],
+    ),
+    (
+        "a file that a worker misses",
+        {"data": DataLoader(Files("raises"), batch_size=4, num_workers=1)},
+        ["batch 2", "FileNotFoundError", "nine.png"],
+    ),
+    (
+        "a worker that dies",
+        {"data": DataLoader(Files("dies"), batch_size=4, num_workers=1)},
+        ["exited unexpectedly", "num_workers=0"],
+    ),
+    ("a bad batch far behind", {"data": [*[(X, Y)] * 30, (X,)]}, ["batch 30", "1 things"]),
+    ("dict batches", {"data": [{"x": X, "labels": Y}]}, ["(inputs, targets)", "unpack=", "batch['labels']"]),
+    ("batch_dim", {"batch_dim": 2}, ["batch_dim", "0 or 1"]),
     ("unpack raises", {"data": [(X, Y)], "unpack": lambda b: b["x"]}, ["unpack raised TypeError"]),
     ("loss class", {"loss_fn": nn.CrossEntropyLoss}, ["expected an instance", "CrossEntropyLoss()"]),
     ("loss not callable", {"loss_fn": 0.5}, ["expected a callable"]),
@@ -156,10 +222,13 @@ BAD_ARGUMENTS: list[tuple[str, dict[str, Any], list[str]]] = [
 
 
 @pytest.mark.parametrize(("given", "words"), [c[1:] for c in BAD_ARGUMENTS], ids=[c[0] for c in BAD_ARGUMENTS])
-def test_bad_arguments(given: dict[str, Any], words: list[str]) -> None:
+def test_bad_arguments(given: dict[str, Any], words: list[str], photograph: Photograph) -> None:
     arguments = {"model": nn.Linear(8, 3), "loss_fn": CE, "data": (X, Y), **given}
+    owned = isinstance(arguments["model"], nn.Module) and "meta" not in words and "lazy" not in words
+    before = photograph(arguments["model"]) if owned else None
     with pytest.raises(CheckInputError) as caught:
         check(**arguments)
+    assert before is None or photograph(arguments["model"]) == before
     text = str(caught.value)
     assert all(word in text for word in words), text
     assert "\n" not in text
@@ -184,14 +253,36 @@ BAD_RUNS: list[tuple[str, dict[str, Any], list[str]]] = [
     ("a float loss", {"loss_fn": lambda o, t: 0.5}, ["returned float", ".item()"]),
     ("no loss", {"loss_fn": lambda o, t: None}, ["returned NoneType"]),
     ("which loss", {"loss_fn": lambda o, t: {"a": o.sum(), "b": o.sum()}}, ["'a', 'b'", '"loss"']),
+    (
+        "id without a row",
+        {"model": Words(), "data": (torch.arange(15, -1, -1)[:, None], Y)},
+        ["table (Embedding)", "10 rows", "0 to 15"],
+    ),
+    ("ids as numbers", {"model": Words(), "data": (X, Y)}, ["table (Embedding)", "inputs.long()"]),
+    ("another device in forward", {"model": Elsewhere()}, ["Elsewhere, line", "forward()", "one device"]),
+    (
+        "class weights elsewhere",
+        {"loss_fn": nn.CrossEntropyLoss(torch.ones(3, device="meta"))},
+        ["weights to one device"],
+    ),
+    ("argmax before the loss", {"model": Chosen(8, 3)}, ["int64 [16]", "before argmax"]),
+    ("targets that are a list", {"data": (X, ["a"] * 16)}, ["torch.tensor(labels)"]),
+    ("truth values", {"loss_fn": nn.BCEWithLogitsLoss(), "data": (X, X[:, :3] > 0)}, ["bool", "targets.float()"]),
+    ("int32 labels", {"data": (X, Y.int())}, ["int32", "targets.long()"]),
+    ("other number of targets", {"data": (X, Y[:9])}, ["[16, 3]", "[9]"]),
     ("input dtype", {"data": (X.double(), Y)}, ["forward, in the model itself (Linear)", "inputs.float()"]),
 ]
 
 
 @pytest.mark.parametrize(("given", "words"), [c[1:] for c in BAD_RUNS], ids=[c[0] for c in BAD_RUNS])
-def test_code_that_raises_is_a_result_that_names_the_culprit(given: dict[str, Any], words: list[str]) -> None:
+def test_code_that_raises_is_a_result_that_names_the_culprit(
+    given: dict[str, Any], words: list[str], photograph: Photograph
+) -> None:
     arguments = {"model": nn.Linear(8, 3), "loss_fn": CE, "data": (X, Y), **given}
-    report = check(**arguments)
+    optimizer = torch.optim.Adam(arguments["model"].parameters())
+    before = photograph(arguments["model"], optimizer)
+    report = check(**arguments, optimizer=optimizer)
+    assert photograph(arguments["model"], optimizer) == before
     assert not report.ok
     first = report["finite-forward-backward"]
     text = first.message + " " + " ".join(first.suggestions)
@@ -240,3 +331,82 @@ def test_a_batch_that_cannot_be_cut_is_left_whole() -> None:
     report = check(Graph(), CE, ((X, torch.eye(16)), Y), checks=["batch-independence", "gradient-check"])
     assert report["batch-independence"].status == "skip"
     assert report["gradient-check"].status == "pass"
+
+
+def test_a_loss_per_example_is_a_warning(classification: Data) -> None:
+    report = check(nn.Linear(8, 3), nn.CrossEntropyLoss(reduction="none"), classification)
+    first = report["finite-forward-backward"]
+    assert first.status == "warn" and "float32 [64]" in first.message
+    assert "reduction='mean'" in first.suggestions[0]
+    assert report["gradient-check"].status == "pass", "the rest is judged by the mean"
+
+
+def test_an_interrupt_while_reading_leaves_everything_as_it_was(photograph: Photograph) -> None:
+    model = nn.Linear(8, 3)
+    optimizer = torch.optim.Adam(model.parameters())
+    before = photograph(model, optimizer)
+    with pytest.raises(KeyboardInterrupt):
+        check(model, CE, DataLoader(Files("interrupts"), batch_size=4), optimizer=optimizer)
+    assert photograph(model, optimizer) == before
+
+
+class Endless(IterableDataset[Any]):
+    def __iter__(self) -> Iterator[Any]:
+        while True:
+            yield torch.randn(8), torch.tensor(1)
+
+
+def endless(served: list[int]) -> Iterator[tuple[Tensor, Tensor]]:
+    while True:
+        served.append(1)
+        yield X, Y
+
+
+class Claims:
+    """Says that it is long and goes on for ever: what is looked through ends with its share of the time."""
+
+    def __init__(self) -> None:
+        self.served: list[int] = []
+
+    def __len__(self) -> int:
+        return 10**12
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        return endless(self.served)
+
+
+def test_endless_data() -> None:
+    served: list[int] = []
+    assert run(nn.Linear(8, 3), endless(served), max_batches=3).ok
+    assert len(served) == 3, "an iterator is advanced by the batches that are used, and no more"
+    assert run(nn.Linear(8, 3), DataLoader(Endless(), batch_size=4), max_batches=3).results
+    now = [0.0]
+
+    def clock() -> float:
+        now[0] += 0.01
+        return now[0]
+
+    claims = Claims()
+    report = run(nn.Linear(8, 3), claims, max_batches=3, clock=clock, budget=60.0)
+    assert 3 < len(claims.served) <= 300 and report.subject["batches_looked_through"] == len(claims.served)
+
+
+def test_one_bad_number_far_behind_is_found() -> None:
+    x, y = torch.randn(640, 8), torch.arange(640) % 3
+    x[555, 2] = torch.nan
+    y[630] = 7
+    report = check(
+        nn.Linear(8, 3),
+        CE,
+        DataLoader(TensorDataset(x, y), batch_size=8),
+        checks=["finite-forward-backward", "label-sanity"],
+    )
+    assert "1 of 64 in inputs of batch 69" in report["finite-forward-backward"].message
+    assert report["label-sanity"].status == "fail" and "1 of 640 labels" in report["label-sanity"].message
+
+
+def test_examples_that_are_all_the_same(classification: Data) -> None:
+    x, y = classification
+    report = check(nn.Linear(8, 3), CE, (x[:1].expand(64, 8), y), checks=["input-normalization", "initialization"])
+    assert report["input-normalization"].status == "fail" and "the same" in report["input-normalization"].message
+    assert report["initialization"].status == "pass", report["initialization"].message

@@ -206,3 +206,77 @@ def test_same_bits_tells_signed_zeros_and_accepts_nan() -> None:
     assert same_bits(nan, nan.clone())
     assert not same_bits(torch.tensor([0.0]), torch.tensor([-0.0]))
     assert not same_bits(torch.tensor([1.0]), torch.tensor([1.0], dtype=torch.float64))
+
+
+class Accelerator:
+    """A device type as torch.cuda and torch.xpu show theirs, with one generator."""
+
+    def __init__(self, started: bool) -> None:
+        self.started = started
+        self.generator = torch.Generator().manual_seed(11)
+
+    def is_initialized(self) -> bool:
+        return self.started
+
+    def get_rng_state_all(self) -> list[torch.Tensor]:
+        assert self.started, "asking would start it"
+        return [self.generator.get_state()]
+
+    def set_rng_state_all(self, states: list[torch.Tensor]) -> None:
+        assert self.started
+        self.generator.set_state(states[0])
+
+    def manual_seed_all(self, seed: int) -> None:
+        assert self.started
+        self.generator.manual_seed(seed)
+
+
+def on_device(device: Accelerator, seen: list[float]) -> Callable[..., torch.Tensor]:
+    def forward(model: nn.Module, inputs: torch.Tensor) -> torch.Tensor:
+        device.started = True
+        noise = torch.rand(1, generator=device.generator)
+        seen.append(float(noise))
+        return model(inputs) + 0 * noise
+
+    return forward
+
+
+@pytest.mark.parametrize("name", ["cuda", "xpu"])
+def test_random_numbers_of_an_accelerator(name: str, classification: Data, monkeypatch: pytest.MonkeyPatch) -> None:
+    device = Accelerator(started=True)
+    monkeypatch.setattr(torch, name, device)
+    before = device.generator.get_state()
+    draws: list[list[float]] = [[], []]
+    for seen in draws:
+        report = check(
+            nn.Linear(8, 3),
+            nn.CrossEntropyLoss(),
+            classification,
+            forward=on_device(device, seen),
+            checks=["determinism", "initial-loss"],
+        )
+        assert report["determinism"].status == "pass", "it is seeded with the others"
+        assert torch.equal(device.generator.get_state(), before)
+    assert draws[0] == draws[1], "a report repeats itself"
+
+
+@pytest.mark.parametrize("name", ["cuda", "xpu"])
+def test_an_accelerator_that_a_check_starts(name: str, classification: Data, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It ends up as torch.manual_seed before the check would have left it: seeded like the CPU."""
+    device = Accelerator(started=False)
+    monkeypatch.setattr(torch, name, device)
+    torch.default_generator.manual_seed(123)
+    torch.rand(5)
+    forward = on_device(device, [])
+    check(nn.Linear(8, 3), nn.CrossEntropyLoss(), classification, forward=forward, checks=["initial-loss"])
+    assert torch.equal(device.generator.get_state(), torch.Generator().manual_seed(123).get_state())
+
+
+def test_no_seed_is_left_behind_for_a_device_that_is_not_started(classification: Data) -> None:
+    """torch.manual_seed queues its seed for CUDA; a check must not queue one of its own behind the user's."""
+    tracker = torch.cuda._lazy_seed_tracker
+    torch.manual_seed(42)
+    before = list(tracker.get_calls())
+    check(nn.Linear(8, 3), nn.CrossEntropyLoss(), classification, checks=SEVERAL)
+    assert before and list(tracker.get_calls()) == before
+    assert torch.initial_seed() == 42
