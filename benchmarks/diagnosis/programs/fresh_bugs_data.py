@@ -520,9 +520,8 @@ def years_in_order(run_dir: Path, *, mended: bool = False) -> float:
         return explained(net(test[0]).squeeze(1), test[1])
 
 
-@faulty("noisy-loss",
-    "vanishing-gradients", "validation-anomaly", "no-generalization", "overfitting", "loss-not-decreasing", "underfitting",
-        "oscillating-loss", "slow-convergence", below=0.8)  # fmt: skip
+@faulty("noisy-loss", "vanishing-gradients", "validation-anomaly", "no-generalization", "overfitting",
+        "loss-not-decreasing", "underfitting", "oscillating-loss", "slow-convergence", below=0.8)  # fmt: skip
 def batch_norm_of_two(run_dir: Path, *, mended: bool = False) -> float:
     """Batches of two because memory is short, and a BatchNorm after every layer: statistics of two examples."""
     torch.manual_seed(118)
