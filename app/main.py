@@ -10,7 +10,7 @@ import streamlit as st
 
 from app.component import live_version
 from app.store import Dashboard, Page, dashboard
-from app.views import VIEWS, style
+from app.views import VIEWS, home, style
 from probes.errors import BabysitError
 
 _log = logging.getLogger("app.main")
@@ -27,9 +27,10 @@ def main() -> None:
     except BabysitError as error:
         _cannot(str(error))
         return
+    first = home(served.directory.gallery)
     pages = [
-        st.Page(_shown(url_path, render, served), title=label, url_path=url_path, default=at == 0)
-        for at, (_title, url_path, label, render) in enumerate(VIEWS)
+        st.Page(_shown(url_path, render, served), title=label, url_path=url_path, default=url_path == first)
+        for _title, url_path, label, render in VIEWS
     ]
     page = st.navigation(pages)
     # Runs that start, end or vanish: the list in the sidebar, and the newest run, follow.

@@ -20,6 +20,7 @@ WORDS: dict[Tone, str] = {
     "warning": "Warning",
     "critical": "Critical",
 }
+SYMPTOMS_NAMED = 2  # more make a headline that nobody reads at a glance; the Diagnosis view has them all
 NOT_RUN = "Too little has been measured to judge anything."
 
 
@@ -52,12 +53,10 @@ def verdict(report: Report) -> Verdict:
     worst = worst_finding(report)
     coverage = f"{plural(judged, 'rule')} judged" + (f", {missing} could not be judged" if missing else "")
     if worst is not None:
-        chain = " → ".join(
-            [
-                worst.title,
-                *(_inside_sentence(f.title) for f in report.symptoms(worst) if f.severity != "info"),
-            ]
-        )
+        symptoms = [_inside_sentence(f.title) for f in report.symptoms(worst) if f.severity != "info"]
+        if len(symptoms) > SYMPTOMS_NAMED + 1:
+            symptoms[SYMPTOMS_NAMED:] = [f"{len(symptoms) - SYMPTOMS_NAMED} more symptoms"]
+        chain = " → ".join([worst.title, *symptoms])
         others = len([f for f in report.root_causes if f is not worst and f.severity != "info"])
         more = f" · and {plural(others, 'other problem')}" if others else ""
         return Verdict(

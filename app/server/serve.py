@@ -22,7 +22,7 @@ from app.server.ports import choose_port
 from app.server.settings import Settings, streamlit_config
 from app.server.shell import PageShell, head
 from app.store import Dashboard, close_dashboard, open_dashboard
-from app.views import VIEWS
+from app.views import home
 
 SCRIPT = Path(__file__).resolve().parent.parent / "main.py"
 
@@ -41,7 +41,7 @@ def build_app(settings: Settings, dashboard: Dashboard, on_start: Callable[[], N
         # The first is the outermost: nothing is answered, and nothing asked of Streamlit, before the guard.
         middleware=[
             Middleware(HostGuard, hosts=allowed_hosts(settings.host, settings.allow_hosts)),
-            Middleware(PageShell, addition=head(assets.plotly_js().url), home=VIEWS[0][1]),
+            Middleware(PageShell, addition=head(assets.plotly_js().url), home=home(dashboard.directory.gallery)),
         ],
         lifespan=lifespan,
     )

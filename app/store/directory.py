@@ -8,6 +8,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from app.notes import NAME
 from probes.errors import InvalidArgumentError, RunDirectoryError
 from probes.runlog import glance, list_runs
 
@@ -43,6 +44,7 @@ class RunsDirectory:
 
     Attributes:
         version: grows by one whenever the list of runs, or the status of one, changed.
+        gallery: somebody has written a README.md about these runs: they are there to be browsed.
 
     Raises:
         InvalidArgumentError: `root` is a file.
@@ -53,6 +55,7 @@ class RunsDirectory:
         if self.root.exists() and not self.root.is_dir():
             raise InvalidArgumentError(f"{root} is a file; name a directory of runs (or one that is still to come)")
         self.version = 0
+        self.gallery = (self.root / NAME).is_file() and not (self.root / MANIFEST).exists()
         self._entries: tuple[RunEntry, ...] = ()
         self._ended: dict[Path, tuple[object, float, RunEntry]] = {}
         self._lock = threading.Lock()

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import streamlit as st
 
 from app.component import live_version
 from app.markup import chip, heading, text, verdict_banner
+from app.notes import note
 from app.series.about import about
 from app.series.facts import Facts, explanation, facts, words
 from app.series.verdict import verdict
@@ -35,7 +37,7 @@ def framed(page: Page, body: Callable[[], None], *, banner: bool = True, needs_s
         found, name, known = facts(run, time.time()), run.name, about(run)
     markup = heading(name, found, words(found)) + _notes(found)
     if banner and found.step is not None:
-        markup += _verdict(page)
+        markup += _verdict(page) + _written(run.path)
     style.show(markup)
     if found.step is not None or not needs_steps:
         body()
@@ -50,6 +52,11 @@ def _notes(found: Facts) -> str:
     for problem in found.problems[:3]:
         markup += f'<div class="bs-note">{chip("warning", "damaged file")} {text(problem)}</div>'
     return markup
+
+
+def _written(directory: Path) -> str:
+    said = note(directory)
+    return f'<div class="bs-note"><b>Note:</b> {text(said)}</div>' if said else ""
 
 
 def _verdict(page: Page) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 import re
 import urllib.request
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
 
@@ -44,6 +46,14 @@ def test_the_document_is_never_taken_from_an_old_copy(shared: Any) -> None:
 def test_the_first_views_own_name_leads_to_the_root(shared: Any) -> None:
     reply = get(f"{shared.url}/live?run=a%20b", **HTML)
     assert reply.url == f"{shared.url}/?run=a%20b"
+
+
+def test_a_gallery_begins_with_its_runs(start: Callable[..., Any], tmp_path: Path) -> None:
+    (tmp_path / "gallery").mkdir()
+    (tmp_path / "gallery" / "README.md").write_text("# Recorded runs\n")
+    server = start(tmp_path / "gallery")
+    assert get(f"{server.url}/runs", **HTML).url == f"{server.url}/"
+    assert get(f"{server.url}/live?run=a", **HTML).url == f"{server.url}/live?run=a"
 
 
 def test_unknown_assets_are_not_found_and_nothing_else_is_served(shared: Any) -> None:

@@ -152,6 +152,16 @@ def test_the_headline_is_the_cause_with_its_symptoms_and_the_first_thing_to_try(
     assert short_verdict(report([finding("a"), finding("b", caused_by="a")])) == "✕ NaN in a (+1)"
 
 
+def test_a_headline_names_two_symptoms_and_counts_the_others() -> None:
+    symptoms = [finding(letter, caused_by="a") for letter in "bcde"]
+    assert verdict(report([finding("a"), *symptoms])).headline.startswith(
+        "NaN in a → NaN in b → NaN in c → 2 more symptoms, since"
+    )
+    assert verdict(report([finding("a"), *symptoms[:3]])).headline.startswith(
+        "NaN in a → NaN in b → NaN in c → NaN in d, since"
+    )
+
+
 def test_a_note_alone_is_no_alarm_and_what_is_over_is_said_to_be() -> None:
     assert verdict(report([finding("a", "info")], clear=3)).tone == "good"
     assert "steps 10 to 90, over now" in verdict(report([finding("a", active=False)])).headline

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from app.store import close_dashboard, open_dashboard
-from app.views import VIEWS
+from app.store import RunsDirectory, close_dashboard, open_dashboard
+from app.views import VIEWS, home
 
 PAGES = [path for _, path, *_ in VIEWS]
 PER_RUN = ["live", "layers", "distributions", "filters", "diagnosis"]
@@ -258,3 +258,25 @@ def test_markup_in_the_name_of_a_run_stays_text(make_run, served) -> None:
     served()
     for path in PAGES:
         assert "<script>alert" not in text(page(path, "<script>alert(1)<"))
+
+
+def test_a_note_is_shown_as_text_with_its_run_and_in_the_table(make_run, served, tmp_path: Path) -> None:
+    for name in ("b-plain", "a-noted"):
+        healthy(make_run(name)).close()
+    (tmp_path / "runs" / "a-noted" / "README.md").write_text("# a\n\nWatch <b>step 30</b>.\n")
+    served()
+    assert "<b>Note:</b> Watch &lt;b&gt;step 30&lt;/b&gt;." in text(page("live", "a-noted"))
+    assert "Note:" not in text(page("live", "b-plain"))
+    table = page("runs", "a-noted").dataframe[0].value
+    notes = {name.partition("#")[2]: said for name, said in zip(table["run"], table["note"], strict=True)}
+    assert notes == {"a-noted": "Watch <b>step 30</b>.", "b-plain": ""}
+
+
+def test_runs_with_a_readme_of_their_own_are_a_gallery_in_order_of_their_names(make_run, served, tmp_path) -> None:
+    for name in ("b", "a", "c"):
+        make_run(name).scalars("train/loss", [1.0]).close()
+    (tmp_path / "runs" / "README.md").write_text("# Recorded runs\n")
+    served()
+    assert [n.partition("#")[2] for n in page("runs", "a").dataframe[0].value["run"]] == ["a", "b", "c"]
+    assert RunsDirectory(tmp_path / "runs").gallery and home(True) == "runs"
+    assert not RunsDirectory(tmp_path / "runs" / "a").gallery and home(False) == "live"
