@@ -37,7 +37,7 @@ VISIBLE: dict[str, tuple[str, ...]] = {
     "zero-initialization": ("initialization",),
     "constant-initialization": ("initialization",),
     "too-small-initialization": ("initialization",),
-    "too-large-initialization": ("initialization",),
+    "too-large-initialization": ("initialization", "initial-loss"),
     "exploding-rnn": ("initialization",),
     "deep-sigmoid": ("initialization",),
     "deep-tanh": ("initialization",),
@@ -64,6 +64,9 @@ VISIBLE: dict[str, tuple[str, ...]] = {
     "fp16-underflow": ("parameters-change",),
 }
 
+# Batch normalisation behind every layer gives small weights their scale back: nothing is wrong there.
+HARMLESS = {("too-small-initialization", "digits-plain-deep")}
+
 
 def healthy_cases() -> Iterator[Case]:
     """The corpus's healthy configurations, each once."""
@@ -81,7 +84,7 @@ def faulty_cases() -> Iterator[Case]:
     """Every fault that can be seen before training, on at most two configurations of each part."""
     runs = {run.name: run for run in planned()}
     for fault, right in VISIBLE.items():
-        for name in spread(PLACES[fault].split()):
+        for name in spread([place for place in PLACES[fault].split() if (fault, place) not in HARMLESS]):
             run = runs[f"{name}.{fault}.0"]
             overrides = (*_seen_by_checks(run.overrides), f"faults.names={json.dumps([fault])}")
             make = lambda run=run, kept=overrides: _arguments(run, kept)  # noqa: E731

@@ -210,7 +210,7 @@ def _reading_error(error: Exception, number: int, data: Any) -> CheckInputError:
     text = str(error).strip().splitlines()  # an error in a worker comes with the worker's traceback
     return CheckInputError(
         f"reading batch {number} of data ({type(data).__name__}) raised {type(error).__name__}: "
-        f"{_telling(text)}; {_reading_remedy(' '.join(text))}"
+        f"{_telling(text)}; {_reading_remedy(error)}"
     )
 
 
@@ -218,8 +218,9 @@ def _worker_died(text: str) -> bool:
     return "exited unexpectedly" in text or "is killed by signal" in text
 
 
-def _reading_remedy(text: str) -> str:
-    if _worker_died(text):
+def _reading_remedy(error: Exception) -> str:
+    # What a dead worker had sent before can no longer be fetched either: its sockets are closed.
+    if _worker_died(str(error)) or isinstance(error, (ConnectionError, EOFError)):
         return "a worker process died: with num_workers=0 its error shows, unless it was killed for want of memory"
     return "iterate over it once yourself to see where"
 

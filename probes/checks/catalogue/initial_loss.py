@@ -145,6 +145,8 @@ def _formula(spec: LossSpec, context: Context, given: float | None) -> str:
         return "as given by expected_loss"
     rows = class_rows(spec, context.trial_outputs(), context.batch.targets)
     note = ", summed over the batch" if spec.reduction == "sum" else ""
+    if spec.kind in ("focal", "multi-margin", "soft-margin"):
+        return f"{spec.kind} loss of scores of zero{note}"
     if rows is not None:
         return f"ln {rows[0].shape[1]}{note}"
     if spec.kind in ("bce", "bce-logits"):

@@ -10,12 +10,12 @@ targets; for soft targets whether they sum to 1. Identical inputs with different
 devices; labels in sorted order, one class that outweighs all others, or targets in the thousands are
 the usual reasons for a loss that does not come down.
 
-**Criterion.** *Fail*: labels outside 0 .. C - 1 (other than ignore_index), soft targets that are no
-distribution, yes/no targets outside [0, 1], constant regression targets, all labels ignored. *Warn*:
-the most frequent class more than 10 times the rarest (also when both counts are three standard errors off, no
-class weights; not for token-level labels, which are imbalanced by nature); one class only; batches that each
-hold a single class; fewer than half of the scores ever used; regression targets with RMS above 30 or
-standard deviation below 0.01; more than 5% of the examples contradict others with the same input.
+**Criterion.** *Fail*: labels outside 0 .. C - 1 (other than ignore_index), soft targets that are no distribution,
+yes/no targets outside [0, 1], constant regression targets, all labels ignored. *Warn*: the most frequent class more
+than 10 times the rarest, both counts one and a half standard errors off (no class weights; not for token-level
+labels, which are imbalanced by nature); one class only; batches that each hold a single class; fewer than half of
+the scores ever used; regression targets with RMS above 30 or standard deviation below 0.01; more than 5% of the
+examples contradict others with the same input.
 
 **When it misleads.** The labels read are a sample: rare classes may simply not be in it.
 
@@ -46,6 +46,7 @@ FAMILY = "data"
 SHARE = 0.5
 
 IMBALANCE = 10.0
+ERRORS = 1.5
 TARGET_RMS = 30.0
 TARGET_STD = 0.01
 CONTRADICTIONS = 0.05
@@ -68,10 +69,15 @@ def run(context: Context) -> Outcome:
         findings = list(_binary(context, spec, evidence))
     elif spec.kind in REGRESSION_KINDS:
         findings = list(_regression(all_targets, evidence, _is_reconstruction(context)))
+    elif spec.kind == "soft-margin":
+        findings = list(_signs(all_targets))
     elif spec.kind == "kl-div" and not spec.log_target:
         findings = list(_distributions(all_targets, -1))
     else:
-        raise NotApplicable(f"the loss ({spec.name}) does not tell what its targets should look like")
+        raise NotApplicable(
+            f"the loss ({spec.name}) does not tell what its targets should look like; pass the torch.nn loss itself if "
+            "it is one"
+        )
     findings += _contradictions(context, spec, evidence)
     for status, report in (("fail", failed), ("warn", warned)):
         matching = [finding for finding in findings if finding[0] == status]
@@ -179,9 +185,9 @@ def _balance(counts: Tensor, classes: int, weighted: bool) -> Iterator[Finding]:
 def _surely_imbalanced(most: int, least: int) -> bool:
     """Whether the ratio is above the limit although `most` is too high and `least` too low by chance.
 
-    Three standard errors of a count k are 3 sqrt(k) (Poisson); of a rare one 3 sqrt(k + 1).
+    The standard error of a count k is sqrt(k) (Poisson), of a rare one sqrt(k + 1).
     """
-    return most - 3 * math.sqrt(most) > IMBALANCE * (least + 3 * math.sqrt(least + 1))
+    return most - ERRORS * math.sqrt(most) > IMBALANCE * (least + ERRORS * math.sqrt(least + 1))
 
 
 def _order(targets: list[Tensor], spec: LossSpec) -> Iterator[Finding]:
@@ -241,6 +247,16 @@ def _binary(context: Context, spec: LossSpec, evidence: dict[str, Any]) -> Itera
             "warn",
             f"the answers are imbalanced: {share:.1%} yes",
             [f"pass pos_weight=torch.tensor({(1 - share) / max(share, 1e-9):.1f})", "judge by F1 or AUC"],
+        )
+
+
+def _signs(targets: list[Tensor]) -> Iterator[Finding]:
+    values = torch.unique(torch.cat([batch.reshape(-1).cpu() for batch in targets])).tolist()
+    if not set(values) <= {-1, 1}:
+        yield (
+            "fail",
+            f"targets are {', '.join(f'{value:g}' for value in values[:4])}, this loss takes -1 and +1",
+            ["map 0/1 to -1/+1: 2 * t - 1"],
         )
 
 

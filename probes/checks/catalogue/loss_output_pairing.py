@@ -63,7 +63,8 @@ def run(context: Context) -> Outcome:
     spec = context.spec()
     if spec.kind == "custom":
         raise NotApplicable(
-            f"loss_fn ({spec.name}) is none of the known losses: what it takes cannot be told from outside"
+            f"loss_fn ({spec.name}) is none of the known losses: what it takes cannot be told from outside; pass the "
+            "torch.nn loss itself if it is one"
         )
     rig = context.rig()
     train_without_dropout(rig.model)
@@ -148,7 +149,7 @@ def last_activation(context: Context, calls: list[Call], main: Tensor) -> str | 
 
 def _activation(spec: LossSpec, main: Tensor, last: Call | None, bound: str | None, batch: Batch) -> Iterator[Finding]:
     dim = spec.class_dim if main.dim() > 1 else 0
-    if spec.kind == "cross-entropy":
+    if spec.kind in ("cross-entropy", "focal"):
         yield from _cross_entropy(main, dim, bound)
     elif spec.kind == "nll":
         sums = exact(main).logsumexp(dim)
@@ -166,6 +167,8 @@ def _activation(spec: LossSpec, main: Tensor, last: Call | None, bound: str | No
         )
     elif spec.kind == "bce-logits" and bound in ("ReLU", "tanh"):
         yield "warn", f"the scores come from {bound}, which bounds them", "end with the linear layer"
+    elif spec.kind in ("multi-margin", "soft-margin") and bound is not None:
+        yield "warn", f"the scores come from {bound}, which bounds them ({_range(main)})", "end with the linear layer"
     elif spec.kind == "bce" and bound not in ("sigmoid", "softmax"):
         yield (
             "fail",
@@ -188,13 +191,13 @@ def _cross_entropy(main: Tensor, dim: int, bound: str | None) -> Iterator[Findin
     elif bound == "softmax" or is_probabilities(main, dim):
         yield (
             "fail",
-            f"the model returns probabilities ({_range(main)}), CrossEntropyLoss applies the softmax itself",
+            f"the model returns probabilities ({_range(main)}), this loss applies the softmax itself",
             "remove the last softmax (keep it for predictions only)",
         )
     elif bound == "sigmoid":
         yield (
             "fail",
-            f"the scores are squashed by a sigmoid ({_range(main)}), cross-entropy takes unbounded scores",
+            f"the scores are squashed by a sigmoid ({_range(main)}), this loss takes unbounded scores",
             "remove the last sigmoid; several labels per example want BCEWithLogitsLoss",
         )
     elif bound in ("ReLU", "tanh"):

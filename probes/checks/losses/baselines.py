@@ -75,7 +75,7 @@ def best_constant_loss(loss_fn: LossFn, spec: LossSpec, outputs: Any, targets: A
     rows = class_rows(spec, outputs, targets)
     if rows is not None:
         scores, labels = rows
-        if labels.numel() == 0:
+        if labels.numel() == 0 or spec.kind not in ("cross-entropy", "nll"):
             return None
         counts = exact(torch.bincount(labels.cpu(), minlength=scores.shape[1]))
         weight = exact(spec.weight).cpu() if spec.weight is not None else torch.ones(len(counts)).double()

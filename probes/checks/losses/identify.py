@@ -29,10 +29,14 @@ Kind = Literal[
     "huber",
     "kl-div",
     "poisson-nll",
+    "focal",
+    "multi-margin",
+    "soft-margin",
     "custom",
 ]
-CLASS_KINDS = ("cross-entropy", "nll")
+CLASS_KINDS = ("cross-entropy", "nll", "focal", "multi-margin")
 BINARY_KINDS = ("bce-logits", "bce")
+FOCUS = (1.0, 1.5, 2.0, 3.0, 5.0)  # exponents of the focal loss that are in use
 REGRESSION_KINDS = ("mse", "l1", "smooth-l1", "huber")
 
 
@@ -76,6 +80,8 @@ _MODULES: dict[type[nn.Module], Kind] = {
     nn.HuberLoss: "huber",
     nn.KLDivLoss: "kl-div",
     nn.PoissonNLLLoss: "poisson-nll",
+    nn.MultiMarginLoss: "multi-margin",
+    nn.SoftMarginLoss: "soft-margin",
 }
 _FUNCTIONS: dict[Any, Kind] = {
     F.cross_entropy: "cross-entropy",
@@ -89,6 +95,8 @@ _FUNCTIONS: dict[Any, Kind] = {
     F.huber_loss: "huber",
     F.kl_div: "kl-div",
     F.poisson_nll_loss: "poisson-nll",
+    F.multi_margin_loss: "multi-margin",
+    F.soft_margin_loss: "soft-margin",
 }
 _SETTINGS = (
     "reduction",
@@ -188,6 +196,8 @@ def _candidates(
             for ignore in (-100, 0, -1):
                 add("cross-entropy", F.cross_entropy, rows, class_dim=class_dim, ignore_index=ignore)
                 add("nll", F.nll_loss, rows, class_dim=class_dim, ignore_index=ignore)
+            for gamma in FOCUS:
+                add("focal", functools.partial(_focal, gamma=gamma), rows, class_dim=class_dim)
     if main.numel() == targets.numel():
 
         def flat(o: Tensor) -> Tensor:
@@ -204,6 +214,13 @@ def _candidates(
             add("l1", with_float_targets(F.l1_loss), flat)
             add("smooth-l1", with_float_targets(F.smooth_l1_loss), flat)
     return found
+
+
+def _focal(scores: Tensor, labels: Tensor, gamma: float, reduction: str) -> Tensor:
+    """(1 - p)^gamma times the cross-entropy, p the probability of the label (T.-Y. Lin et al. 2017)."""
+    losses = F.cross_entropy(scores, labels, reduction="none")
+    focused = (1 - (-losses).exp()) ** gamma * losses
+    return focused.sum() if reduction == "sum" else focused.mean()
 
 
 def _twin(

@@ -202,7 +202,7 @@ BAD_ARGUMENTS: list[tuple[str, dict[str, Any], list[str]]] = [
     (
         "a worker that dies",
         {"data": DataLoader(Files("dies"), batch_size=4, num_workers=1)},
-        ["exited unexpectedly", "num_workers=0"],
+        ["a worker process died", "num_workers=0"],
     ),
     ("a bad batch far behind", {"data": [*[(X, Y)] * 30, (X,)]}, ["batch 30", "1 things"]),
     ("dict batches", {"data": [{"x": X, "labels": Y}]}, ["(inputs, targets)", "unpack=", "batch['labels']"]),

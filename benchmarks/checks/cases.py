@@ -1,0 +1,30 @@
+"""All cases of the measurement, set by set."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+
+from benchmarks.checks import corpus
+from benchmarks.checks.faulty import FAULTY
+from benchmarks.checks.fresh import PROGRAMS
+from benchmarks.checks.healthy import HEALTHY
+from benchmarks.checks.measure import Case
+from benchmarks.checks.unseen import UNSEEN
+
+SETUPS, LATER, FRESH = "set-ups", "later set-ups", "programs"
+SETUPS_FAULTY, FRESH_FAULTY = "set-ups, faulty", "programs, faulty"
+
+
+def all_cases() -> Iterator[Case]:
+    """Every case, healthy and faulty."""
+    for group, setups in ((SETUPS, HEALTHY), (LATER, UNSEEN)):
+        for name, make in setups.items():
+            yield Case(group, name, make)
+    for name, fault in FAULTY.items():
+        yield Case(SETUPS_FAULTY, name, fault.make, (fault.check,), fault.word, fault.least, fault=name)
+    for name, program in PROGRAMS.items():
+        yield Case(FRESH, name, partial(program.make, False))
+        yield Case(FRESH_FAULTY, name, partial(program.make, True), program.right, fault=program.bug)
+    yield from corpus.healthy_cases()
+    yield from corpus.faulty_cases()
