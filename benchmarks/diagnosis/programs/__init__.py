@@ -2,7 +2,8 @@
 
 Each is a loop of its own around `probes.watch`, not a recipe of the trainer. They were written without looking at a
 rule's thresholds. Half of them, by a hash of the name, are locked: their verdicts are counted, and nobody looks into
-them. The `fresh_*` modules are a third set, written when the rules stood: what was said of it at first sight is kept.
+them. The `fresh_*` modules are a third set, written when the rules stood, and the `second_*` modules a fourth, written
+while rules were mended for the third: what was said of each program at first sight is kept.
 """
 
 from __future__ import annotations
@@ -21,6 +22,9 @@ from benchmarks.diagnosis.programs import (  # noqa: F401 - importing them regis
     healthy_images,
     healthy_sequences,
     healthy_tables,
+    second_papers,
+    second_ports,
+    second_textbook,
 )
 from benchmarks.diagnosis.programs.program import PROGRAMS, Program
 

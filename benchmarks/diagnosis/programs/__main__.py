@@ -30,7 +30,9 @@ def main() -> None:
 
     verdicts = judge(chosen, args.folder)
     if args.keep_first_sight:
-        first_sight.keep({v.program.name: v.sight for v in verdicts if v.proven and v.program.part == "fresh"})
+        first_sight.keep(
+            {v.program.name: v.sight for v in verdicts if v.proven and v.program.part in ("fresh", "second")}
+        )
     print(details(verdicts, every=args.every))
     print(counts(verdicts))
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 import probes
 from benchmarks.diagnosis.programs import first_sight
 from benchmarks.diagnosis.programs.first_sight import Sight
-from benchmarks.diagnosis.programs.program import Program
+from benchmarks.diagnosis.programs.program import Part, Program
 from benchmarks.diagnosis.programs.record import RUN, outcome_of
 from probes.diagnosis.finding import Finding, rank
 
@@ -84,19 +85,19 @@ def _loud(run: probes.Run, step: int | None) -> tuple[Finding, ...]:
 
 
 def counts(verdicts: Sequence[Verdict]) -> str:
-    """Markdown table of counts, the parts apart; of the fresh set also what was said of it at first sight."""
+    """Markdown table of counts, the parts apart; of the fresh sets also what was said at first sight."""
     lines = [
         "| part | healthy programs | with a warning or worse | also in mid-run | faulty programs | anything said | "
         "expected finding | expected and first |",
         "|---|--:|--:|--:|--:|--:|--:|--:|",
     ]
     proven = [v for v in verdicts if v.proven]
-    for part in ("dev", "locked", "fresh"):
-        lines.append(_row(part, [(v.program, v.sight) for v in proven if v.program.part == part]))
     seen = first_sight.read()
-    first = [(v.program, seen[v.program.name]) for v in proven if v.program.name in seen]
-    if first:
-        lines.append(_row("fresh (first sight)", first))
+    for part in get_args(Part):
+        mine = [v for v in proven if v.program.part == part]
+        lines.append(_row(part, [(v.program, v.sight) for v in mine]))
+        if first := [(v.program, seen[v.program.name]) for v in mine if v.program.name in seen]:
+            lines.append(_row(f"{part} (first sight)", first))
     return "\n".join(lines)
 
 

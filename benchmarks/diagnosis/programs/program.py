@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-Part = Literal["dev", "locked", "fresh"]
+Part = Literal["dev", "locked", "fresh", "second"]
 
 Training = Callable[..., float]
 """A training program: given a run directory that does not exist yet, trains, and returns its score.
@@ -47,12 +47,15 @@ class Program:
 
     @property
     def part(self) -> Part:
-        """Which part it belongs to: the fresh set by its modules' names, else one of two halves by a hash of its name.
+        """Which part it belongs to: a fresh set by its module's name, else one of two halves by a hash of its own.
 
-        The locked half is counted, never looked into. What was said of the fresh set at first sight is kept.
+        The locked half is counted, never looked into. What was said of a fresh set at first sight is kept.
         """
-        if self.train.__module__.rpartition(".")[2].startswith("fresh_"):
+        module = self.train.__module__.rpartition(".")[2]
+        if module.startswith("fresh_"):
             return "fresh"
+        if module.startswith("second_"):
+            return "second"
         return "locked" if hashlib.sha256(self.name.encode()).digest()[0] % 2 else "dev"
 
 

@@ -577,7 +577,7 @@ def thirty_thousand_tiny_steps(run_dir: Path, *, mended: bool = False) -> float:
 
 
 @faulty("dead-units", "learning-rate-too-high", "constant-predictions", "collapsed-activations", "loss-spikes",
-        "loss-diverging", "exploding-gradients", below=0.5)  # fmt: skip
+        "loss-diverging", "exploding-gradients", "nonfinite-values", below=0.5)  # fmt: skip
 def one_poisoned_batch(run_dir: Path, *, mended: bool = False) -> float:
     """A long, good training; in step 5,000 one record's unit is wrong (times 100,000), and every ReLU dies of it."""
     torch.manual_seed(252)
@@ -660,3 +660,144 @@ def eight_sigmoids_for_wine(run_dir: Path, *, mended: bool = False) -> float:
                 probe.log("val", loss=bce(out, yt.float()), acc=((out > 0) == (yt > 0)).float().mean())
     with torch.no_grad():
         return float(((net(xt).squeeze(1) > 0) == (yt > 0)).float().mean())
+
+
+@faulty("constant-predictions", "collapsed-activations", "validation-anomaly", "no-generalization", "overfitting",
+        "class-imbalance", below=0.5)  # fmt: skip
+def targets_cut_to_whole_numbers(run_dir: Path, *, mended: bool = False) -> float:
+    """torch.LongTensor(targets) of shares between 0 and 1: all of them become 0, and training is perfect at once."""
+    torch.manual_seed(255)
+    x = torch.randn(1500, 6)
+    y = torch.sigmoid(x[:, 0] + x[:, 1] * x[:, 2])
+    seen = y if mended else y.long().float()
+    net = nn.Sequential(nn.Linear(6, 48), nn.ReLU(), nn.Linear(48, 48), nn.ReLU(), nn.Linear(48, 1))
+    opt = optim.Adam(net.parameters(), lr=3e-3)
+    with probes.watch(net, opt, run_dir, loss_fn=nn.MSELoss()) as probe:
+        for _ in range(15):
+            for xb, yb in batches(x[:1200], seen[:1200], 32):
+                loss = probe.loss_fn(net(xb).squeeze(1), yb)
+                opt.zero_grad()
+                loss.backward()
+                opt.step()
+                probe.log("train", loss=loss)
+            with torch.no_grad():
+                probe.log("val", loss=F.mse_loss(net(x[1200:]).squeeze(1), y[1200:]))
+    with torch.no_grad():
+        return explained(net(x[1200:]).squeeze(1), y[1200:])
+
+
+@faulty("no-generalization", "loss-not-decreasing", "underfitting", "unnormalized-inputs", "overfitting", "noisy-loss",
+        "slow-convergence", "validation-anomaly", below=0.8)  # fmt: skip
+def noise_louder_than_the_signal(run_dir: Path, *, mended: bool = False) -> float:
+    """Augmentation with noise of 25 grey levels, added after the images were divided by 255: they vanish in it."""
+    torch.manual_seed(256)
+    x, y, xt, yt = many_digits(2000)
+    net = nn.Sequential(
+        nn.Conv2d(1, 12, 3, stride=2), nn.ReLU(), nn.Conv2d(12, 24, 3, stride=2), nn.ReLU(), nn.Flatten(),
+        nn.Linear(216, 10),
+    )  # fmt: skip
+    opt = optim.Adam(net.parameters(), lr=2e-3)
+    noise = 25 / 255 if mended else 25.0
+    with probes.watch(net, opt, run_dir, loss_fn=nn.CrossEntropyLoss()) as probe:
+        for _ in range(12):
+            for xb, yb in batches(x, y, 50):
+                out = net(xb + noise * torch.randn_like(xb))
+                loss = probe.loss_fn(out, yb)
+                opt.zero_grad()
+                loss.backward()
+                opt.step()
+                probe.log("train", loss=loss, accuracy=accuracy(out.detach(), yb))
+            with torch.no_grad():
+                probe.log("val", loss=F.cross_entropy(net(xt), yt), accuracy=accuracy(net(xt), yt))
+    with torch.no_grad():
+        return accuracy(net(xt), yt)
+
+
+@faulty("learning-rate-too-high", "exploding-gradients", "dead-units", "unexpected-initial-loss", "nonfinite-values",
+        "loss-diverging", "saturated-activations", "constant-predictions", "loss-not-decreasing",
+        "collapsed-activations", below=0.3)  # fmt: skip
+def summed_over_all_pixels(run_dir: Path, *, mended: bool = False) -> float:
+    """An autoencoder with MSELoss(reduction="sum") and the rate of the mean: 16,000 times too large a step."""
+    torch.manual_seed(257)
+    x = many_digits(2000).x.flatten(1)
+    net = nn.Sequential(nn.Linear(256, 64), nn.ReLU(), nn.Linear(64, 256))
+    opt = optim.SGD(net.parameters(), lr=0.1, momentum=0.9)
+    criterion = nn.MSELoss(reduction="mean" if mended else "sum")
+    if mended:
+        opt = optim.SGD(net.parameters(), lr=2.0, momentum=0.9)
+    with probes.watch(net, opt, run_dir, loss_fn=criterion) as probe:
+        for _ in range(20):
+            for xb, _ in batches(x, x, 64):
+                loss = criterion(net(xb), xb)
+                opt.zero_grad()
+                loss.backward()
+                opt.step()
+                probe.log("train", loss=loss)
+    with torch.no_grad():
+        return float(1 - F.mse_loss(net(x), x).nan_to_num(1e9) / (x - x.mean(0)).square().mean())
+
+
+@faulty("loss-not-decreasing", "slow-convergence", "underfitting", "collapsed-activations", below=0.75)
+def temperature_of_a_hundred(run_dir: Path, *, mended: bool = False) -> float:
+    """InfoNCE with the similarity multiplied by the temperature twice over: all pairs look alike, the loss is ln N."""
+    torch.manual_seed(258)
+    x, y, xt, yt = digits()
+    net = nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 8))
+    opt = optim.SGD(net.parameters(), lr=0.1)
+    tau = 0.2 if mended else 100.0
+    mix = torch.randn(64, 64) / 8
+
+    def view(v: Tensor) -> Tensor:
+        return v * (torch.rand_like(v) > 0.3) + 0.2 * torch.randn_like(v) @ mix
+
+    with probes.watch(net, opt, run_dir) as probe:
+        for _ in range(20):
+            for xb, yb in batches(x, y, 64):
+                a, b = F.normalize(net(view(xb)), dim=1), F.normalize(net(view(xb)), dim=1)
+                same = yb[:, None] == yb[None]
+                logits = a @ b.T / tau
+                loss = -(logits.log_softmax(1) * same).sum(1).div(same.sum(1)).mean()
+                opt.zero_grad()
+                loss.backward()
+                opt.step()
+                probe.log("train", loss=loss)
+    with torch.no_grad():
+        bank, query = F.normalize(net(x), dim=1), F.normalize(net(xt), dim=1)
+        centre = torch.stack([bank[y == c].mean(0) for c in range(10)])
+        return accuracy(query @ centre.T, yt)
+
+
+@faulty("validation-anomaly", "unnormalized-inputs", "learning-rate-too-high", "loss-not-decreasing", "loss-diverging",
+        "exploding-gradients", "dead-units", "slow-convergence", "loss-spikes", "oscillating-loss",
+        "unexpected-initial-loss", "constant-predictions", "collapsed-activations", below=0.85)  # fmt: skip
+def never_back_to_training_mode(run_dir: Path, *, mended: bool = False) -> float:
+    """evaluate(model) before the first epoch calls model.eval(), and nobody calls train(): BatchNorm never works."""
+    torch.manual_seed(259)
+    x, y, xt, yt = many_digits(3000)
+    x, xt = 255 * x, 255 * xt
+    net = nn.Sequential(
+        nn.Conv2d(1, 16, 3, stride=2), nn.BatchNorm2d(16), nn.ReLU(), nn.Conv2d(16, 32, 3, stride=2),
+        nn.BatchNorm2d(32), nn.ReLU(), nn.Flatten(), nn.Linear(288, 10),
+    )  # fmt: skip
+    opt = optim.SGD(net.parameters(), lr=0.05, momentum=0.9)
+
+    def evaluate() -> tuple[Tensor, float]:
+        net.eval()
+        with torch.no_grad():
+            out = net(xt)
+        return F.cross_entropy(out, yt), accuracy(out, yt)
+
+    evaluate()
+    with probes.watch(net, opt, run_dir) as probe:
+        for _ in range(5):
+            if mended:
+                net.train()
+            for xb, yb in batches(x, y, 50):
+                loss = F.cross_entropy(net(xb), yb)
+                opt.zero_grad()
+                loss.backward()
+                opt.step()
+                probe.log("train", loss=loss)
+            val, acc = evaluate()
+            probe.log("val", loss=val, accuracy=acc)
+    return evaluate()[1]
