@@ -50,7 +50,9 @@ def test_what_was_said_at_first_sight_is_never_replaced_and_is_counted_in_a_row_
     seen = first_sight.read()
     ill = next(p for p in PROGRAMS.values() if p.part == "fresh" and not p.healthy and not seen[p.name].findings)
     well = next(p for p in PROGRAMS.values() if p.part == "fresh" and p.healthy and seen[p.name].findings)
-    found = Finding(rule=ill.expected[0], severity="warning", title="", first_step=1, last_step=2, active=True, message="")
+    found = Finding(
+        rule=ill.expected[0], severity="warning", title="", first_step=1, last_step=2, active=True, message=""
+    )
     said = [Verdict(ill, 0.0, None, True, (found,)), Verdict(well, 1.0, None, True)]
     rows = {row.split(" | ")[0].strip("| "): row.split(" | ")[1:] for row in counts(said).splitlines()}
     assert rows["fresh"] == ["1", "0", "0", "1", "1", "1", "1 |"]
