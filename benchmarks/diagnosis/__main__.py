@@ -35,10 +35,10 @@ PROGRAMS = """
 (tutorials of PyTorch, examples of papers and books) and ports of faulty programs that are discussed on Stack Overflow,
 GitHub and in the literature on fault detection. Each is a loop of its own around `probes.watch`, written without a look
 at a threshold. A healthy one verifies that it learns, a faulty one that it fails. Half of them, by a hash of the name,
-are locked: counted, never looked into. The *fresh* and *second* sets were written later, by a person who did not know the
-rules: *first sight* counts what was said of them before anybody mended a rule for them, the row above it what is said
-now. Each faulty program of these has a twin with its mistake mended, which must reach the score that the faulty one
-misses.
+are locked: counted, never looked into. The *fresh* and *second* sets were written later, by a person who did not know
+the rules: *first sight* counts what was said of them before anybody mended a rule for them, the row above it what is
+said now. Each faulty program of these has a twin with its mistake mended, which must reach the score that the faulty
+one misses.
 """
 
 
