@@ -20,6 +20,7 @@ from torch.optim import LBFGS, Optimizer
 from probes.checks.batches import Batch
 from probes.checks.double import exact
 from probes.checks.errors import UserCodeError
+from probes.checks.indices import guarded
 from probes.checks.losses.evaluate import LossFn, evaluate_loss
 from probes.checks.state import Snapshot
 from probes.checks.trees import main_tensor, shapes, tensors
@@ -60,7 +61,8 @@ class Rig:
             UserCodeError: its forward raised; names the innermost module.
         """
         try:
-            return self._forward(self.model, batch.inputs)
+            with guarded(batch.inputs):
+                return self._forward(self.model, batch.inputs)
         except torch.OutOfMemoryError:
             raise
         except Exception as error:
@@ -89,11 +91,11 @@ class Rig:
         found = torch.autograd.grad(loss, list(named.values()), allow_unused=True)
         return dict(zip(named, found, strict=True))
 
-    def double(self, device: torch.device) -> None:
-        """Model and loss in float64, on `device`."""
+    def double(self, device: torch.device | None = None) -> None:
+        """Model and loss in float64, moved to `device` if one is given."""
         for part in (self.model, self.loss_fn):
             if isinstance(part, nn.Module):
-                part.to(device).double()
+                (part if device is None else part.to(device)).double()
 
     def _innermost(self, error: BaseException) -> tuple[nn.Module | None, str]:
         """The innermost module that the error went through, and where that is, in words."""

@@ -62,9 +62,12 @@ def run(context: Context) -> Outcome:
     plain = _loss_value(context, rig, batch)
     if not math.isfinite(plain):
         raise NotApplicable(f"the loss is {plain:g}: see finite-forward-backward")
-    device = context.device if has_float64(context.device) else torch.device("cpu")
-    rig.double(device)
-    batch = batch.to(device).double()
+    if has_float64(context.device):
+        rig.double()
+    else:
+        rig.double(torch.device("cpu"))
+        batch = batch.to(torch.device("cpu"))
+    batch = batch.double()
     with float64_by_default():
         keep = KeepDouble()
         try:

@@ -99,9 +99,9 @@ def run(context: Context) -> Outcome:
 
 def _all_alike(batch: Batch) -> int:
     """How many examples there are when each is a copy of the first; else 0."""
-    rows = [batch.rows(tensor) for tensor in tensors(batch.inputs)]
-    if batch.size is None or batch.size < 4 or not rows:
+    if batch.size is None or batch.size < 4:
         return 0
+    rows = [batch.rows(tensor) for tensor in tensors(batch.inputs)]
     varies = any(bool((row != row[:1]).any()) for row in rows)
     constant = all(bool((row == row.reshape(-1)[:1]).all()) for row in rows)  # has a message of its own
     return 0 if varies or constant else batch.size

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from probes.checks.errors import UserCodeError
+from probes.checks.indices import guarded
 from probes.checks.trees import shapes, tensors
 
 LossFn = Callable[[Any, Any], Any]
@@ -33,7 +34,8 @@ def evaluate_loss(loss_fn: LossFn, outputs: Any, targets: Any) -> Tensor:
     """
     where = f"loss_fn ({loss_name(loss_fn)})"
     try:
-        value = loss_fn(outputs, targets)
+        with guarded((outputs, targets)):
+            value = loss_fn(outputs, targets)
     except Exception as error:
         given = f"outputs {shapes(outputs)}, targets {shapes(targets)}"
         what = f"{type(error).__name__}: {_first_line(error)} ({given})"
