@@ -15,6 +15,7 @@ from trainer.folds import make_fold
 from trainer.losses import LOSSES, PROBLEMS, Problem
 from trainer.models import MODELS
 from trainer.models.adversarial import GAN
+from trainer.models.normalization import check_single_example
 from trainer.optimizers import OPTIMIZERS
 from trainer.parts import Parts
 from trainer.precision import check_supported, make_scaler
@@ -88,6 +89,8 @@ def _assemble(recipe: Recipe) -> Parts:
     )
     for fault in faults:
         parts = fault.parts(parts) if fault.parts else parts
+    if parts.batches.smallest == 1 and not adversarial:
+        check_single_example(parts.model, parts.task.train.inputs[:1])
     return parts
 
 

@@ -52,5 +52,7 @@ def augment(inputs: Tensor, names: Sequence[str], generator: torch.Generator) ->
             raise unknown_name("augmentation", name, AUGMENTATIONS)
         if name in _IMAGES_ONLY and inputs.ndim != 4:
             raise RecipeError(f"training.augment: '{name}' is for images [N, C, H, W], found {list(inputs.shape)}")
+        if not inputs.is_floating_point():
+            raise RecipeError(f"training.augment: '{name}' is for numbers, these inputs are symbols; allowed: []")
         inputs = AUGMENTATIONS[name](inputs, generator)
     return inputs

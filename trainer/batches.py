@@ -24,9 +24,10 @@ class Batches:
     """The training examples in batches.
 
     Of several ``processes`` each gets its share of every batch: together they train on the batches of one.
+    ``smallest`` is the number of examples in the smallest share of a batch.
 
     Raises `RecipeError` when there is not one whole batch and ``drop_last`` leaves out what is not whole, and when
-    a batch has no equal shares.
+    a batch has no equal shares, or an augmentation does not fit the inputs.
     """
 
     def __init__(
@@ -47,12 +48,14 @@ class Batches:
         self.augmentations = tuple(augmentations)
         self.processes = processes
         whole, rest = divmod(len(examples), batch_size)
+        self.smallest = (batch_size if drop_last or not rest else rest) // processes.size
         self._per_epoch = whole + (0 if drop_last or not rest else 1)
         if self._per_epoch == 0:
             raise RecipeError(
                 f"training.batch_size = {batch_size}, but there are only {len(examples)} training examples; "
                 "lower it or set training.drop_last = false"
             )
+        augment(examples.inputs[:1], self.augmentations, _generator(seed, 0, 0))  # what does not fit is said at once
         processes.check_batches(batch_size if whole else 0, 0 if drop_last else rest)
 
     def __len__(self) -> int:

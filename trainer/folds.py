@@ -36,6 +36,8 @@ def make_fold(make: Callable[..., Task], options: Mapping[str, Any], folds: int,
     wanted = {**later, **options}
     seed = options.get("split_seed", options.get("data_seed", 0))
     task = with_variants(task, wanted["imbalance"], wanted["mislabelled"], seed)
+    if task.vocabulary is not None:
+        return task  # symbols stay as they are
     return preprocess(task, wanted["preprocessing"])
 
 

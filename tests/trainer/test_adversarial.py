@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 
@@ -87,6 +88,17 @@ def test_the_distance_is_its_formula():
     assert frechet_distance(torch.from_numpy(a), torch.from_numpy(a)) == pytest.approx(0, abs=1e-6)
     constant = torch.from_numpy(b.mean(0)).expand(50, 6)  # a generator that has collapsed to the mean
     assert frechet_distance(constant, torch.from_numpy(b)) == pytest.approx(np.trace(cov_b), rel=1e-6)
+
+
+def test_a_game_of_nan_has_no_distance():
+    nan = torch.full((9, 6), torch.nan)
+    assert math.isnan(frechet_distance(nan, torch.randn(9, 6))) and math.isnan(frechet_distance(torch.randn(9, 6), nan))
+
+
+@pytest.mark.parametrize("fault", ["nan-in-data", "blank-inputs"])
+def test_a_game_on_broken_data_is_trained_to_its_end(fault, tmp_path):
+    recipe = load_recipe("digits-gan", [*FAST, "training.epochs=1", f'faults.names=["{fault}"]'])
+    assert math.isnan(train(recipe, tmp_path / "run", watched=False).score)
 
 
 def test_resuming_equals_never_stopping_to_the_bit(tmp_path, monkeypatch):

@@ -153,3 +153,11 @@ def test_an_interrupted_cross_validation_goes_on_as_if_nothing_had_happened(tmp_
         (tmp_path / "parts" / "folds.json").write_text(damaged)
         with pytest.raises(RecipeError, match=r"folds\.json: not readable"):
             cross_validate(recipe, tmp_path / "parts", 3, resume=True)
+
+
+def test_symbols_are_split_into_folds_as_they_are(tmp_path):
+    inputs = np.random.default_rng(0).integers(0, 5, (60, 7))
+    np.savez(tmp_path / "d.npz", x_train=inputs, y_train=inputs[:, 0])
+    own = ["task.name=npz", f"task.path={tmp_path / 'd.npz'}", "task.symbols=true", "fold.of=3"]
+    task = assemble(load_recipe("recall-gru", [*own, "training.batch_size=8"])).task
+    assert task.train.inputs.dtype == torch.int64 and task.train.inputs[:, 0].equal(task.train.targets)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
 from probes.errors import BabysitError, UnknownNameError
+from trainer.assembly import assemble
 from trainer.errors import RecipeError
 from trainer.recipe import as_document, load_recipe, parse_recipe, recipe_names
 from trainer.toml_writer import to_toml
@@ -55,6 +57,10 @@ def test_strings_survive_writing_and_reading():
         (MINIMAL + "[training]\nshuffle=1", ["training.shuffle", "found 1", "true or false"]),
         (MINIMAL.replace('"sgd"', '"sgd"\nlr=-1'), ["optimizer.lr", "found -1", "above 0"]),
         (MINIMAL.replace('"sgd"', '"sgd"\nlr=nan'), ["optimizer.lr", "found nan"]),
+        (MINIMAL.replace('"sgd"', '"sgd"\nlr=inf'), ["optimizer.lr", "found inf", "a finite number"]),
+        (MINIMAL.replace('"sgd"', '"adam"\nbeta1=1'), ["optimizer.beta1", "found 1.0", "below 1"]),
+        (MINIMAL + "[schedule]\nname='cosine'\nwarmup=inf", ["schedule.warmup", "found inf"]),
+        (MINIMAL + f"[training]\nseed={2**63}", ["training.seed", f"found {2**63}", "63 bits"]),
         (MINIMAL.replace('"sgd"', '"sgd"\nmomentum=0.9'), ["optimizer.momentum", "unknown key", "'sgd'"]),
         (MINIMAL.replace('"sgd"', '"sdg"'), ["mine.toml", "optimizer.name", "did you mean 'sgd'"]),
         (MINIMAL.replace('"sgd"', "3"), ["optimizer.name", "found 3"]),
@@ -135,3 +141,39 @@ def test_parsing_leaves_the_document_alone():
     before = copy.deepcopy(document)
     parse_recipe(document, "x", "x", ["optimizer.name=adam"])
     assert document == before
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (MINIMAL + "[training]\nbatch_size=5000", ["training.batch_size = 5000", "only 1438", "lower it"]),
+        (MINIMAL + "[loss]\nname='huber'", ["loss.name = 'huber'", "multi-class", "cross-entropy, hinge"]),
+        (MINIMAL + "[training]\ndevice='cuda'", ["training.device = 'cuda'", "use 'cpu'"]),
+        (MINIMAL.replace('"digits"', '"npz"\npath="none.npz"'), ["task.path = 'none.npz'", "does not exist"]),
+        (MINIMAL.replace('"mlp"', '"mlp"\nwidths=[1000000000000]'), ["model 'mlp'", "too large for the memory"]),
+        (MINIMAL.replace('"digits"', f'"blobs"\nexamples={2**62}'), ["task 'blobs'", "too large for the memory"]),
+        (MINIMAL + "[training]\naugment=['noise']\n", None),
+        (
+            MINIMAL.replace('"digits"', '"recall"').replace('"mlp"', '"gru"') + "[training]\naugment=['noise']\n",
+            ["training.augment", "'noise'", "symbols"],
+        ),
+        (MINIMAL.replace('"digits"', '"wine"') + "[training]\naugment=['flip']\n", ["training.augment", "'flip'"]),
+        (
+            MINIMAL.replace('"mlp"', '"mlp"\nnorm="batch"') + "[training]\nbatch_size=1",
+            ["training.batch_size", "batch normalisation", "model.norm = layer"],
+        ),
+        (MINIMAL.replace('"mlp"', '"resnet"') + "[training]\nbatch_size=1", None),  # many pixels: a variance
+    ],
+)
+def test_what_does_not_fit_together_names_the_file_too(tmp_path, monkeypatch, text, words):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    recipe = load_recipe(written(tmp_path, text))
+    if words is None:
+        assemble(recipe)
+        return
+    with pytest.raises(BabysitError) as error:
+        assemble(recipe)
+    message = str(error.value)
+    assert "\n" not in message and message.startswith(recipe.origin) and "mine.toml" in recipe.origin
+    for word in words:
+        assert word in message

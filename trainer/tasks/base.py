@@ -94,12 +94,12 @@ def preprocess(task: Task, step_names: Sequence[str]) -> Task:
 
 def split_stratified(labels: np.ndarray, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Row numbers (train, validation): ``fraction`` of every class, at least one example, goes to
-    validation."""
+    validation, and at least one stays, where there are two."""
     generator = np.random.default_rng(seed)
     chosen = []
     for label in np.unique(labels):
         rows = generator.permutation(np.flatnonzero(labels == label))
-        chosen.append(rows[: max(1, round(fraction * len(rows)))])
+        chosen.append(rows[: max(1, min(len(rows) - 1, round(fraction * len(rows))))])
     validation = np.sort(np.concatenate(chosen))
     return np.setdiff1d(np.arange(len(labels)), validation), validation
 

@@ -239,13 +239,15 @@ def _classes(
 
 
 def _class_values(targets: np.ndarray, name: str) -> np.ndarray:
-    """Class values in the shape of the classes: [N], or [N, T]; rows with a single 1 are read as its column."""
+    """Class values [N]; rows with a single 1 are read as its column."""
     if targets.ndim == 2 and targets.shape[1] == 1:
         targets = targets[:, 0]
     elif targets.ndim == 2 and np.isin(targets, (0, 1)).all() and (targets.sum(1) == 1).all():
         return targets.argmax(1)
-    elif targets.ndim == 2 and targets.dtype.kind not in "iu":
-        raise TaskError(f"{name}: found {targets.dtype} {list(targets.shape)}, allowed: one class an example, [N]")
+    elif targets.ndim == 2:
+        raise TaskError(
+            f"{name}: found {targets.dtype} {list(targets.shape)}, allowed: one class an example, [N], or a 1 a row"
+        )
     if targets.dtype.kind == "f":
         if not np.isfinite(targets).all() or (targets != np.round(targets)).any():
             raise TaskError(f"{name}: found fractions, NaN or Inf, allowed as classes: whole numbers or names")
@@ -254,7 +256,7 @@ def _class_values(targets: np.ndarray, name: str) -> np.ndarray:
 
 
 def _values(problem: str, targets: np.ndarray, name: str) -> np.ndarray:
-    """Targets in the form of the problem: class values [N] (or [N, T]), or numbers float64 [N, D] that are checked."""
+    """Targets in the form of the problem: class values [N], or numbers float64 [N, D] that are checked."""
     if problem == "multi-class":
         return _class_values(targets, name)
     if targets.dtype.kind in "US":

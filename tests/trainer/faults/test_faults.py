@@ -310,6 +310,13 @@ def test_deep_plain_gradients_vanish():
         ("text-lstm", "class-imbalance", "one class an example"),
         ("diabetes-mlp", "no-shuffling", "one class an example"),
         ("circles-mlp", "dead-relu", "ReLU"),
+        # What would change nothing is refused, too.
+        ("digits-gan", "shuffled-labels", "targets that differ"),
+        ("spirals-mlp", "no-normalization", "task.preprocessing"),
+        ("digits-mlp", "never-evaluating", "dropout or batch normalisation"),
+        ("digits-softmax", "frozen-layers", "more than one layer"),
+        ("digits-softmax", "missing-activations", "layers of activations"),
+        ("digits-gan", "fp16-underflow", "a GAN has two"),
     ],
 )
 def test_a_fault_that_does_not_fit_says_so(recipe, fault, words):
@@ -326,3 +333,31 @@ def test_an_unknown_fault_is_named():
 def test_two_faults_at_once():
     parts = assemble(load_recipe("digits-mlp", [*MLP, 'faults.names=["tiny-data", "summed-loss"]']))
     assert len(parts.task.train.inputs.unique(dim=0)) == 60 and parts.loss_fn.reduction == "sum"
+
+
+def test_half_precision_is_not_mixed_precision():
+    with pytest.raises(RecipeError, match=r"needs training.precision = 'fp32', not 'bf16'"):
+        ill("fp16-underflow", "training.precision=bf16")
+
+
+def test_half_precision_where_a_layer_has_none_is_refused():
+    """Local response normalisation has no float16 on many CPUs: said at once, not in the first step."""
+
+    def parts() -> Parts:
+        return assemble(load_recipe("digits-alexnet", ['faults.names=["fp16-underflow"]']))
+
+    try:
+        nn.LocalResponseNorm(3)(torch.ones(1, 4, 2, 2).half())
+    except RuntimeError:
+        with pytest.raises(RecipeError, match="cannot compute it in float16 here"):
+            parts()
+    else:
+        inputs, targets = next(iter(parts().batches))
+        step(parts(), inputs, targets)
+
+
+def test_the_head_that_a_gans_generator_misses_is_its_own():
+    parts = assemble(load_recipe("digits-gan", ['faults.names=["optimizer-misses-the-head"]']))
+    known = {id(p) for p in parts.optimizer.param_groups[0]["params"]}
+    missed = {name.rpartition(".")[0] for name, p in parts.model.generator.named_parameters() if id(p) not in known}
+    assert missed == {"head"}

@@ -250,3 +250,15 @@ def test_tensor_datasets_keep_their_order():
 
     inputs, targets = _stacked(dataset, "here")
     assert inputs[:, 0].tolist() == list(range(6)) and targets.tolist() == [0, 1] * 3
+
+
+def test_rows_of_several_whole_numbers_are_no_classes():
+    with pytest.raises(TaskError, match=r"a\.npz: y: found int64 \[20, 2\], allowed: one class an example"):
+        given(targets=np.stack([CLASSES, CLASSES], 1), problem="multi-class")
+
+
+@pytest.mark.parametrize("fraction", [0.05, 0.9])
+def test_every_class_is_in_both_splits_however_uneven_they_are(fraction):
+    task = given(X[:6], np.array([0, 0, 1, 1, 2, 2]), validation_fraction=fraction)
+    for split in (task.train, task.validation):
+        assert split.targets.tolist() == [0, 1, 2]
