@@ -22,9 +22,11 @@ from benchmarks.diagnosis.programs import (  # noqa: F401 - importing them regis
     healthy_images,
     healthy_sequences,
     healthy_tables,
+    second_bugs,
     second_papers,
     second_ports,
     second_textbook,
+    second_traps,
 )
 from benchmarks.diagnosis.programs.program import PROGRAMS, Program
 
