@@ -29,7 +29,15 @@ CAUSES: Mapping[str, tuple[str, ...]] = {
         "unexpected-initial-loss",
         "loss-output-mismatch",
     ),
-    "learning-rate-too-high": ("gradients-not-cleared", "unnormalized-inputs", "poor-initialization"),
+    "learning-rate-too-high": (
+        "gradients-not-cleared",
+        "unnormalized-inputs",
+        "poor-initialization",
+        "noisy-loss",
+        "weight-decay-too-strong",
+        "loss-output-mismatch",
+    ),
+    "validation-anomaly": ("loss-output-mismatch",),
     "loss-diverging": (
         "exploding-gradients",
         "learning-rate-too-high",
@@ -40,11 +48,13 @@ CAUSES: Mapping[str, tuple[str, ...]] = {
         "oscillating-loss",
     ),
     "learning-rate-too-low": (
+        "poor-initialization",
         "vanishing-gradients",
         "dead-units",
         "saturated-activations",
         "missing-gradients",
         "symmetric-initialization",
+        "collapsed-activations",
         "unnormalized-inputs",
     ),
     "no-generalization": (
@@ -90,6 +100,7 @@ CAUSES: Mapping[str, tuple[str, ...]] = {
         "unnormalized-inputs",
         "weight-decay-too-strong",
         "noisy-loss",
+        "underfitting",
     ),
     "collapsed-activations": (
         "dead-units",
@@ -106,6 +117,7 @@ CAUSES: Mapping[str, tuple[str, ...]] = {
     ),
     "missing-gradients": (
         "dead-units",
+        "saturated-activations",
         "symmetric-initialization",
         "poor-initialization",
         "unnormalized-inputs",
@@ -185,6 +197,8 @@ CAUSES: Mapping[str, tuple[str, ...]] = {
         "oscillating-loss",
     ),
     "noisy-filters": (
+        "loss-output-mismatch",
+        "no-generalization",
         "learning-rate-too-low",
         "vanishing-gradients",
         "training-too-short",
@@ -236,16 +250,22 @@ CAUSES: Mapping[str, tuple[str, ...]] = {
         "gradients-not-cleared",
         "underfitting",
     ),
-    "noisy-loss": (
-        "learning-rate-too-high",
-        "gradients-not-cleared",
-    ),
+    "noisy-loss": ("gradients-not-cleared",),
     "stalled-run": ("input-bottleneck",),
 }
 """Effect -> its possible causes, the nearest explanation first."""
 
 LAST_RESORTS = frozenset({"training-too-short"})
 """What explains a run only where nothing else does: information beside any cause of it."""
+
+
+WHOLE_RUN = frozenset(
+    {"learning-rate-too-low", "loss-not-decreasing", "slow-convergence", "underfitting", "training-too-short"}
+)
+"""What is said of a run as a whole: its first step is none at which anything happened."""
+
+EARLY = 0.1
+"""Share of the run within which a cause of these may begin."""
 
 
 def link(findings: Iterable[Finding], frames: Steps) -> list[Finding]:
@@ -267,7 +287,7 @@ def link(findings: Iterable[Finding], frames: Steps) -> list[Finding]:
                 for other in listed
                 if other.rule == slug
                 and rank(other.severity) >= min(rank(finding.severity), rank("warning"))
-                and other.first_step <= _seen_by(finding.first_step, frames)
+                and other.first_step <= _latest_cause(finding, frames)
             ),
             None,
         )
@@ -280,6 +300,12 @@ def _at_most_information(finding: Finding) -> Finding:
     return replace(finding, severity="info") if explained else finding
 
 
+def _latest_cause(finding: Finding, frames: Steps) -> int:
+    """The last step at which a cause of ``finding`` may have begun."""
+    seen = _seen_by(finding.first_step, frames)
+    return max(seen, int(EARLY * finding.last_step)) if finding.rule in WHOLE_RUN else seen
+
+
 def _seen_by(step: int, frames: Steps) -> int:
     """The first frame at or after ``step``; ``step`` itself when there is none."""
     index = int(np.searchsorted(frames, step))
@@ -287,9 +313,10 @@ def _seen_by(step: int, frames: Steps) -> int:
 
 
 def _without_cycles(findings: list[Finding]) -> list[Finding]:
-    """Cut a loop of causes at its earliest finding, which then is the root."""
+    """Cut a loop of causes at its earliest finding, of these the most severe, which then is the root."""
     parent = {finding.rule: finding.caused_by for finding in findings}
     onset = {finding.rule: finding.first_step for finding in findings}
+    weight = {finding.rule: rank(finding.severity) for finding in findings}
     for slug in parent:
         path: list[str] = []
         current: str | None = slug
@@ -298,7 +325,7 @@ def _without_cycles(findings: list[Finding]) -> list[Finding]:
             current = parent.get(current)
         if current is not None:
             loop = path[path.index(current) :]
-            parent[min(loop, key=lambda member: onset[member])] = None
+            parent[min(loop, key=lambda member: (onset[member], -weight[member]))] = None
     return [replace(finding, caused_by=parent[finding.rule]) for finding in findings]
 
 

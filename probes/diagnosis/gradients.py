@@ -46,6 +46,19 @@ def step_size(view: RunView) -> Curve:
     return Curve(steps, np.where(size > 0, moved / size, np.nan))
 
 
+def without_decay(view: RunView, sizes: Curve) -> Curve:
+    """The step sizes less the share of the weights that weight decay takes in a step; the largest of the groups'."""
+    taken = np.zeros(len(sizes))
+    for index, group in enumerate(view.optimizers):
+        rates = view.group_rates(index, sizes.steps)
+        if rates is None or not group.weight_decay or not (group.plain or group.type == "AdamW"):
+            continue
+        # Momentum keeps adding the same shrinking: up to 1 / (1 - m) of it in a step.
+        kept = max(1.0 - group.momentum, 1e-9) if group.plain else 1.0
+        taken = np.maximum(taken, np.minimum(rates * group.weight_decay / kept, 1.0))
+    return Curve(sizes.steps, np.maximum(sizes.values - taken, 0.0))
+
+
 @dataclass(frozen=True)
 class Depth:
     """Weights through the depth of the net: names [L] in forward order, steps [T], arrays [T, L].

@@ -9,6 +9,8 @@ from probes.diagnosis.view import Curve, NotJudged, RunView
 TRAIN_SPLITS = ("train", "training", "tr", "fit")
 VALIDATION_SPLITS = ("val", "valid", "validation", "dev", "eval", "evaluation", "test", "holdout")
 _LOSS_WORDS = ("loss", "nll", "objective", "cross_entropy", "crossentropy", "mse", "cost")
+_ERROR_WORDS = ("mae", "rmse", "bce", "ce", "l1", "huber", "error")
+"""What a loss is called when it goes by no other name; only as a whole word."""
 _ACCURACY_WORDS = ("accuracy", "acc", "top1", "accuracy_top1")
 
 
@@ -37,7 +39,7 @@ def training_losses(view: RunView) -> list[str]:
     """Every loss series of a training split; a GAN has several. The main one ("train/loss") comes first."""
     exact = _named(view, TRAIN_SPLITS, _LOSS_WORDS, exact=True)
     parts = [n for n in _named(view, TRAIN_SPLITS, _LOSS_WORDS, exact=False) if n not in exact]
-    return exact + parts
+    return exact + parts or _named(view, TRAIN_SPLITS, _ERROR_WORDS, exact=True)
 
 
 def validation_losses(view: RunView) -> list[str]:
@@ -71,7 +73,8 @@ def training_loss(view: RunView) -> tuple[str, Curve]:
     rewarded = rewards(view)
     if rewarded:
         raise NotJudged(f"{rewarded[0]} is what this training raises: its loss does not have to fall")
-    return _the_one(view, training_losses(view), _named(view, TRAIN_SPLITS, _LOSS_WORDS, exact=True), "train/loss")
+    exact = _named(view, TRAIN_SPLITS, (*_LOSS_WORDS, *_ERROR_WORDS), exact=True)
+    return _the_one(view, training_losses(view), exact, "train/loss")
 
 
 def validation_loss(view: RunView) -> tuple[str, Curve]:

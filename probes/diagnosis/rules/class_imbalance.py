@@ -15,6 +15,9 @@ Of at least `seen` (50) targets, the most frequent class makes up half or more, 
 share 1/C or, with few classes, as much as `share` (0.8) whenever that is less, and the others are rarer by `ratio`
 (median of the others). It is a warning when it harms: the validation accuracy, over its last values, is below the
 training accuracy by more than 0.1, or, in a run that has ended, not above the share of the most frequent class.
+It is one, too, when the predictions are all of one class in the latter half, and the validation accuracy is the share
+of that class and stays there. It is none where the net gives the frequent class less often than it comes: then the rare
+ones have more weight on purpose.
 Otherwise, or without a validation accuracy, it is information.
 
 Evidence
@@ -65,7 +68,7 @@ from probes.diagnosis.progress import label_counts
 from probes.diagnosis.rule import Rule
 from probes.diagnosis.signal import closing
 from probes.diagnosis.tracks import accuracy
-from probes.diagnosis.view import NotJudged, RunView
+from probes.diagnosis.view import Floats, NotJudged, RunView
 
 
 def criterion(
@@ -110,6 +113,11 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
             own = closing(fitted[1].finite.values)
             evidence.append(Evidence(fitted[0], own, note="training accuracy, last values"))
             harm |= own - score > 0.1
+        predicted, labelled = _shares(view)
+        if predicted is not None and labelled is not None:
+            # Weighted for the rare classes, a net gives them more often than they come: right less often on purpose.
+            harm &= predicted > labelled - 0.05
+            harm |= predicted >= 0.99 and abs(score - part) < 0.03 and _flat(held[1].finite.values)
     return [
         RULE.finding(
             "warning" if harm else "info",
@@ -125,6 +133,20 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
             ),
         )
     ]
+
+
+def _shares(view: RunView) -> tuple[float | None, float | None]:
+    """Share of the most frequent class among predictions and among targets of a batch, in the latter half."""
+    curves = [view.series(f"data/largest_{what}_share") for what in ("prediction", "label")]
+    halves = [curve.finite.values[len(curve.finite) // 2 :] if curve is not None else np.empty(0) for curve in curves]
+    predicted, labelled = (float(np.median(half)) if len(half) >= 2 else None for half in halves)
+    return predicted, labelled
+
+
+def _flat(values: Floats) -> bool:
+    """Whether a score stays where it is over at least 5 values."""
+    half = values[len(values) // 2 :]
+    return len(values) >= 5 and bool(np.ptp(half) <= 0.005 * max(1.0, float(half.max())))
 
 
 RULE = Rule(

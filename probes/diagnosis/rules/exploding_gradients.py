@@ -81,7 +81,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from probes.diagnosis.finding import Evidence, Finding
-from probes.diagnosis.gradients import step_size, total_norm
+from probes.diagnosis.gradients import step_size, total_norm, without_decay
 from probes.diagnosis.numbers import names, round_rate, short
 from probes.diagnosis.progress import progress_if_known
 from probes.diagnosis.rule import Rule
@@ -266,7 +266,7 @@ def _overshoots(view: RunView, norm: Curve) -> Floats:
     """The step size at the frames of ``norm``; NaN where unknown."""
     result = np.full(len(norm), np.nan)
     try:
-        sizes = step_size(view)
+        sizes = without_decay(view, step_size(view))
     except NotJudged:
         return result
     common = np.intersect1d(sizes.steps, norm.steps)

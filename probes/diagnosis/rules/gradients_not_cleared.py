@@ -16,8 +16,8 @@ The gradient of the bias of a dense or convolutional layer is the sum of the gra
 the N places of the batch. By the Cauchy-Schwarz inequality its norm is at most sqrt(N) times the norm of the
 output's gradient, for a single backward pass of any net, loss and data; usually it is about a fifth of that. The
 ratio to that bound, its median over the layers, must have exceeded `bound` (1.5) in each of the last two frames,
-and be `growth` (3) times what it was in the first frame. Accumulation on purpose, over the same number of batches
-for each step, does not grow.
+and be `growth` (3) times what it was in the first frame, while the gradients themselves have grown since.
+Accumulation on purpose, over the same number of batches for each step, does not grow.
 
 Critical when the training loss has not fallen by a tenth; a warning otherwise.
 
@@ -73,6 +73,11 @@ from probes.diagnosis.view import Floats, NotJudged, RunView, Steps
 AFFINE = ("Linear", "Conv1d", "Conv2d", "Conv3d", "LazyLinear", "NonDynamicallyQuantizableLinear")
 """Modules whose output is the bias plus something that does not depend on it."""
 
+PILES_UP = 1.2
+"""Growth of the gradients themselves since the first frame, without which nothing piles up."""
+ROUNDING = 1e-4
+"""Gradient of a bias, of the bound, that is rounding."""
+
 
 def criterion(ratios: Floats, *, bound: float = 1.5, growth: float = 3.0) -> int | None:
     """The frame (index) since which gradients pile up, or None.
@@ -90,11 +95,12 @@ def criterion(ratios: Floats, *, bound: float = 1.5, growth: float = 3.0) -> int
 
 def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     """Judge the biases of all dense and convolutional layers."""
-    steps, ratios, layers = pile(view)
+    steps, ratios, sizes, layers = pile(view)
     if len(steps) < 3:
         raise NotJudged(f"{len(steps)} frames with gradients of biases and of outputs, needs 3")
     since = criterion(ratios, **thresholds)
-    if since is None:
+    # A penalty on the weights as part of the loss does not pass through the outputs: it adds, but does not pile up.
+    if since is None or float(sizes[-2:].max()) < PILES_UP * float(sizes[0]):
         return []
     learned = progress_if_known(view)
     harmless = learned is not None and learned.share >= 0.1
@@ -120,15 +126,18 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     ]
 
 
-def pile(view: RunView) -> tuple[Steps, Floats, tuple[str, ...]]:
-    """(steps [T], median ratio to the bound [T], names of the biases); frames without any ratio are left out."""
+def pile(view: RunView) -> tuple[Steps, Floats, Floats, tuple[str, ...]]:
+    """(steps [T], median ratio to the bound [T], norm of the gradients [T], names of the biases).
+
+    Frames without any ratio are left out.
+    """
     gradients, passed = view.need_layers("grad_norm"), view.need_layers("activation_grad_norm")
     modules = {module.name: module for module in view.modules if module.type in AFFINE}
     steps = np.intersect1d(gradients.steps, passed.steps)
     gradients, passed = gradients.at(steps), passed.at(steps)
     # What no optimizer holds, no optimizer clears: that is told by parameters-not-updated.
     held = {name for group in view.optimizers for name in group.parameters}
-    columns, layers = [], []
+    columns, norms, layers = [], [], []
     for parameter in view.parameters:
         module = modules.get(parameter.module)
         if module is None or len(parameter.shape) != 1 or not module.output_shape or not parameter.trainable:
@@ -144,12 +153,21 @@ def pile(view: RunView) -> tuple[Steps, Floats, tuple[str, ...]]:
         usable = own.measured & output.measured & (output.values > 0)
         ratio = own.values / (math.sqrt(places) * output.values)
         columns.append(np.where(usable & np.isfinite(ratio), ratio, np.nan)[:, 0])
+        norms.append(np.where(own.measured & np.isfinite(own.values), own.values, np.nan)[:, 0])
         layers.append(parameter.name)
     if not columns:
         raise NotJudged("no bias of a dense or convolutional layer with the gradient of its output was recorded")
-    table = np.stack(columns, axis=1)
+    table, size = np.stack(columns, axis=1), np.stack(norms, axis=1)
+    # A bias before a normalisation has a gradient that is nothing but rounding, cleared or not.
+    real = np.asarray([float(np.nanmin(column, initial=np.inf)) > ROUNDING for column in columns])
+    if real.any():
+        table, size, layers = (
+            table[:, real],
+            size[:, real],
+            [layer for layer, kept in zip(layers, real, strict=True) if kept],
+        )
     seen = np.isfinite(table).any(axis=1)
-    return steps[seen], np.nanmedian(table[seen], axis=1), tuple(layers)
+    return steps[seen], np.nanmedian(table[seen], axis=1), np.nanmedian(size[seen], axis=1), tuple(layers)
 
 
 RULE = Rule(

@@ -26,7 +26,11 @@ in the first few steps only.
   by more
   than a tenth, or it is above its best level by more than half of what had been gained: a warning.
 
-A run whose loss falls is never reported, however large its steps.
+- *An overrun*: with Adam or one of its kin, a step size in the first ten steps above `overrun` (1): the initialisation
+  is gone; and after 100 steps (200 in a run that goes on) less than 0.6 of the loss is gone (0.5 where no accuracy is
+  known) and the accuracy is poor: a warning.
+
+A run whose loss falls well is never reported, however large its steps.
 
 Evidence
 --------
@@ -76,11 +80,12 @@ import numpy as np
 from probes.diagnosis.beginning import begins_late
 from probes.diagnosis.course import course
 from probes.diagnosis.finding import Evidence, Finding
-from probes.diagnosis.gradients import step_size
+from probes.diagnosis.gradients import step_size, without_decay
 from probes.diagnosis.numbers import round_rate, short
-from probes.diagnosis.progress import where_it_began
+from probes.diagnosis.progress import majority_share, progress_if_known, where_it_began
 from probes.diagnosis.rule import Rule
 from probes.diagnosis.signal import level
+from probes.diagnosis.task import accuracy_at_end
 from probes.diagnosis.tracks import training_loss
 from probes.diagnosis.view import Curve, NotJudged, RunView
 
@@ -89,12 +94,15 @@ GOOD_STEP = 0.01
 seen.
 """
 
+OVERRUN_STEPS, OVERRUN_FIRST = 100, 10
+"""Steps after which a run can have come to little, and in which the initialisation can be overrun."""
+
 
 @dataclass(frozen=True)
 class TooHigh:
     """Which sign, at which frame (index), the step size there, and the loss before and after."""
 
-    kind: Literal["blow", "restless"]
+    kind: Literal["blow", "restless", "overrun"]
     frame: int
     size: float
     before: float
@@ -102,7 +110,13 @@ class TooHigh:
 
 
 def criterion(
-    sizes: Curve, loss: Curve, began: float | None = None, *, blow: float = 0.2, restless: float = 0.03
+    sizes: Curve,
+    loss: Curve,
+    began: float | None = None,
+    *,
+    blow: float = 0.2,
+    restless: float = 0.03,
+    overrun: float = 1.0,
 ) -> TooHigh | None:
     """Whether steps are too large.
 
@@ -112,6 +126,7 @@ def criterion(
         began: where it began, NaN where that is not known; None: its first values tell.
         blow: step size of a blow, as a share of the weights' own size (usual: 1e-3).
         restless: step size that is too large when it lasts and nothing is learned.
+        overrun: first step sizes of an adaptive optimizer that replace the initialisation (used by the judge).
     """
     summary = course(loss.steps, loss.values, began)
     for frame in np.flatnonzero(sizes.values > blow):
@@ -159,11 +174,13 @@ def _damage(loss: Curve, step: int, force: float) -> tuple[float, float] | None:
 
 def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     """Judge the step size of the whole net against the course of the one training loss."""
-    sizes = _without_decay(view, step_size(view))
+    sizes = without_decay(view, step_size(view))
     name, loss = training_loss(view)
     if len(loss) < 4:
         raise NotJudged(f"{len(loss)} values of {name}, needs 4")
     found = criterion(sizes, loss, _began(view, name, loss.finite), **thresholds)
+    if found is None:
+        found = _overrun(view, sizes, thresholds["overrun"])
     if found is None:
         return []
     step = int(sizes.steps[found.frame])
@@ -172,6 +189,10 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
         what = f"The update at step {step} is {short(found.size)} times the size of the weights"
         went = f"{name} went from {short(found.before)} to {short(found.after)} and did not recover"
         limit = thresholds["blow"]
+    elif found.kind == "overrun":
+        what = f"The update at step {step} is {short(found.size)} times the size of the weights it began with"
+        went = f"{name} went from {short(found.before)} to {short(found.after)} only"
+        limit = thresholds["overrun"]
     else:
         what = f"Each step changes the weights by {short(found.size)} of their size"
         went = f"{name} went from {short(found.before)} to {short(found.after)} only"
@@ -202,17 +223,22 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     ]
 
 
-def _without_decay(view: RunView, sizes: Curve) -> Curve:
-    """The step sizes less the share of the weights that weight decay takes in a step; the largest of the groups'."""
-    taken = np.zeros(len(sizes))
-    for index, group in enumerate(view.optimizers):
-        rates = view.group_rates(index, sizes.steps)
-        if rates is None or not group.weight_decay or not (group.plain or group.type == "AdamW"):
-            continue
-        # Momentum keeps adding the same shrinking: up to 1 / (1 - m) of it in a step.
-        kept = max(1.0 - group.momentum, 1e-9) if group.plain else 1.0
-        taken = np.maximum(taken, np.minimum(rates * group.weight_decay / kept, 1.0))
-    return Curve(sizes.steps, np.maximum(sizes.values - taken, 0.0))
+def _overrun(view: RunView, sizes: Curve, limit: float) -> TooHigh | None:
+    """An adaptive optimizer whose first updates were larger than the weights, in a run that came to little."""
+    if not view.adaptive or view.last_step < (2 * OVERRUN_STEPS if view.status == "running" else OVERRUN_STEPS):
+        return None
+    if len(sizes) < 4 or sizes.steps[0] > 2:
+        return None
+    first = np.where(np.isfinite(sizes.values) & (sizes.steps <= OVERRUN_FIRST), sizes.values, 0.0)
+    frame = int(np.argmax(first))
+    learned = progress_if_known(view)
+    if not first[frame] > limit or learned is None:
+        return None
+    reached, common = accuracy_at_end(view), majority_share(view)
+    good = learned.share >= 0.6 if reached is not None else learned.share >= 0.5
+    if good or (reached is not None and reached - common >= 0.65 * (1.0 - common)):
+        return None
+    return TooHigh("overrun", frame, float(first[frame]), learned.start, learned.end)
 
 
 def _began(view: RunView, name: str, loss: Curve) -> float | None:

@@ -13,9 +13,13 @@ Criterion
 The size of the steps (norm of all updates over norm of all weights) is summed over the run, between frames along
 straight lines. After `steps_needed` (200) steps this sum, the most that the weights can have travelled, is below
 `travel` (0.03) and the mean step below `step` (1e-4: the slow end in CS231n), while the training loss has fallen by
-less than `learned` (0.2), measured from that of guessing where it began above it. Not while the learning rate is
-still being raised, and not for a loss that was below half of guessing from the beginning (fine-tuning). Weights that
-do not move at all are told by `parameters-not-updated`.
+less than `learned` (0.2), measured from that of guessing where it began above it. What weight decay takes in a step is
+no part of the size of a step. From a quarter of `steps_needed` on it is told already when the mean step is below a
+fifth of `step` and the loss has fallen by less than a tenth of `learned`. Not while the learning rate is still being
+raised in a run that goes on (a warm-up that outlasts the run is a rate that is too low), and not for a loss that was
+below half of guessing from the beginning (fine-tuning). Nor for plain gradient descent at a rate above 0.003 whose
+gradient is below a thousandth of the weights: it is not the rate that is missing. Weights that do not move at all are
+told by `parameters-not-updated`.
 
 Or the schedule has taken the rate away: for at least `idle` (0.5) of a run of `steps_needed` steps, up to its end,
 the rate was below `faded` (1e-3) of its highest, and the training loss has fallen by less than half.
@@ -28,7 +32,8 @@ What to try
 -----------
 1. Raise the learning rate by factors of ten, until the loss falls fast or the steps reach 1e-3.
 2. Let a sweep find it: `babysit check` with `learning-rate-range`.
-3. Check the schedule: does it decay too early?
+3. Check the schedule: does it decay too early, or is the warm-up longer than the run?
+4. Check whether the gradient is clipped at a tiny norm.
 
 When it misleads
 ----------------
@@ -62,7 +67,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from probes.diagnosis.finding import Evidence, Finding
-from probes.diagnosis.gradients import step_size
+from probes.diagnosis.gradients import step_size, total_norm, without_decay
 from probes.diagnosis.numbers import percent, round_rate, short
 from probes.diagnosis.progress import Progress, progress
 from probes.diagnosis.rule import Rule
@@ -71,6 +76,13 @@ from probes.diagnosis.view import Curve, NotJudged, RunView
 
 GOOD_STEP = 1e-3
 """Step size that the suggested rate aims at (CS231n)."""
+MINIMUM_FRAMES = 4
+EARLY = 0.25
+"""Share of the steps needed after which steps that are far too small are told already."""
+STARVED, USUAL_RATE = 1e-3, 0.003
+"""Gradient over weights of plain gradient descent that is next to none (usual: 0.01 to 1), at a rate that is usual."""
+CLIPPED = 0.9
+"""Share of the frames whose gradient has the same norm, from which it is held to be clipped."""
 HALF = 0.5
 """Fall of the loss above which a rate may well fade away."""
 
@@ -99,10 +111,11 @@ def criterion(
         idle: share of the run that such a rate may last (used by the judge).
     """
     span = float(sizes.steps[-1] - sizes.steps[0])
-    if span < 0.5 * steps_needed or share >= learned:
+    early = sizes.steps[-1] < steps_needed
+    if span < 0.5 * (EARLY if early else 1.0) * steps_needed or share >= learned * (0.1 if early else 1.0):
         return None
     total = float(np.trapezoid(sizes.values, sizes.steps))
-    if not 0.0 < total < travel or total / span >= step:
+    if not 0.0 < total < travel or total / span >= step * (0.2 if early else 1.0):
         return None
     return total, total / span
 
@@ -115,14 +128,15 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     away = _taken_away(view, learned, thresholds)
     if away is not None:
         return [away]
-    whole = step_size(view)
+    whole = without_decay(view, step_size(view))
     sizes = whole.finite
-    if len(sizes) < 4 or len(sizes) < len(whole) or view.last_step < thresholds["steps_needed"]:
-        needed = int(thresholds["steps_needed"])
+    needed = int(EARLY * thresholds["steps_needed"])
+    if len(sizes) < MINIMUM_FRAMES or len(sizes) < len(whole) or view.last_step < needed:
         raise NotJudged(f"{len(sizes)} frames of step sizes in {view.last_step} steps, needs 4 in {needed}")
     found = criterion(sizes, learned.share, **thresholds)
     fine_tuned = learned.guessing is not None and learned.start < 0.5 * learned.guessing
-    if found is None or view.warming_up or fine_tuned:
+    warms = view.warming_up
+    if found is None or _starved(view, sizes) or (warms and view.status == "running") or fine_tuned:
         return []
     total, mean = found
     place = int(np.argmax(sizes.values))
@@ -130,7 +144,12 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     advice = ["let a sweep find the rate: babysit check, learning-rate-range", "check that the schedule decays late"]
     factor = min(max(GOOD_STEP / highest, 10.0), 1000.0)
     better = f"raise the learning rate by a factor of {short(factor)}"
-    if rate:
+    clipped = _clipped(view)
+    if clipped is not None:
+        better = f"clip the gradient norm at 1, not at {short(clipped)}: it is clipped in almost every step"
+    elif warms and rate:
+        better = f"end the warm-up within the first tenth of the run: the rate had come to {short(rate)} at its end"
+    elif rate:
         better = f"raise the learning rate from {short(rate)} to about {round_rate(rate * factor)}"
     evidence = [
         Evidence("update_norm", mean, thresholds["step"], "<", note="mean of all updates over norm of all weights"),
@@ -150,6 +169,25 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
             suggestions=(better, *advice),
         )
     ]
+
+
+def _starved(view: RunView, sizes: Curve) -> bool:
+    """Whether the steps of plain gradient descent are small for want of a gradient, not of a rate."""
+    if not view.optimizers or not all(group.plain for group in view.optimizers) or _clipped(view) is not None:
+        return False
+    rates = [view.learning_rate(int(step)) or 0.0 for step in sizes.steps]
+    slopes = [size / rate for size, rate in zip(sizes.values, rates, strict=True) if rate > 0]
+    return bool(slopes) and max(rates) > USUAL_RATE and float(np.median(slopes)) < STARVED
+
+
+def _clipped(view: RunView) -> float | None:
+    """The norm at which the gradient is clipped in almost all frames; None when it is not."""
+    table = view.layers("grad_norm")
+    norms = total_norm(table).finite.values if table is not None else np.empty(0)
+    if len(norms) < MINIMUM_FRAMES or not norms.max() > 0:
+        return None
+    same = norms > 0.999 * norms.max()
+    return float(norms.max()) if same.mean() >= CLIPPED else None
 
 
 def _taken_away(view: RunView, learned: Progress, thresholds: dict[str, float]) -> Finding | None:
@@ -191,7 +229,7 @@ RULE = Rule(
     family="updates",
     severity="warning",
     title="The learning rate is too low",
-    needs="4 frames of update and weight norms over 200 steps, and one training loss",
+    needs="4 frames of update and weight norms over 50 steps, and one training loss",
     criterion=criterion,
     judge=judge,
     doc=__doc__,

@@ -18,6 +18,9 @@ Criterion
 - or *lost again*: the loss had fallen by 30% or more, and the last tenth of its values lies above the best
   level by more than `lost` (0.6) of that gain, and by more than 6 times its noise.
 
+In the first 100 steps of a run that goes on it is not told while another series of training, a term of the loss say,
+has fallen to less than 0.7 of its beginning.
+
 Only losses whose first values are all positive are judged: a loss that begins around zero or below has no
 scale to measure a rise by.
 
@@ -70,11 +73,13 @@ from probes.diagnosis.finding import Evidence, Finding
 from probes.diagnosis.numbers import round_rate, short
 from probes.diagnosis.progress import where_it_began
 from probes.diagnosis.rule import Rule
-from probes.diagnosis.signal import block_medians, running_median, trailing_run
-from probes.diagnosis.tracks import training_loss
+from probes.diagnosis.signal import block_medians, closing, opening, running_median, trailing_run
+from probes.diagnosis.tracks import TRAIN_SPLITS, training_loss
 from probes.diagnosis.view import Curve, NotJudged, RunView
 
 MINIMUM_VALUES = 12
+EARLY_STEPS, FALLEN = 100, 0.7
+"""Steps in which a term of the loss may grow before it falls, and what is left of another term that learns."""
 
 
 @dataclass(frozen=True)
@@ -128,7 +133,7 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     if len(loss) < MINIMUM_VALUES:
         raise NotJudged(f"{len(loss)} finite values of {name}, needs {MINIMUM_VALUES}")
     found = criterion(loss, where_it_began(view, name, loss), **thresholds)
-    if found is None:
+    if found is None or _a_term_falls(view, name):
         return []
     since = int(loss.steps[found.since])
     rate = view.learning_rate(since)
@@ -160,6 +165,20 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
             ),
         )
     ]
+
+
+def _a_term_falls(view: RunView, name: str) -> bool:
+    """Whether, early in a run that goes on, something else that is measured in training falls meanwhile."""
+    if view.status != "running" or view.last_step >= EARLY_STEPS:
+        return False
+    for other in view.series_names:
+        if other == name or other.partition("/")[0].lower() not in TRAIN_SPLITS:
+            continue
+        curve = view.series(other)
+        values = curve.finite.values if curve is not None else np.empty(0)
+        if len(values) >= MINIMUM_VALUES and values.min() > 0 and closing(values) < FALLEN * opening(values):
+            return True
+    return False
 
 
 RULE = Rule(

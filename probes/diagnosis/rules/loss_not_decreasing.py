@@ -22,6 +22,9 @@ is learned by that; as long as it falls by more than `fall` from the middle fift
 When the noise of the loss is too
 large to see such a fall (two standard errors of the levels above `blur`, 0.06 of the level), it is not judged.
 
+In a run that has ended, after twice `steps_needed`, with an accuracy that is no better than always giving the most
+frequent class, 2.5 times `fall` is no learning either.
+
 A warning; only information in a run that goes on and has done fewer than five times `steps_needed`, for many nets
 begin with a plateau, and what keeps a net from learning is told by other rules.
 
@@ -87,6 +90,8 @@ from probes.diagnosis.view import Curve, Floats, NotJudged, RunView, Steps
 
 MINIMUM_VALUES = 30
 PLATEAU = 5
+AT_CHANCE = 2.5
+"""Times the fall that is let pass in a run that has ended with an accuracy that is no better than guessing."""
 MUCH = 50
 """Steps before the first value of a loss, after which a small problem may have been learned already."""
 WELL_BELOW = 0.1
@@ -108,6 +113,7 @@ def criterion(
     values: Floats,
     ended: bool = False,
     guessing: float = math.inf,
+    guesses: bool = False,
     *,
     fall: float = 0.02,
     blur: float = 0.06,
@@ -118,6 +124,7 @@ def criterion(
     Args:
         ended: whether the run is over; one that goes on may be on its way down from a rise.
         guessing: the loss of guessing, inf when it is not known.
+        guesses: whether the answers are no better than guessing at the end of a run that is over.
         fall: fall of the level, as a share of it, that counts as learning (one part in fifty).
         blur: two standard errors of the levels, as a share of the level, above which nothing can be said.
         steps_needed: steps before which standing still is no finding (used by the judge).
@@ -139,7 +146,7 @@ def criterion(
     recent = level(middle) - end
     # A plateau that is being left falls slowly at first, but it falls, and below where it began.
     falling = recent > max(2.5 * sigma * float(np.sqrt(1 / len(middle) + 1 / len(tail))), 0.001 * abs(end))
-    if falling and (not ended or start - end > error or (began > start and recent > fall * abs(end))):
+    if falling and not guesses and (not ended or start - end > error or (began > start and recent > fall * abs(end))):
         return None
     return Standstill(began, end, (began - end) / abs(began), sigma)
 
@@ -160,7 +167,10 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
         if loss.steps[0] > MUCH:
             _need_variance(view, name, loss)
     ended = view.status != "running"
-    found = criterion(loss.steps, loss.values, ended, math.inf if known is None else known, **thresholds)
+    guesses = ended and view.last_step >= 2 * needed and _at_chance(view)
+    if guesses:
+        thresholds = {**thresholds, "fall": AT_CHANCE * thresholds["fall"]}
+    found = criterion(loss.steps, loss.values, ended, math.inf if known is None else known, guesses, **thresholds)
     if found is None or _good_from_the_start(view, found.start) or _learned_by_accuracy(view):
         return []
     if known is not None and begins_late(view, loss.steps) and found.end < (1.0 - WELL_BELOW) * known:
@@ -219,6 +229,16 @@ def _near(guessing: float, loss: float) -> bool:
 def _good_from_the_start(view: RunView, start: float) -> bool:
     guessing = _guessing(view)
     return math.isfinite(guessing) and start < 0.5 * guessing
+
+
+def _at_chance(view: RunView) -> bool:
+    """Whether an accuracy over many values is known, and is that of always giving the most frequent class, or less."""
+    common = majority_share(view)
+    track = accuracy(view, validation=True) or accuracy(view, validation=False)
+    values = track[1].finite.values if track is not None else np.empty(0)
+    if len(values) < 5 or common <= 0:
+        return False
+    return closing(values) / (100.0 if values.max() > 1.5 else 1.0) < common + 0.03
 
 
 def _learned_by_accuracy(view: RunView) -> bool:

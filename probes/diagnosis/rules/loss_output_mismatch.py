@@ -89,9 +89,10 @@ from probes.diagnosis.beginning import begins_late, need_beginning
 from probes.diagnosis.finding import Evidence, Finding, Severity
 from probes.diagnosis.manifest import ModuleInfo
 from probes.diagnosis.numbers import percent, short
-from probes.diagnosis.progress import majority_share, progress_if_known
+from probes.diagnosis.progress import Progress, majority_share, progress_if_known
 from probes.diagnosis.rule import Rule
-from probes.diagnosis.signal import at_rest, closing
+from probes.diagnosis.signal import at_rest, block_medians, closing
+from probes.diagnosis.task import accuracy_at_end, batch_size
 from probes.diagnosis.tracks import accuracy, training_loss, validation_loss
 from probes.diagnosis.view import Floats, NotJudged, RunView
 
@@ -110,6 +111,10 @@ BOUNDS: Mapping[str, tuple[float, float]] = {
 """Activation -> the range of its outputs."""
 
 PATIENCE = 500
+BOTTOMLESS = 3.0
+"""Depth below zero, in sizes of the loss at the beginning, from which a loss that falls ever faster has no bottom."""
+FELL = 0.3
+"""Fall of a loss that no cross-entropy makes while the accuracy on the same examples stays at chance."""
 """Steps of a run that goes on before a loss at rest is held against it."""
 
 SPREAD = 0.5
@@ -203,6 +208,9 @@ def criterion(
 def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     """Judge what the loss was called with, or else the training loss beside the last module."""
     kind, last, outputs = _loss(view), _last(view), _outputs(view)
+    wrong_axis = _over_the_batch(view, kind)
+    if wrong_axis is not None:
+        return [wrong_axis]
     if outputs is not None and kind:
         if len(outputs) < thresholds["frames"]:
             raise NotJudged(f"{len(outputs)} frames of outputs, needs {int(thresholds['frames'])}")
@@ -211,6 +219,9 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
             return [found]
         if kind in CLASSIFICATION or kind in REGRESSION:
             return []
+    found = _without_bottom(view)
+    if found is not None:
+        return [found]
     found = _by_accuracy(view, kind) if kind and kind not in CLASSIFICATION + REGRESSION else None
     if found is not None:
         return [found]
@@ -242,7 +253,7 @@ def _by_outputs(
         if slug in ("tanh", "softsign", "hardtanh") and outputs.within(-1.0, 1.0):
             return _squashed(view, kind, outputs, f"values between -1 and 1, after a {slug}", classes, 2.0)
         learned = progress_if_known(view)
-        if slug == "relu" and outputs.within(0.0, math.inf) and learned is not None and learned.share < 0.5:
+        if slug == "relu" and outputs.within(0.0, math.inf) and learned is not None and _poor(view, learned):
             return _squashed(view, kind, outputs, "values from 0 up, after a ReLU", classes, math.inf)
     elif kind == "NLLLoss":
         if bool((outputs.high > 1e-3).any()):
@@ -370,26 +381,103 @@ def _unreachable(
     )
 
 
+def _without_bottom(view: RunView) -> Finding | None:
+    """A loss that falls through zero and on, faster and faster: nothing holds it."""
+    try:
+        name, curve = training_loss(view)
+    except NotJudged:
+        return None
+    values = curve.finite.values
+    if len(values) < 20 or view.last_step < 50 or not values[0] > 0 or begins_late(view, curve.steps):
+        return None
+    start = float(np.abs(values[: max(3, len(values) // 20)]).max())
+    _, levels = block_medians(curve.finite.steps, values, 8)
+    falls = -np.diff(levels)
+    if not levels[-1] < -BOTTOMLESS * start or not (falls > 0).all() or not falls[-3:].min() > falls[:3].max():
+        return None
+    first = int(curve.steps[int(np.argmax(curve.values < 0))])
+    return RULE.finding(
+        "warning",
+        f"{name} fell through zero at step {first} and is at {short(closing(values))}, after {short(start)} at the "
+        "beginning, and falls faster and faster: it has no lowest value, and is no measure of being right.",
+        (first, view.last_step),
+        view,
+        evidence=(Evidence(name, closing(values), -BOTTOMLESS * start, "<", note="level at the end"),),
+        suggestions=(
+            "check the targets: a binary cross-entropy takes 0 and 1 (not -1 and 1), a cross-entropy class numbers",
+            "check what the loss expects: logarithms of probabilities, probabilities or raw scores",
+            "check the sign of each of its terms",
+        ),
+    )
+
+
+def _over_the_batch(view: RunView, kind: str) -> Finding | None:
+    """A negative log-likelihood that begins at ln(batch size), not at ln(classes): a softmax over the wrong axis."""
+    batch, classes = batch_size(view), _classes(view)
+    if kind not in ("NLLLoss", "nll_loss") or batch is None or classes is None or not batch > 1:
+        return None
+    try:
+        name, curve = training_loss(view)
+    except NotJudged:
+        return None
+    values = curve.finite.values
+    if len(values) < 3 or begins_late(view, curve.steps) or curve.steps[0] > 2:
+        return None
+    begin, wrong, guessing = float(np.median(values[:3])), math.log(batch), math.log(classes)
+    if abs(begin - wrong) > 0.04 * wrong or abs(begin - guessing) < 0.15 * guessing:
+        return None
+    return RULE.finding(
+        "warning",
+        f"{name} began at {short(begin)}: that is the logarithm of the batch size ({batch}), where guessing among "
+        f"{classes} classes gives {short(guessing)}. The log_softmax seems to be taken over the examples of the batch.",
+        (int(curve.steps[0]), view.last_step),
+        view,
+        evidence=(
+            Evidence(name, begin, wrong, "=", note=f"level at the beginning, against ln {batch}"),
+            Evidence(name, guessing, note=f"ln {classes}: the loss of guessing"),
+        ),
+        suggestions=(
+            "use log_softmax(scores, dim=1): over the classes, not dim=0",
+            "or CrossEntropyLoss on raw scores",
+        ),
+    )
+
+
+def _poor(view: RunView, learned: Progress) -> bool:
+    """Whether a classifier is far from right, by its accuracy where one is known."""
+    if learned.share < 0.5:
+        return True
+    reached = accuracy_at_end(view)
+    return reached is not None and reached < 0.8 and learned.share < 0.85
+
+
 def _by_accuracy(view: RunView, kind: str) -> Finding | None:
     """A loss of one's own, of another size than a cross-entropy, that has come to rest with the accuracy at chance."""
     classes = _classes(view)
-    track = accuracy(view, validation=False) or accuracy(view, validation=True)
+    accuracy_track = accuracy(view, validation=False)
+    track = accuracy_track or accuracy(view, validation=True)
     learned = progress_if_known(view)
     if classes is None or track is None or learned is None or learned.start <= 0:
         return None
     name, curve = track
     values = curve.finite.values
     losses = training_loss(view)[1].finite.values
-    short_run = view.last_step < (PATIENCE if view.status == "running" else 100)
-    if len(values) < 5 or len(losses) < 30 or short_run or not at_rest(losses):
+    fell = learned.share >= FELL and track is accuracy_track
+    short_run = view.last_step < (PATIENCE if view.status == "running" and not fell else 100)
+    if len(values) < 5 or len(losses) < 30 or short_run or not (fell or at_rest(losses)):
         return None
-    best = float(np.max(values[len(values) // 3 :])) / (100.0 if float(values.max()) > 1.5 else 1.0)
+    # Single batches of a few examples are right more often by chance: levels of them count.
+    _, blocks = block_medians(curve.steps, values, max(5, min(10, len(values) // 5)))
+    best = float(np.max(blocks[len(blocks) // 3 :])) / (100.0 if float(values.max()) > 1.5 else 1.0)
     chance, guessing = max(majority_share(view), 1.0 / classes), math.log(classes)
     if begins_late(view, training_loss(view)[1].steps):
         return None
-    if best > chance + 0.1 or 0.5 * guessing < learned.start < 1.5 * guessing:
+    # A cross-entropy cannot fall far without the answers on the same examples becoming right.
+    if best > chance + 0.1 or (0.5 * guessing < learned.start < 1.5 * guessing and not fell):
         return None
     late = closing(losses)
+    if late > 1.5 * learned.start:
+        return None  # it rises: loss-diverging tells
     return RULE.finding(
         "warning",
         f"{learned.series} ({kind}) went from {short(learned.start)} to {short(late)} and came to rest there, while "

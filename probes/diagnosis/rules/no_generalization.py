@@ -12,8 +12,9 @@ inputs, or the two splits do not belong together (other preprocessing, another o
 
 Criterion
 ---------
-After `steps_needed` (200) steps and at least 5 validations, the training loss has fallen by `learned` (0.025) or
-more of its initial level or of guessing, and no validation loss since the first tenth of the run lies below
+After `steps_needed` (200) steps (half as many when a quarter of the training loss is gone) and at least 5
+validations, the training loss has fallen by `learned` (0.025) or more of its initial level or of guessing (0.4 times
+as much with 10 validations, when it is certain), and no validation loss since the first tenth of the run lies below
 `chance` (0.95) times that of guessing, or, where training gained little, has gained more than a third as much.
 Guessing is ln C for a mean cross-entropy over C classes; with other losses it is the first validation loss, which
 must then have been taken before the first step. When the validation accuracy is known, it must not have risen above
@@ -62,17 +63,20 @@ import numpy as np
 
 from probes.diagnosis.finding import Evidence, Finding
 from probes.diagnosis.numbers import percent, short
-from probes.diagnosis.progress import majority_share, progress
+from probes.diagnosis.progress import Progress, majority_share, progress
 from probes.diagnosis.rule import Rule
 from probes.diagnosis.signal import noise
-from probes.diagnosis.tracks import accuracy, validation_loss
+from probes.diagnosis.tracks import accuracy, training_loss, validation_loss
 from probes.diagnosis.view import NotJudged, RunView
+
+QUARTER = 0.25
 
 
 def criterion(
     share: float,
     best: float,
     guessing: float,
+    sure: bool = False,
     *,
     learned: float = 0.025,
     chance: float = 0.95,
@@ -84,13 +88,19 @@ def criterion(
         share: fall of the training loss, as a share of its reference.
         best: lowest validation loss.
         guessing: the validation loss of guessing.
+        sure: whether a small fall is certain, beyond the noise of the training loss.
         learned: fall of the training loss that is none (where less is learned, `loss-not-decreasing` tells).
         chance: best validation loss over that of guessing (in its first steps a net finds how often each class
             comes, and some chance agreement: a few percent).
         steps_needed: steps before which nothing is said (used by the judge).
     """
     # What a net that learns a rule gains on its training examples it gains, nearly, on others.
-    return share >= learned and guessing > 0 and best > max(chance, 1.0 - share / 3.0) * guessing
+    limit = chance if share >= learned else 0.0
+    return (
+        share >= learned * (1.0 if not sure else 0.4)
+        and guessing > 0
+        and (best > max(limit, 1.0 - share / 3.0) * guessing)
+    )
 
 
 def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
@@ -100,14 +110,16 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     if learned is None:
         raise NotJudged("no training loss to compare with")
     after = curve.values[curve.steps > 0.1 * view.last_step]
-    if len(after) < 5 or view.last_step < thresholds["steps_needed"]:
-        needed = int(thresholds["steps_needed"])
+    needed = int(thresholds["steps_needed"] * (0.5 if learned.share >= QUARTER else 1.0))
+    if len(after) < 5 or view.last_step < needed:
         raise NotJudged(f"{len(after)} values of {name} in {view.last_step} steps, needs 5 in {needed}")
     if learned.guessing is None and curve.steps[0] > 0:
         raise NotJudged("the validation loss of guessing is not known (none was logged before the first step)")
     guessing = float(curve.values[0]) if learned.guessing is None else learned.guessing
     best = float(after.min())
-    if not criterion(learned.share, best, guessing, **thresholds) or _accuracy_rises(view):
+    if not criterion(
+        learned.share, best, guessing, len(after) >= 10 and _certain(view, learned), **thresholds
+    ) or _accuracy_rises(view):
         return []
     step = int(curve.steps[0])
     return [
@@ -135,6 +147,13 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
             ),
         )
     ]
+
+
+def _certain(view: RunView, learned: Progress) -> bool:
+    """Whether the training loss fell by more than its noise accounts for."""
+    values = training_loss(view)[1].finite.values
+    error = 1.25 * noise(values) / float(np.sqrt(max(3.0, 0.1 * len(values))))
+    return learned.reference - learned.end > 4.0 * error
 
 
 def _accuracy_rises(view: RunView) -> bool:

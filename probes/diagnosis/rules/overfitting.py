@@ -21,12 +21,15 @@ The training loss is brought to the steps of the validation loss (median since t
 - it does not come back: the end is nearer to the maximum since the minimum than to the minimum;
 - meanwhile the training loss fell by 2% or more, or is less than half the validation loss.
 
-Or there is a *gap*: the training loss is below 5% of its start, the validation loss no longer improves, and
-is still above `gap` (0.35) of that start.
+Or there is a *gap*: the validation loss no longer improves, and
 
-A rise of less than half of the minimum while the validation accuracy keeps its best level is only
-information: the net grows overconfident, no worse. Debugger takes a ratio (val - train) / train above 0.1,
-which holds for most healthy nets whose training loss is small.
+- the training loss is below 5% of its start, and the validation loss still above `gap` (0.35) of that start;
+- or the training accuracy is ahead by `ahead` (0.4) or more, and the training loss below 0.6 times the validation loss.
+
+A rise of less than half of the minimum while the validation accuracy keeps its best level, and the training accuracy
+is not ahead by `ahead`, is only information: the net grows overconfident, no worse. So is a gap of the losses alone,
+with nine in ten validation examples right, or a training accuracy that is ahead by less than 0.08. Debugger takes a
+ratio (val - train) / train above 0.1, which holds for most healthy nets whose training loss is small.
 
 Evidence
 --------
@@ -83,6 +86,9 @@ from probes.diagnosis.signal import block_medians, closing, noise, running_media
 from probes.diagnosis.tracks import accuracy, training_loss, validation_loss
 from probes.diagnosis.view import Curve, Floats, NotJudged, RunView
 
+SMALL_LEAD = 0.08
+"""Training accuracy less validation accuracy up to which a gap of the losses is overconfidence, and no more."""
+
 
 @dataclass(frozen=True)
 class Overfit:
@@ -105,11 +111,13 @@ def criterion(
     validation: Floats,
     train: Floats,
     start: float,
+    lead: float | None = None,
     *,
     points: float = 5,
     rise: float = 0.15,
     lost: float = 0.05,
     gap: float = 0.35,
+    ahead: float = 0.4,
 ) -> Overfit | None:
     """Whether a run overfits.
 
@@ -117,11 +125,13 @@ def criterion(
         validation: validation loss, [T].
         train: training loss at the same steps, [T].
         start: the loss before anything was learned.
+        lead: training accuracy less validation accuracy at the end; None when one of them is not known.
         points: fewest validation values (used by the judge).
         rise: rise over the minimum, as a share of the minimum (noise of a few percent is usual near
             convergence).
         lost: rise over the minimum, as a share of what was gained from the start to the minimum.
         gap: validation loss at the end, as a share of the start, when training has reached below 5% of it.
+        ahead: lead that is a gap by itself (nets that do well on their validation set lead by less than 0.1).
     """
     smooth = running_median(validation, 3)
     best = int(np.argmin(smooth[: max(1, len(smooth) - 1)]))
@@ -133,8 +143,9 @@ def criterion(
 
     third = len(validation) // 3
     middle = float(np.median(validation[third : 2 * third])) if third else float("nan")
-    stuck = third >= 2 and start > 0 and closing(train) < 0.05 * start and closing(validation) > gap * start
-    stuck = stuck and closing(validation) > middle - max(jitter, 0.05 * abs(low))
+    stuck = start > 0 and closing(train) < 0.05 * start and closing(validation) > gap * start
+    stuck = stuck or (lead is not None and lead >= ahead and closing(train) < 0.6 * closing(validation))
+    stuck = stuck and third >= 2 and closing(validation) > middle - max(jitter, 0.05 * abs(low))
 
     limit = max(rise * abs(low), lost * (start - low), 4.0 * jitter)
     kept_falling = train_end < train_best - 0.02 * abs(train_best) or train_end < 0.5 * end
@@ -174,15 +185,26 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     validation = Curve(*block_medians(validation.steps, validation.values, 400))
     aligned = at_steps_of(validation, train)
     start = max(where_it_began(view, train_name, train), float(validation.values[0]))
-    found = criterion(validation.values, aligned, start, **thresholds)
+    lead = _lead(view)
+    found = criterion(validation.values, aligned, start, lead, **thresholds)
     if found is None:
         return []
-    return [_report(view, name, train_name, validation, found)]
+    return [_report(view, name, train_name, validation, found, lead, thresholds["ahead"])]
 
 
-def _severity(view: RunView, found: Overfit, best_step: int) -> Severity:
+def _nearly_all_right(view: RunView) -> bool:
+    """Whether nine in ten validation examples are right at the end."""
+    track = accuracy(view, validation=True)
+    values = track[1].finite.values if track is not None else np.empty(0)
+    return len(values) >= 3 and closing(values) >= 0.9 * (100.0 if values.max() > 1.5 else 1.0)
+
+
+def _severity(view: RunView, found: Overfit, lead: float | None, ahead: float) -> Severity:
     """Information when the accuracy keeps its best level and the rise is moderate; else a warning."""
-    if found.gap or found.validation_end - found.validation_best > 0.5 * abs(found.validation_best):
+    mild = found.validation_end - found.validation_best <= 0.5 * abs(found.validation_best)
+    if found.gap and mild and ((lead is not None and lead < SMALL_LEAD) or _nearly_all_right(view)):
+        return "info"
+    if found.gap or (lead is not None and lead >= ahead) or not mild:
         return "warning"
     track = accuracy(view, validation=True)
     if track is None or len(track[1].finite) < 5:
@@ -192,7 +214,25 @@ def _severity(view: RunView, found: Overfit, best_step: int) -> Severity:
     return "info" if closing(values) >= best - max(2.0 * noise(values), 0.01 * abs(best)) else "warning"
 
 
-def _report(view: RunView, name: str, train_name: str, validation: Curve, found: Overfit) -> Finding:
+def _lead(view: RunView) -> float | None:
+    """Training accuracy less validation accuracy at the end; None when one of them is not known."""
+    own, other = accuracy(view, validation=False), accuracy(view, validation=True)
+    if own is None or other is None or len(own[1].finite) < 3 or len(other[1].finite) < 3:
+        return None
+    fitted, held = closing(own[1].finite.values), closing(other[1].finite.values)
+    percent_scale = max(fitted, held) > 1.5
+    return (fitted - held) / (100.0 if percent_scale else 1.0)
+
+
+def _report(
+    view: RunView,
+    name: str,
+    train_name: str,
+    validation: Curve,
+    found: Overfit,
+    lead: float | None,
+    ahead: float,
+) -> Finding:
     step = int(validation.steps[found.best])
     end = int(validation.steps[-1])
     if found.kind == "rise":
@@ -203,11 +243,13 @@ def _report(view: RunView, name: str, train_name: str, validation: Curve, found:
         )
         first = f"stop at step {step}: use its checkpoint, and early stopping from now on"
     else:
-        share = percent(found.train_end / found.validation_end)
+        share = percent(found.train_end / max(found.validation_end, 1e-300))
         message = (
             f"{name} no longer falls, at {short(found.validation_end)}, while {train_name} is at "
             f"{short(found.train_end)}, {share} of it: the training examples are known by heart."
         )
+        if lead is not None and lead >= 0.5 * ahead:
+            message += f" The training accuracy is ahead by {percent(lead)}."
         first = f"use the checkpoint of step {step}, where {name} was lowest ({short(found.validation_best)})"
     decay = max((group.weight_decay for group in view.optimizers), default=0.0)
     dropout = any("Dropout" in module.type for module in view.modules)
@@ -217,7 +259,7 @@ def _report(view: RunView, name: str, train_name: str, validation: Curve, found:
         else "add weight decay (1e-4 to 1e-2)"
     )
     return RULE.finding(
-        _severity(view, found, step),
+        _severity(view, found, lead, ahead),
         message,
         (step, view.last_step),
         view,

@@ -18,10 +18,10 @@ was logged, it is above always giving the most frequent class by less than 0.8 o
 steps). Either
 
 - *the rate ran out*: over the last 40% of the steps the learning rate was below `spent` (0.05) of its highest, and
-  its mean over the run below `mean_rate` (0.12) of that; and the loss no longer falls (over that time by less than 2%
-  of its level), but fell all the while there was a rate: laid out along the learning rate summed up instead of along
-  the steps, its fall in the last 40% is at least `pace` (0.5) times the mean, or the rate was gone before the weights
-  could go anywhere (less than 30 steps at the full rate);
+  its mean over the run below `mean_rate` (0.12; 0.2 where the last 40% had less than a tenth of `spent`) of that; the
+  loss no longer falls (over that time by less than 2% of its level), but fell all the while there was a rate: laid out
+  along the learning rate summed up instead of along the steps, its fall in the last 40% is at least `pace` (0.5) times
+  the mean, or the rate was gone before the weights could go anywhere (less than 30 steps at the full rate);
 - or *small steps*: after twice `steps_needed`, the loss has lost less than `barely` (0.3), falls at the end at 0.7
   times the mean pace or faster, certainly (5 standard errors; on the validation loss, where single batches are too
   noisy to tell), and a step changes the weights by less than `small_step` (5e-4) of their size in the median (1e-3 is
@@ -83,6 +83,7 @@ from probes.diagnosis.finding import Evidence, Finding
 from probes.diagnosis.gradients import step_size
 from probes.diagnosis.numbers import percent, round_rate, short
 from probes.diagnosis.progress import guessing_loss, majority_share
+from probes.diagnosis.rates import highest_rates
 from probes.diagnosis.rule import Rule
 from probes.diagnosis.signal import closing, level, opening
 from probes.diagnosis.slope import fall
@@ -91,6 +92,8 @@ from probes.diagnosis.tracks import training_loss, validation_loss
 from probes.diagnosis.view import Curve, Floats, NotJudged, RunView
 
 MINIMUM_VALUES = 10
+GONE = 5.0 / 3.0
+"""Times the mean rate that is let pass where the rate was next to nothing for the last 40% of the steps."""
 GOOD_STEP = 1e-3
 """Step size that the suggested rate aims at (CS231n)."""
 
@@ -161,7 +164,8 @@ def criterion(
 def _ran_out(loss: Curve, rates: Floats, spent: float, mean_rate: float, pace: float) -> float | None:
     """Steps at the full rate that the whole schedule amounts to, when it was gone while the loss still fell."""
     tail = loss.steps >= loss.steps[0] + 0.6 * (loss.steps[-1] - loss.steps[0])
-    if rates[tail].max() >= spent or rates.mean() >= mean_rate:
+    gone = 0.1 * spent > rates[tail].max()
+    if rates[tail].max() >= spent or rates.mean() >= mean_rate * (GONE if gone else 1.0):
         return None
     rest = loss.values[tail]
     third = max(3, len(rest) // 3)
@@ -170,7 +174,9 @@ def _ran_out(loss: Curve, rates: Floats, spent: float, mean_rate: float, pace: f
     gaps = np.diff(loss.steps, prepend=loss.steps[0] - float(np.median(np.diff(loss.steps))))
     trained = np.cumsum(rates * gaps)
     along = fall(trained, loss.values)
-    if float(trained[-1]) < 30.0 or (along is not None and along.pace >= pace and along.certainty >= 3.0):
+    if float(trained[-1]) < 30.0 or (
+        along is not None and along.pace >= (0.6 if gone else 1.0) * pace and along.certainty >= 3.0
+    ):
         return float(trained[-1])
     return None
 
@@ -185,7 +191,7 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     need_beginning(view, loss.steps, name)
     if len(loss) < 0.9 * len(curve):
         raise NotJudged(f"{len(curve) - len(loss)} of {len(curve)} values of {name} are not finite")
-    rates, size = _rates(view, loss), _size(view)
+    rates, size = highest_rates(view, loss), _size(view)
     if rates is None and size is None:
         raise NotJudged("neither the learning rate nor the size of the steps was recorded")
     guessing = guessing_loss(view)
@@ -211,18 +217,6 @@ def _validation(view: RunView) -> tuple[str, Curve] | None:
     return (name, curve) if len(curve.finite) == len(curve) else None
 
 
-def _rates(view: RunView, loss: Curve) -> Floats | None:
-    """The highest learning rate of any parameter group at each step of the loss; None when no rate was logged."""
-    names = [n for n in view.series_names if n == "optimizer/lr" or n.startswith("optimizer/lr/")]
-    curves = [curve.finite for name in names if (curve := view.series(name)) is not None]
-    held = [
-        curve.values[np.maximum(np.searchsorted(curve.steps, loss.steps, side="right") - 1, 0)]
-        for curve in curves
-        if len(curve)
-    ]
-    return np.max(held, axis=0) if held else None
-
-
 def _size(view: RunView) -> float | None:
     """The median step size; None when unknown, while the rate is being raised, and in fine-tuning."""
     if view.warming_up or any(not parameter.trainable for parameter in view.parameters):
@@ -237,7 +231,7 @@ def _size(view: RunView) -> float | None:
 def _report(view: RunView, name: str, loss: Curve, found: Slow, thresholds: dict[str, float]) -> Finding:
     went = f"{name} went from {short(found.start)} to {short(found.end)} in {view.last_step} steps"
     fell = Evidence(name, found.share, thresholds["learned"], "<", note="fall of the loss")
-    rates = _rates(view, loss)
+    rates = highest_rates(view, loss)
     if found.kind == "rate" and rates is not None:
         highest, last = float(rates.max()), float(rates[-1])
         gone = int(loss.steps[int(np.argmax(rates)) + int(np.argmax(rates[int(np.argmax(rates)) :] < 0.1 * highest))])

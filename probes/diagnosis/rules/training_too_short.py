@@ -12,8 +12,8 @@ compare how they start.
 
 Criterion
 ---------
-A straight line through the last 40% of the steps gives the fall at the end, judged from 8 values of the loss over
-`steps_needed` (20) steps. A finding when that fall is at least `pace` (0.9) times the mean fall per step of the whole
+A straight line through the last 40% of the steps gives the fall at the end, judged from `steps_needed` (8) values of
+the loss and 20 steps on. A finding when that fall is at least `pace` (0.9) times the mean fall per step of the whole
 run, is certain (5 standard errors), and as many steps again would gain more than `promise` (0.05) of the level at the
 end, and the level is poor:
 
@@ -21,6 +21,11 @@ end, and the level is poor:
   way to 1, and the loss has lost less than 0.6 of its beginning;
 - else: after 40 steps and more, the loss has lost less than `learned` (0.3) of its beginning, or of the loss of
   guessing where it began above that.
+
+A schedule that ends near zero lets no loss fall at its end. Where it took fewer than `few` (100) steps from beginning
+to end, the fall along the learning rate summed up must be 0.3 times the mean one or more, and promise 0.1. The level
+is poor by the same measure of accuracy, or, without one, when less than half of the loss is gone and the fall still
+goes on at 0.6 times the mean pace.
 
 Only for runs that ended by themselves: one that goes on is never too short, and one that crashed has other troubles.
 A loss that was below half of guessing from the beginning (fine-tuning) is let be, and so is a run whose validation
@@ -73,6 +78,7 @@ from probes.diagnosis.beginning import need_beginning
 from probes.diagnosis.finding import Evidence, Finding
 from probes.diagnosis.numbers import percent, short
 from probes.diagnosis.progress import guessing_loss, majority_share
+from probes.diagnosis.rates import highest_rates
 from probes.diagnosis.rule import Rule
 from probes.diagnosis.signal import level
 from probes.diagnosis.slope import Fall, fall
@@ -82,17 +88,20 @@ from probes.diagnosis.view import Floats, NotJudged, RunView, Steps
 
 MINIMUM_VALUES = 8
 CERTAIN = 5.0
-SURE_STEPS = 40
+LEAST_STEPS, SURE_STEPS = 20, 40
+BRIEF_PACE, BRIEF_PROMISE, LEARNED = 0.3, 0.1, 0.05
+"""Fall at the end over the mean one, promise, and fall in all, from which a run of few steps was going somewhere."""
 RESTS = 0.01
 """Fall of the validation loss over a third of the run, as a share of its level, that is none."""
 
 
 @dataclass(frozen=True)
 class Unfinished:
-    """How the loss falls at the end, and the share of its beginning that is gone."""
+    """How the loss falls at the end, the share of its beginning that is gone, and whether its schedule was brief."""
 
     fall: Fall
     share: float
+    brief: bool = False
 
 
 def criterion(
@@ -101,12 +110,14 @@ def criterion(
     accuracy: float | None = None,
     common: float = 0.0,
     guessing: float | None = None,
+    rates: Floats | None = None,
     *,
     pace: float = 0.9,
     promise: float = 0.05,
     good: float = 0.65,
     learned: float = 0.3,
-    steps_needed: float = 20,
+    few: float = 100,
+    steps_needed: float = 8,
 ) -> Unfinished | None:
     """Whether a run ended too early.
 
@@ -115,15 +126,21 @@ def criterion(
         accuracy: the best-known accuracy at the end, 0 to 1; None when none was logged.
         common: accuracy of always giving the most frequent class.
         guessing: the loss of guessing, None when unknown.
+        rates: learning rate at each step of the loss, [T]; None when unknown.
         pace: fall at the end over the mean fall (healthy runs slow down: 0.6 and less).
         promise: gain of as many steps again, as a share of the level at the end.
         good: accuracy that is good enough, as a share of the way from ``common`` to 1.
         learned: fall of the loss that is enough where no accuracy is known, as a share of its beginning.
+        few: steps below which a schedule is brief.
         steps_needed: fewest steps.
     """
     if len(values) < MINIMUM_VALUES or steps[-1] < steps_needed:
         return None
-    found = fall(steps.astype(np.float64), values)
+    scheduled = rates is not None and steps[-1] < few
+    brief = _brief(steps, values, rates, accuracy, common, guessing, good) if scheduled else None
+    if brief is not None:
+        return brief
+    found = fall(steps.astype(np.float64), values) if steps[-1] >= LEAST_STEPS else None
     if found is None or found.pace < pace or found.promise < promise or found.certainty < CERTAIN:
         return None
     if guessing is not None and found.start < 0.5 * guessing:
@@ -133,8 +150,34 @@ def criterion(
     if accuracy is not None:
         poor = share < 0.6 and (accuracy - common) < good * (1.0 - common)
     else:
-        poor = share < learned and steps[-1] >= SURE_STEPS
+        poor = LEARNED < share < learned and steps[-1] >= SURE_STEPS
     return Unfinished(found, share) if poor else None
+
+
+def _brief(
+    steps: Steps,
+    values: Floats,
+    rates: Floats | None,
+    accuracy: float | None,
+    common: float,
+    guessing: float | None,
+    good: float,
+) -> Unfinished | None:
+    """A schedule of few steps from beginning to end, over which the loss falls as long as there is a rate."""
+    if rates is None or not np.isfinite(rates).all() or not 0 < 5.0 * rates[-1] < rates.max():
+        return None
+    found = fall(np.cumsum(rates / rates.max()), values)
+    if found is None or found.pace < BRIEF_PACE or found.promise < BRIEF_PROMISE or found.certainty < 1.0:
+        return None
+    if guessing is not None and found.start < 0.5 * guessing:
+        return None
+    reference = found.start if guessing is None else min(found.start, guessing)
+    share = (reference - found.end) / reference
+    if accuracy is not None:
+        poor = share < 0.6 and (accuracy - common) < good * (1.0 - common)
+    else:
+        poor = share < 0.5 and found.pace >= 2.0 * BRIEF_PACE and found.certainty >= CERTAIN
+    return Unfinished(found, share, brief=True) if poor and share > LEARNED else None
 
 
 def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
@@ -150,7 +193,8 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     if len(loss) < 0.9 * len(curve):
         raise NotJudged(f"{len(curve) - len(loss)} of {len(curve)} values of {name} are not finite")
     reached = accuracy_at_end(view)
-    found = criterion(loss.steps, loss.values, reached, majority_share(view), guessing_loss(view), **thresholds)
+    rates = highest_rates(view, loss)
+    found = criterion(loss.steps, loss.values, reached, majority_share(view), guessing_loss(view), rates, **thresholds)
     if found is None:
         return []
     if _validation_rests(view):
@@ -159,9 +203,22 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     went = f"{name} went from {short(trend.start)} to {short(trend.end)}"
     if reached is not None:
         went += f", with an accuracy of {percent(reached)},"
+    only, along = (" only", ", by the sum of the learning rate") if found.brief else ("", "")
     evidence = [
-        Evidence(name, trend.pace, thresholds["pace"], ">", note="fall at the end over the mean fall of the run"),
-        Evidence(name, trend.promise, thresholds["promise"], ">", note="gain of as many steps again, of the level"),
+        Evidence(
+            name,
+            trend.pace,
+            BRIEF_PACE if found.brief else thresholds["pace"],
+            ">",
+            note="fall at the end over the mean fall of the run",
+        ),
+        Evidence(
+            name,
+            trend.promise,
+            BRIEF_PROMISE if found.brief else thresholds["promise"],
+            ">",
+            note="gain of as many steps again, of the level",
+        ),
         Evidence(name, found.share, note="share of the beginning that is gone"),
     ]
     if reached is not None:
@@ -170,8 +227,8 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     return [
         RULE.finding(
             "warning",
-            f"{went} in {view.last_step} steps, and was still falling by {short(100 * trend.rate)} in 100 steps, "
-            f"{short(trend.pace)} times the mean pace of the run.",
+            f"{went} in {view.last_step} steps{only}, and was still falling, at {short(trend.pace)} times the mean "
+            f"pace of the run{along}.",
             (int(loss.steps[int(0.6 * len(loss))]), view.last_step),
             view,
             evidence=tuple(evidence),
@@ -201,7 +258,7 @@ RULE = Rule(
     family="loss",
     severity="warning",
     title="The training was too short",
-    needs="8 values of one training loss over 20 steps, of a run that is over",
+    needs="8 values of one training loss over 8 steps, of a run that is over",
     criterion=criterion,
     judge=judge,
     doc=__doc__,

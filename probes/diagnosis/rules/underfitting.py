@@ -23,10 +23,11 @@ has fallen by less than
 - `narrow` (0.75) of its beginning, and a hidden layer of a classifier has two units, or three for nine classes or more;
 - `dropped` (0.7), and dropout of 0.75 or more is in the model (then validation may be better than training);
 - `frozen` (0.5), and more than half of the weights are frozen;
-- `linear` (0.3), and a classifier has a single layer, or several without an activation between them: no activation
-  module, and no zeros in the gradients of its layers as a ReLU would leave there.
+- `linear` (0.3), and a classifier has a single layer;
+- `stacked` (0.6), and it has several without an activation between them: no activation module, and no zeros in the
+  gradients of its layers as a ReLU would leave there.
 
-In a run that goes on and has done fewer than 500 steps it is only information. So it is without such a cause, and then
+In a run that goes on and has done fewer than 200 steps it is only information. So it is without such a cause, and then
 given when less than half was learned: labels that the inputs do not
 determine look the same.
 
@@ -85,13 +86,16 @@ from probes.diagnosis.view import NotJudged, RunView
 MINIMUM_VALUES = 10
 BEYOND_CHANCE = 0.08
 HALF = 0.5
+BETTER = 0.2
 DROPS_MOST = 0.75
 DROPS_ALL = 0.9
-PATIENCE = 500
+PATIENCE = 200
+LEAST_OFF = 0.45
+"""Share of zeros in the gradients of a layer that a ReLU after it may leave at least."""
 """Steps of a run that goes on before it is a warning: what seems to be at rest may be a plateau."""
 _LOOKUP_TABLES = ("Embedding", "EmbeddingBag")
 
-Kind = Literal["narrow", "dropped", "frozen", "linear"]
+Kind = Literal["narrow", "dropped", "frozen", "linear", "stacked"]
 
 
 @dataclass(frozen=True)
@@ -114,6 +118,7 @@ def criterion(
     dropped: float = 0.7,
     frozen: float = 0.5,
     linear: float = 0.3,
+    stacked: float = 0.6,
     hug: float = 0.25,
     good: float = 0.85,
     steps_needed: float = 100,
@@ -124,18 +129,19 @@ def criterion(
         share: fall of the training loss at rest, as a share of its reference.
         gap: validation loss above training loss, as a share of the same reference; 0 without validation.
         right: best accuracy known, 0 to 1; None when none is.
-        kinds: obstacles seen in the model, "narrow", "dropped", "frozen" or "linear".
+        kinds: obstacles seen in the model, "narrow", "dropped", "frozen", "linear" or "stacked".
         narrow: fall below which a layer of two or three units is held to be the cause (such models end at 0.2 to 0.65,
             on tasks that wider ones learn to 0.97 and more).
         dropped: the same for strong dropout.
         frozen: the same for frozen layers (a new head on features that suit the task goes beyond).
         linear: the same for a linear model (on linearly separable tasks it goes beyond 0.9; half of all labels wrong
             leave 0.3).
+        stacked: the same for several layers with nothing between them: nobody stacks them on purpose.
         hug: gap over fall, apart from 2% of the reference.
         good: accuracy that is not poor.
         steps_needed: steps before which nothing is said (used by the judge).
     """
-    limits = {"narrow": narrow, "dropped": dropped, "frozen": frozen, "linear": linear}
+    limits = {"narrow": narrow, "dropped": dropped, "frozen": frozen, "linear": linear, "stacked": stacked}
     if right is not None and right >= good and "dropped" not in kinds:
         return None
     if gap > hug * max(share, 0.0) + 0.02:
@@ -162,7 +168,11 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     if validation is None and not obstacles:
         raise NotJudged("no validation loss to compare with")
     smothered = max(_dropped(view).values(), default=0.0) >= DROPS_ALL
-    if not at_rest(losses) or view.warming_up or not (smothered or _learned(view, learned, right)):
+    if (
+        not (at_rest(losses) or (smothered and _better_without(view)))
+        or view.warming_up
+        or not (smothered or _learned(view, learned, right))
+    ):
         return []
     gap = 0.0 if validation is None else (validation[1] - learned.end) / learned.reference
     kind = criterion(learned.share, gap, right, [o.kind for o in obstacles], **thresholds)
@@ -170,6 +180,15 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
         return []
     obstacle = next((o for o in obstacles if o.kind == kind), None)
     return [_report(view, learned, validation, right, obstacle)]
+
+
+def _better_without(view: RunView) -> bool:
+    """Whether validation, without dropout, is right far more often than training."""
+    own, other = accuracy(view, validation=False), accuracy(view, validation=True)
+    if own is None or other is None or len(own[1].finite) < MINIMUM_VALUES or len(other[1].finite) < 3:
+        return False
+    fitted, held = closing(own[1].finite.values), closing(other[1].finite.values)
+    return held - fitted > BETTER * (100.0 if max(fitted, held) > 1.5 else 1.0)
 
 
 def _report(
@@ -318,7 +337,7 @@ def _shape_of(view: RunView, weights: Sequence[ParameterInfo], classes: int) -> 
     elif _no_nonlinearity(view, order):
         found.append(
             Obstacle(
-                "linear",
+                "stacked",
                 "there is no activation between its layers, which together are one linear map",
                 tuple(order[:-1]),
                 "put an activation such as ReLU between the layers",
@@ -330,7 +349,7 @@ def _shape_of(view: RunView, weights: Sequence[ParameterInfo], classes: int) -> 
 def _no_nonlinearity(view: RunView, order: Sequence[str]) -> bool:
     """Whether several plain layers follow one another with nothing between them that is not linear."""
     plain = ("Linear", "Conv1d", "Conv2d", "Conv3d", "AvgPool1d", "AvgPool2d", "AdaptiveAvgPool2d", "BatchNorm1d",
-             "BatchNorm2d")  # fmt: skip
+             "BatchNorm2d", "Dropout", "Flatten")  # fmt: skip
     if any(module.activation or module.type not in plain for module in view.modules):
         return False
     zeros = view.layers("activation_grad_zero_fraction")
@@ -338,17 +357,25 @@ def _no_nonlinearity(view: RunView, order: Sequence[str]) -> bool:
         return False
     hidden = zeros.pick(list(order[:-1]))
     # A ReLU that the forward pass calls as a function leaves a zero wherever it is off.
-    return bool(hidden.measured.any()) and float(hidden.values[hidden.measured].max()) < 0.02
+    # Dropout leaves one wherever it drops.
+    dropped = max(_shares_dropped(view).values(), default=0.0)
+    limit = 0.02 if dropped == 0.0 else dropped + 0.1
+    return bool(hidden.measured.any()) and float(hidden.values[hidden.measured].max()) < limit <= LEAST_OFF
 
 
 def _dropped(view: RunView) -> dict[str, float]:
     """Module -> share that it drops, where that is most of the units."""
+    return {name: share for name, share in _shares_dropped(view).items() if share >= DROPS_MOST}
+
+
+def _shares_dropped(view: RunView) -> dict[str, float]:
+    """Module -> share of the units that it drops."""
     model = view.manifest.get("model")
     entries = model.get("mode_dependent") if isinstance(model, Mapping) else None
     strong = {}
     for entry in entries if isinstance(entries, (list, tuple)) else ():
         dropped = entry.get("dropped") if isinstance(entry, Mapping) else None
-        if isinstance(dropped, (int, float)) and dropped >= DROPS_MOST:
+        if isinstance(dropped, (int, float)):
             strong[str(entry.get("name", ""))] = float(dropped)
     return strong
 

@@ -22,7 +22,9 @@ Over the frames, for each channel (median of the frames), one of
 - *constant*: no channel varies at all.
 
 Not judged when the first layer is a normalisation. A warning when, after 100 steps, the training loss has fallen
-by less than `learned` (0.3), measured from that of guessing where it began above it; only information otherwise.
+by less than `learned` (0.3), measured from that of guessing where it began above it; for large or constant inputs
+also when, after 30 steps, it has fallen by less than 0.02, and for large ones when the validation accuracy is poor and
+no better than at first; only information otherwise.
 Pixels in [0, 1] are no finding.
 
 Evidence
@@ -73,9 +75,14 @@ from probes.diagnosis.finding import Evidence, Finding, Severity
 from probes.diagnosis.numbers import percent, short
 from probes.diagnosis.progress import progress_if_known
 from probes.diagnosis.rule import Rule
+from probes.diagnosis.tracks import accuracy
 from probes.diagnosis.view import Floats, NotJudged, RunView
 
 MINIMUM_STEPS = 100
+MANY = 0.25
+"""Share of the channels that must lie far off zero: a few do no harm."""
+EARLY_STEPS, NOTHING = 30, 0.02
+"""Steps after which inputs that are large or constant are told already, when nothing at all was learned."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +117,7 @@ def criterion(
     if root.max() > size:
         return Abnormal("large", int(np.argmax(root)))
     off = np.where((np.abs(mean) > 1) & (std > 0), np.abs(mean) / np.where(std > 0, std, 1.0), 0.0)
-    if off.max() > offset:
+    if off.max() > offset and float((off > offset).mean()) >= MANY:
         return Abnormal("off zero", int(np.argmax(off)))
     if std.max() > spread * _low(std):
         return Abnormal("unlike", int(np.argmax(std)))
@@ -133,11 +140,18 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
         raise NotJudged("no frame with finite inputs")
     mean, std = np.median(means.values[whole], axis=0), np.median(stds.values[whole], axis=0)
     found = criterion(mean, std, **thresholds)
+    if found is not None and found.kind == "constant" and bool((np.ptp(means.values[whole], axis=0) > 0).any()):
+        found = None  # batches of one example do not vary in themselves, but from one to the next
     if found is None:
         return []
     learned = progress_if_known(view)
     severity: Severity = "info"
     if learned is not None and view.last_step >= MINIMUM_STEPS and not learned.share >= thresholds["learned"]:
+        severity = "warning"
+    early = EARLY_STEPS <= view.last_step < MINIMUM_STEPS
+    if learned is not None and early and found.kind in ("large", "constant") and not learned.share >= NOTHING:
+        severity = "warning"
+    if found.kind == "large" and view.last_step >= MINIMUM_STEPS and _guesses(view):
         severity = "warning"
     channel, step = means.layers[found.channel], int(means.steps[whole][0])
     middle, width = float(mean[found.channel]), float(std[found.channel])
@@ -167,6 +181,16 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
             severity, message, (step, view.last_step), view, evidence=tuple(evidence), suggestions=tuple(advice)
         )
     ]
+
+
+def _guesses(view: RunView) -> bool:
+    """Whether the validation accuracy, over many values, stays where it began and is poor."""
+    track = accuracy(view, validation=True)
+    values = track[1].finite.values if track is not None else np.empty(0)
+    if len(values) < 5:
+        return False
+    scale = 100.0 if values.max() > 1.5 else 1.0
+    return bool(float(np.median(values[-3:])) < min(0.6 * scale, float(values[0]) + 0.1 * scale))
 
 
 RULE = Rule(

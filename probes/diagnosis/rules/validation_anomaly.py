@@ -25,6 +25,9 @@ Criterion
   class at most one half, so it costs ln 2 or more.
 - *Another scale*: while the training loss was still within 15% of its first level, the validation loss was below
   `scale` (0.1) times it.
+- *Training left behind*: at 3 validations in a row, the accuracy in training from that validation to the next is less
+  than that in validation by `behind` (0.15; half as much again with dropout above 0.3), beyond two standard errors, and
+  below 0.7: many training targets are wrong. Not with dropout above 0.5.
 - *Better than training*: in the last third of at least 5 validations the median of the validation loss over the
   training loss that follows it (up to the next validation) is below `better` (0.6). That the training loss is measured
   earlier, while the model was worse, cannot explain this. Only information, and none where the model drops units:
@@ -84,7 +87,7 @@ from probes.diagnosis.finding import Evidence, Finding, Severity
 from probes.diagnosis.numbers import names, percent, short
 from probes.diagnosis.progress import guessing_loss
 from probes.diagnosis.rule import Rule
-from probes.diagnosis.signal import opening
+from probes.diagnosis.signal import longest_run, noise, opening
 from probes.diagnosis.tracks import VALIDATION_SPLITS, accuracy, training_loss, validation_loss
 from probes.diagnosis.view import Curve, Floats, NotJudged, RunView, Steps
 
@@ -92,6 +95,11 @@ TRAINING, EVALUATION = "system/training_mode", "system/evaluation_mode"
 UNLEARNED = 0.85
 ENOUGH = 5
 WEAK = 0.05
+MINIMUM_PAIRS = 3
+LITTLE = 0.3
+"""Dropout up to which it hardly explains a lower accuracy in training."""
+POOR = 0.7
+"""Accuracy in training above which there is no harm."""
 
 
 def criterion(
@@ -103,6 +111,7 @@ def criterion(
     bound: float = 0.25,
     validations: float = 2,
     stretch: float = 10,
+    behind: float = 0.15,
 ) -> float | None:
     """The median of validation over training loss in the last third, when it is below ``better``; None otherwise.
 
@@ -115,6 +124,8 @@ def criterion(
             judge).
         validations: validations in training mode (used by the judge).
         stretch: steps in evaluation mode (used by the judge).
+        behind: accuracy on training examples below that on validation examples (healthy nets without heavy
+            augmentation stay below 0.1; used by the judge).
     """
     if len(validation) < ENOUGH:
         return None
@@ -146,10 +157,17 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
             return found
         raise
     validation, train = validation.finite, train.finite
+    behind = _training_behind(view, dependent, thresholds["behind"])
+    if behind is not None:
+        found.append(behind)
     odd = (
-        _impossible(view, name, validation, thresholds["bound"])
-        or _other_scale(view, name, validation, train_name, train, thresholds["scale"])
-        or _better(view, name, validation, train_name, train, dependent, thresholds)
+        None
+        if behind is not None
+        else (
+            _impossible(view, name, validation, thresholds["bound"])
+            or _other_scale(view, name, validation, train_name, train, thresholds["scale"])
+            or _better(view, name, validation, train_name, train, dependent, thresholds)
+        )
     )
     if odd is not None:
         found.append(odd)
@@ -327,15 +345,61 @@ def _better(
     )
 
 
-def following(validation: Curve, train: Curve) -> Floats:
-    """The median of the training loss from each validation to the next (after the last: before it), [T]."""
+def _training_behind(view: RunView, dependent: Mapping[str, float | None], behind: float) -> Finding | None:
+    """A net that is right far more often on validation examples than on those it is trained on afterwards."""
+    own, other = accuracy(view, validation=False), accuracy(view, validation=True)
+    drops = max((dropped for dropped in dependent.values() if dropped is not None), default=0.0)
+    if own is None or other is None or drops > 0.5:
+        return None
+    train, validation = own[1].finite, other[1].finite
+    if len(train) < ENOUGH or len(validation) < MINIMUM_PAIRS:
+        return None
+    scale = 100.0 if max(train.values.max(), validation.values.max()) > 1.5 else 1.0
+    later, values = following(validation, train, mean=True) / scale, between(validation, train)
+    held = validation.values / scale
+    limit = behind if drops <= LITTLE else 1.5 * behind
+    error = noise(train.values) / scale / np.sqrt(values)
+    place, length = longest_run((held - later - 2.0 * error > limit) & (later < POOR))
+    if length < MINIMUM_PAIRS:
+        return None
+    step, last = int(validation.steps[place]), place + length - 1
+    return RULE.finding(
+        "warning",
+        f"{other[0]} is {percent(float(held[last]))} at step {int(validation.steps[last])}, and {own[0]} only "
+        f"{percent(float(later[last]))} in the steps after it; so it is at {length} validations in a row. What the net "
+        "has learned is right: many of the training targets are not, or the training examples are made much harder.",
+        (step, view.last_step),
+        view,
+        evidence=(
+            Evidence(own[0], float(later[last]), float(held[last]) - limit, "<", note="accuracy in training"),
+            Evidence(other[0], float(held[last]), step=int(validation.steps[last]), note="accuracy in validation"),
+        ),
+        suggestions=(
+            "look at training examples with their targets, first of all those with the highest loss",
+            "if training examples are augmented or mixed: evaluate some of them without that",
+            "check that inputs and targets stay together when training examples are shuffled",
+        ),
+    )
+
+
+def between(validation: Curve, train: Curve) -> Floats:
+    """How many values of training lie between each validation and the next, at least 1, [T]."""
+    edges = np.searchsorted(train.steps, np.append(validation.steps, train.steps[-1]), side="right")
+    return np.maximum(np.diff(edges), 1).astype(np.float64)
+
+
+def following(validation: Curve, train: Curve, *, mean: bool = False) -> Floats:
+    """The median or the mean of what was logged in training from each validation to the next, [T].
+
+    After the last one: what was logged before it.
+    """
     edges = np.searchsorted(train.steps, np.append(validation.steps, train.steps[-1]), side="right")
     values = np.empty(len(validation))
     for index in range(len(validation)):
         begin, end = int(edges[index]), int(edges[index + 1])
         if end <= begin:
             begin, end = max(0, begin - 1), max(begin, 1)
-        values[index] = float(np.median(train.values[begin:end]))
+        values[index] = float((np.mean if mean else np.median)(train.values[begin:end]))
     return values
 
 

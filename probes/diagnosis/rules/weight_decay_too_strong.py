@@ -27,7 +27,7 @@ It is reported when
   (decay * ||w||^2 / loss: at rest the gradient of the loss along the weights balances the decay); or
 - the decay is apart from the gradient, its pull is above `apart` (1), and the weights have not doubled; or
 - nothing was learned (a fall of less than 0.15), the pull is above 0.9, and the weights have shrunk below `shrunk`
-  (0.7) of what they were.
+  (0.7) of what they were, and the pull was above 0.03 in one of the first three frames already.
 
 Critical when nothing was learned. Not when there was no gradient from the first frame on.
 
@@ -108,6 +108,9 @@ BALANCE = 10.0
 GROWN = 2.0
 """Growth of the weights beyond which something else than the decay decides."""
 
+SOME = 0.03
+"""Pull at the beginning below which a gradient that went away later, for another reason, left the decay alone."""
+
 STRONGER = 0.9
 """Pull from which the decay decides, when nothing is learned."""
 
@@ -139,6 +142,11 @@ class Pull:
         late = self.ratio[len(self.ratio) // 2 :]
         finite = late[np.isfinite(late)]
         return float(np.median(finite)) if len(finite) else 0.0
+
+    @property
+    def early(self) -> float:
+        """Highest ratio of the first three frames: whether it pulled already while there was a gradient."""
+        return float(self.ratio[:3].max())
 
     @property
     def shrunk(self) -> float:
@@ -175,7 +183,7 @@ def criterion(
     level = pull_of_decay.level
     if share >= learned:
         return False
-    if share < NOTHING and level > STRONGER and pull_of_decay.shrunk < shrunk:
+    if share < NOTHING and level > STRONGER and pull_of_decay.shrunk < shrunk and pull_of_decay.early > SOME:
         return True
     if pull_of_decay.apart:
         return level > apart and pull_of_decay.shrunk < GROWN

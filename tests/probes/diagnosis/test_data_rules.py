@@ -189,7 +189,7 @@ class TestLossThatFallsToGuessing:
 class TestLearningRateTooLow:
     slug = "learning-rate-too-low"
 
-    def run(self, size, loss=FLAT, rates=None):
+    def run(self, size, loss=FLAT, rates=None, status="finished", optimizers=()):
         parameters = [{"name": "w", "module": "w", "shape": [8, 8], "trainable": True}]
         layers = {
             "update_norm": (["w"], FRAMES, 10.0 * np.broadcast_to(size, len(FRAMES))),
@@ -197,7 +197,8 @@ class TestLearningRateTooLow:
         }
         rates = np.full(400, 1e-5) if rates is None else rates
         series = {"train/loss": (STEPS, loss), "optimizer/lr": (STEPS, rates)}
-        return findings(self.slug, series, layers, {"model": {"parameters": parameters}} | CLASSIFIER)
+        manifest = {"model": {"parameters": parameters}, "optimizers": list(optimizers)} | CLASSIFIER
+        return findings(self.slug, series, layers, manifest, status=status)
 
     def test_small_steps_and_no_learning_fire_with_a_rate_to_try(self):
         (finding,) = self.run(1e-5)
@@ -212,8 +213,21 @@ class TestLearningRateTooLow:
     def test_weights_that_stand_still_are_another_fault(self):
         assert self.run(0.0) == []
 
-    def test_a_rate_that_is_still_rising_may_yet_do(self):
-        assert self.run(1e-5, rates=1e-7 * STEPS) == []
+    def test_a_rate_that_is_still_rising_may_yet_do_unless_the_run_is_over(self):
+        assert self.run(1e-5, rates=1e-7 * STEPS, status="running") == []
+        (finding,) = self.run(1e-5, rates=1e-7 * STEPS)
+        assert "warm-up" in finding.suggestions[0]
+
+    def test_what_weight_decay_takes_is_no_part_of_a_step(self):
+        """At rate 0.1, a decay of 0.01 takes a thousandth of the weights in a step, and moves them nowhere useful."""
+        group = {"lr": 0.1, "weight_decay": 0.01, "momentum": 0.0, "parameters": ["w"]}
+        sgd = {"class": "torch.optim.SGD", "groups": [group]}
+        assert self.run(1.01e-3, rates=np.full(400, 1e-3), optimizers=[sgd]) == []
+        assert self.run(1.01e-3, rates=np.full(400, 0.1)) == []
+        # Of plain gradient descent at a usual rate it is the gradient that is missing, and not the rate.
+        assert self.run(1.01e-3, rates=np.full(400, 0.1), optimizers=[sgd]) == []
+        low = {"class": "torch.optim.SGD", "groups": [group | {"weight_decay": 1.0}]}
+        assert [f.rule for f in self.run(1.01e-3, rates=np.full(400, 1e-3), optimizers=[low])] == [self.slug]
 
     def test_fine_tuning_that_begins_well_is_fine(self):
         assert self.run(1e-5, 0.3 + 0.01 * RNG.standard_normal(400)) == []

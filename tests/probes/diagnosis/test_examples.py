@@ -19,6 +19,7 @@ FIRES, QUIET = "Example that fires", "Example that stays quiet"
 
 ALSO: dict[str, set[str]] = {
     "collapsed-activations": {"constant-predictions", "loss-not-decreasing"},
+    "weights-growing": {"loss-output-mismatch"},
     "oscillating-loss": {"noisy-loss"},
     "noisy-loss": {"oscillating-loss"},
     "slow-convergence": {"learning-rate-too-low"},

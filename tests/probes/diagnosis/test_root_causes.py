@@ -1,0 +1,225 @@
+"""What tells the root cause from what follows, and healthy oddities from faults: on made series with a known answer."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from probes.diagnosis import RULES
+from probes.diagnosis.causes import link, order
+from probes.diagnosis.engine import judge
+from probes.diagnosis.finding import Finding
+from probes.diagnosis.view import RunView
+
+STEPS = np.arange(1, 601)
+TIMES = STEPS[29::30]
+RNG = np.random.default_rng(0)
+TEN_CLASSES = {
+    "loss": {"class": "CrossEntropyLoss", "reduction": "mean"},
+    "data": {"classes": 10, "label_counts": [30] * 10},
+}
+
+
+def found(slug, series, layers=None, manifest=None, status="finished"):
+    view = RunView.of_arrays(series, layers, manifest=TEN_CLASSES if manifest is None else manifest, status=status)
+    report = judge(view, [RULES[slug]])
+    assert not [entry for entry in report.not_judged if "failed" in entry.reason]
+    return [finding.severity for finding in report.findings]
+
+
+def made(slug, severity="warning", first=1, last=600):
+    return Finding(slug, severity, slug, first, last, True, slug)
+
+
+def linked(*findings):
+    return {f.rule: (f.caused_by, f.severity) for f in link(findings, np.array([1, 2, 5, 10, 20, 50, 100, 200, 500]))}
+
+
+class TestCauses:
+    def test_a_short_training_explains_only_what_nothing_else_does(self):
+        assert linked(made("training-too-short", first=360))["training-too-short"] == (None, "warning")
+        both = linked(made("training-too-short", first=360), made("overfitting", first=100))
+        assert both["training-too-short"] == ("overfitting", "info")
+
+    def test_what_is_said_of_a_whole_run_may_have_a_cause_that_shows_a_little_later(self):
+        early = linked(made("learning-rate-too-low"), made("vanishing-gradients", first=50))
+        assert early["learning-rate-too-low"][0] == "vanishing-gradients"
+        late = linked(made("learning-rate-too-low"), made("vanishing-gradients", first=200))
+        assert late["learning-rate-too-low"][0] is None
+
+    def test_of_two_that_explain_each_other_and_begin_together_the_worse_is_the_root(self):
+        pair = (made("learning-rate-too-high"), made("weight-decay-too-strong", "critical"))
+        assert order(link(pair, np.array([1])))[0].rule == "weight-decay-too-strong"
+
+
+class TestTrainingLeftBehind:
+    slug = "validation-anomaly"
+
+    def run(self, train, validation=0.85, noise=0.05):
+        series = {
+            "train/accuracy": (STEPS, np.full(600, train) + noise * RNG.standard_normal(600)),
+            "val/accuracy": (TIMES, np.full(len(TIMES), validation)),
+        }
+        losses = {"train/loss": (STEPS, 2.3 - 0.001 * STEPS), "val/loss": (TIMES, 2.3 - 0.001 * TIMES)}
+        return found(self.slug, series | losses)
+
+    def test_many_wrong_targets_show_as_a_training_accuracy_far_below(self):
+        assert self.run(0.4) == ["warning"]
+
+    def test_a_little_augmentation_and_a_good_training_accuracy_are_fine(self):
+        assert self.run(0.75) == []
+        assert self.run(0.6, validation=0.68) == []
+
+    def test_single_noisy_batches_do_not_count(self):
+        """A validation after every step, against batches of four examples: three in a row are often wrong by chance."""
+        single = RNG.binomial(4, 0.65, 600) / 4
+        series = {"train/accuracy": (STEPS, single), "val/accuracy": (STEPS, np.full(600, 0.7))}
+        losses = {"train/loss": (STEPS, 2.3 - 0.001 * STEPS), "val/loss": (STEPS, 2.3 - 0.001 * STEPS)}
+        assert found(self.slug, series | losses) == []
+
+
+class TestBriefSchedule:
+    slug = "training-too-short"
+    steps = np.arange(1, 31)
+
+    def run(self, accuracy, rates, fell=0.9):
+        weight = np.cumsum(rates) / np.sum(rates)
+        loss = 2.3 - fell * weight + 0.005 * RNG.standard_normal(30)
+        series = {
+            "train/loss": (self.steps, loss),
+            "optimizer/lr": (self.steps, rates),
+            "val/accuracy": (self.steps[9::10], np.array([0.1, 0.5, 1.0]) * accuracy),
+        }
+        return found(self.slug, series)
+
+    cosine = 0.01 * 0.5 * (1 + np.cos(np.pi * np.arange(30) / 30))
+
+    def test_a_schedule_of_thirty_steps_that_ends_on_the_way_is_too_short(self):
+        assert self.run(0.4, self.cosine) == ["warning"]
+
+    def test_a_good_end_or_a_rate_that_goes_on_is_none(self):
+        assert self.run(0.9, self.cosine, fell=2.0) == []
+        slowing = 2.3 - 0.9 * (1 - np.exp(-self.steps / 8))
+        series = {"train/loss": (self.steps, slowing), "optimizer/lr": (self.steps, np.full(30, 0.01))}
+        assert found(self.slug, series) == []
+
+
+class TestAgents:
+    def test_the_loss_of_an_agent_does_not_have_to_fall(self):
+        rising = {"train/loss": (STEPS, 1 + 0.1 * STEPS)}
+        assert found("loss-diverging", rising, manifest={}) == ["critical"]
+        assert found("loss-diverging", rising | {"train/reward": (STEPS, STEPS)}, manifest={}) == []
+
+
+class TestLossWithoutABottom:
+    slug = "loss-output-mismatch"
+
+    def run(self, values, loss="BCEWithLogitsLoss"):
+        return found(self.slug, {"train/loss": (STEPS, values)}, manifest={"loss": {"class": loss}, "data": {}})
+
+    def test_a_loss_that_falls_through_zero_faster_and_faster(self):
+        assert self.run(0.7 - 1e-4 * STEPS**2.0) == ["warning"]
+
+    def test_a_likelihood_that_comes_to_rest_below_zero_is_fine(self):
+        assert self.run(0.7 - 5 * (1 - np.exp(-STEPS / 100.0)), loss="GaussianNLLLoss") == []
+
+
+class TestSoftmaxOverTheBatch:
+    slug = "loss-output-mismatch"
+
+    def run(self, begin):
+        modules = [
+            {"name": name, "type": "Linear", "output_shape": [64, size]} for name, size in (("a", 32), ("b", 10))
+        ]
+        manifest = {
+            "loss": {"class": "nll_loss"},
+            "data": {"classes": 10, "output_shape": [64, 10]},
+            "model": {"modules": modules},
+        }
+        values = begin * np.exp(-STEPS / 300)
+        return found(self.slug, {"train/loss": (STEPS, values)}, manifest=manifest)
+
+    def test_it_begins_at_the_logarithm_of_the_batch_size(self):
+        assert self.run(np.log(64)) == ["warning"]
+        assert self.run(np.log(10)) == []
+
+
+class TestRareClassesWithMoreWeight:
+    slug = "class-imbalance"
+
+    def run(self, predicted, validation):
+        frames = STEPS[::60]
+        series = {
+            "train/accuracy": (STEPS, np.full(600, 0.97)),
+            "val/accuracy": (TIMES, validation),
+            "data/largest_prediction_share": (frames, np.full(len(frames), predicted)),
+            "data/largest_label_share": (frames, np.full(len(frames), 0.91)),
+        }
+        two = {"data": {"classes": 2, "label_counts": [910, 90]}}
+        return found(self.slug, series, manifest=two)
+
+    def test_rare_classes_given_more_often_than_they_come_are_on_purpose(self):
+        rising = np.linspace(0.74, 0.85, len(TIMES))
+        assert self.run(0.75, rising) == ["info"]
+        assert self.run(0.95, rising) == ["warning"]
+
+    def test_the_frequent_class_alone_is_harm(self):
+        assert self.run(1.0, np.full(len(TIMES), 0.92)) == ["warning"]
+
+
+class TestOverfittingByAccuracy:
+    slug = "overfitting"
+
+    def run(self, train_accuracy, validation_accuracy, rise):
+        low = 0.3 + np.exp(-TIMES / 40.0)
+        series = {
+            "train/loss": (STEPS, 2.3 * np.exp(-STEPS / 60.0)),
+            "val/loss": (TIMES, low + rise * TIMES / 600),
+            "train/accuracy": (STEPS, np.full(600, train_accuracy)),
+            "val/accuracy": (TIMES, np.linspace(0.5, 1, len(TIMES)) * validation_accuracy),
+        }
+        two = {"loss": {"class": "CrossEntropyLoss", "reduction": "mean"}, "data": {"classes": 2}}
+        return found(self.slug, series, manifest=two)
+
+    def test_overconfidence_with_the_best_accuracy_at_the_end_is_information(self):
+        assert self.run(1.0, 0.94, 0.1) in ([], ["info"])
+
+    def test_a_training_accuracy_far_ahead_is_a_warning(self):
+        assert self.run(1.0, 0.55, 0.1) == ["warning"]
+
+
+class TestRandomDepth:
+    slug = "missing-gradients"
+
+    def run(self, frames, ran):
+        """Two blocks; the second one never ran in these frames, the first as ``ran`` says."""
+        steps = np.arange(1, frames + 1)
+        nan = np.full(frames, np.nan)
+        parameters = [{"name": f"{m}.weight", "module": m, "shape": [4, 4], "trainable": True} for m in "ab"]
+        view = RunView.of_arrays(
+            {"train/loss": (steps, np.ones(frames))},
+            {
+                "grad_norm": (["a.weight", "b.weight"], steps, np.stack([np.where(ran, 1.0, np.nan), nan], axis=1)),
+                "activation_mean": (["a", "b"], steps, np.stack([np.where(ran, 1.0, np.nan), nan], axis=1)),
+            },
+            manifest={"model": {"parameters": parameters}},
+        )
+        for kind in ("grad_norm", "activation_mean"):
+            table = view.layers(kind)
+            table.measured[:] = np.isfinite(table.values)
+        return [f.rule for f in judge(view, [RULES[self.slug]]).findings]
+
+    def test_a_block_that_is_left_out_by_chance_is_waited_for(self):
+        assert self.run(4, np.array([True, False, True, True])) == []
+        assert self.run(25, np.arange(25) % 3 > 0) == [self.slug]
+
+    def test_a_layer_that_never_runs_beside_layers_that_always_do_is_told_soon(self):
+        assert self.run(4, np.ones(4, dtype=bool)) == [self.slug]
+
+
+@pytest.mark.parametrize(("name", "told"), [("train/mae", True), ("train/variance", False)])
+def test_an_error_measure_is_the_loss_where_nothing_else_is_called_so(name, told):
+    level = 1.0 + 0.01 * RNG.standard_normal(600)
+    view = RunView.of_arrays({name: (STEPS, level)})
+    report = judge(view, [RULES["loss-not-decreasing"]])
+    assert bool(report.findings) is told
