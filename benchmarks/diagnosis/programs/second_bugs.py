@@ -219,7 +219,15 @@ def one_of_two_optimizers_cleared(run_dir: Path, *, mended: bool = False) -> flo
         return accuracy(both(xt), yt)
 
 
-@faulty("no-generalization", "overfitting", "underfitting", "loss-not-decreasing", "slow-convergence", below=0.85)
+@faulty(
+    "no-generalization",
+    "validation-anomaly",
+    "overfitting",
+    "underfitting",
+    "loss-not-decreasing",
+    "slow-convergence",
+    below=0.85,
+)
 def most_labels_drawn_by_lot(run_dir: Path, *, mended: bool = False) -> float:
     """A bug in the annotation tool: four labels in five are random."""
     torch.manual_seed(298)
