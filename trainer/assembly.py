@@ -19,8 +19,9 @@ from trainer.models.normalization import check_single_example
 from trainer.optimizers import OPTIMIZERS
 from trainer.parts import Parts
 from trainer.precision import check_supported, make_scaler
-from trainer.recipe import AUTO, Recipe
+from trainer.recipe import AUTO
 from trainer.schedules import SCHEDULES
+from trainer.sections import Recipe
 from trainer.tasks import TASKS, Examples, Task
 
 

@@ -15,7 +15,8 @@ from trainer.assembly import assemble
 from trainer.distributed import processes
 from trainer.errors import RecipeError
 from trainer.loop import Outcome, train
-from trainer.recipe import Fold, Recipe, keep_recipe
+from trainer.recipe import keep_recipe
+from trainer.sections import Fold, Recipe
 
 RESULTS = "folds.json"
 

@@ -21,9 +21,10 @@ from trainer.models.adversarial import GAN
 from trainer.parts import Parts
 from trainer.precision import autocasting
 from trainer.progress import progress_bar
-from trainer.recipe import Recipe, Training, as_document, keep_recipe
+from trainer.recipe import as_document, keep_recipe
 from trainer.regularization import l1_norm
 from trainer.schedules import set_learning_rates
+from trainer.sections import Recipe, Training
 from trainer.tasks import Examples
 
 VALIDATION_BATCH = 512

@@ -11,8 +11,8 @@ from torch.optim import Optimizer
 
 from trainer.batches import Batches
 from trainer.losses import Problem
-from trainer.recipe import Training
 from trainer.schedules import Schedule
+from trainer.sections import Training
 from trainer.tasks import Task
 
 

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from trainer.catalogue import with_catalogue
-from trainer.recipe import Fold, Training, parse_recipe
+from trainer.recipe import parse_recipe
+from trainer.sections import Fold, Training
 
 PAGE = (Path(__file__).parents[2] / "docs" / "trainer.md").read_text(encoding="utf-8")
 

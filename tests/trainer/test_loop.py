@@ -8,7 +8,8 @@ import torch
 from trainer import checkpoint, loop
 from trainer.errors import CheckpointError
 from trainer.loop import train
-from trainer.recipe import Training, load_recipe
+from trainer.recipe import load_recipe
+from trainer.sections import Training
 
 
 def state(run_dir):

@@ -13,7 +13,8 @@ from trainer import loop
 from trainer.assembly import assemble
 from trainer.loop import train
 from trainer.losses import PROBLEMS
-from trainer.recipe import AUTO, Recipe, load_recipe, recipe_names
+from trainer.recipe import AUTO, load_recipe, recipe_names
+from trainer.sections import Recipe
 from trainer.tasks import TASKS
 
 # These take a second or two each; the others are trained to their end by the corpus.

@@ -14,7 +14,8 @@ from trainer.distributed import Processes, joined
 from trainer.errors import RecipeError
 from trainer.faults import FAULTS
 from trainer.loop import Outcome, train
-from trainer.recipe import KEPT, Recipe, load_recipe, recipe_names
+from trainer.recipe import KEPT, load_recipe, recipe_names
+from trainer.sections import Recipe
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -15,7 +15,8 @@ from typing import Any
 
 from probes.errors import BabysitError
 from trainer.errors import RecipeError
-from trainer.recipe import KEPT, Expect, Recipe, load_recipe, read_toml
+from trainer.recipe import KEPT, load_recipe, read_toml
+from trainer.sections import Expect, Recipe
 
 INDEX = "samples.toml"
 MANIFEST = "run.json"

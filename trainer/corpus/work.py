@@ -17,7 +17,8 @@ from trainer import checkpoint
 from trainer.corpus.outcome import RunOutcome, save_outcome, settings_of
 from trainer.corpus.plan import Planned
 from trainer.loop import train
-from trainer.recipe import Recipe, load_recipe
+from trainer.recipe import load_recipe
+from trainer.sections import Recipe
 from trainer.tasks import TASKS, Task
 
 BEFORE = "model.run=before"

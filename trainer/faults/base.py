@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from trainer.errors import RecipeError, unknown_name
 from trainer.parts import Parts
-from trainer.recipe import Choice, Recipe
+from trainer.sections import Choice, Recipe
 from trainer.tasks import Task
 
 

@@ -13,7 +13,7 @@ from trainer.batches import Batches
 from trainer.errors import RecipeError
 from trainer.faults.base import Fault, register, with_options, with_training
 from trainer.parts import Parts
-from trainer.recipe import Recipe
+from trainer.sections import Recipe
 from trainer.tasks import Examples, Task
 
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 from trainer.faults.base import RUNAWAY, Fault, register, with_options, with_training
-from trainer.recipe import Choice, Recipe
 from trainer.schedules import SCHEDULES
+from trainer.sections import Choice, Recipe
 
 
 def _option(section: str, fault: str, **options: Any) -> Callable[[Recipe], Recipe]:
