@@ -15,14 +15,16 @@ from trainer.results import Measurement
 MEASURED = results.load()
 
 
-def test_no_measurement_is_of_a_recipe_as_it_was_before():
-    stale = [name for name in results.stale(MEASURED) if name in MEASURED]
+def test_every_recipe_was_measured_as_it_is_now():
+    stale = results.stale(MEASURED)
     assert not stale, f"run: python -m trainer.catalogue docs/trainer.md --train {' '.join(stale)}"
-    assert set(MEASURED) <= set(recipe_names())
+    assert set(MEASURED) == set(recipe_names())
 
 
 @pytest.mark.parametrize("name", MEASURED)
 def test_every_promise_was_kept_by_every_seed(name):
+    """By three of them, or one where a training takes longer than fifteen seconds."""
+    assert len(MEASURED[name].scores) >= (3 if MEASURED[name].seconds < 15 else 1)
     promised = load_recipe(name).expect.at_least
     assert promised is not None and min(MEASURED[name].scores) >= promised
 
