@@ -14,8 +14,8 @@ The size of the steps (norm of all updates over norm of all weights) is summed o
 straight lines. After `steps_needed` (200) steps this sum, the most that the weights can have travelled, is below
 `travel` (0.03) and the mean step below `step` (1e-4: the slow end in CS231n), while the training loss has fallen by
 less than `learned` (0.2), measured from that of guessing where it began above it. What weight decay takes in a step is
-no part of the size of a step. From a quarter of `steps_needed` on it is told already when the mean step is below a
-fifth of `step` and the loss has fallen by less than a tenth of `learned`. Not while the learning rate is still being
+no part of the size of a step. From a quarter of `steps_needed` on it is told already when the mean step is below
+0.4 times `step` and the loss has fallen by less than a tenth of `learned`. Not while the learning rate is still being
 raised in a run that goes on (a warm-up that outlasts the run is a rate that is too low), and not for a loss that was
 below half of guessing from the beginning (fine-tuning). Nor for plain gradient descent at a rate above 0.003 whose
 gradient is below a thousandth of the weights: it is not the rate that is missing. Weights that do not move at all are
@@ -115,7 +115,7 @@ def criterion(
     if span < 0.5 * (EARLY if early else 1.0) * steps_needed or share >= learned * (0.1 if early else 1.0):
         return None
     total = float(np.trapezoid(sizes.values, sizes.steps))
-    if not 0.0 < total < travel or total / span >= step * (0.2 if early else 1.0):
+    if not 0.0 < total < travel or total / span >= step * (0.4 if early else 1.0):
         return None
     return total, total / span
 

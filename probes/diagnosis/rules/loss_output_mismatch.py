@@ -110,7 +110,7 @@ BOUNDS: Mapping[str, tuple[float, float]] = {
 }
 """Activation -> the range of its outputs."""
 
-PATIENCE = 500
+PATIENCE = 150
 BOTTOMLESS = 3.0
 """Depth below zero, in sizes of the loss at the beginning, from which a loss that falls ever faster has no bottom."""
 FELL = 0.3
@@ -448,7 +448,7 @@ def _poor(view: RunView, learned: Progress) -> bool:
     if learned.share < 0.5:
         return True
     reached = accuracy_at_end(view)
-    return reached is not None and reached < 0.8 and learned.share < 0.85
+    return reached is not None and reached < 0.7 and learned.share < 0.8
 
 
 def _by_accuracy(view: RunView, kind: str) -> Finding | None:
@@ -457,7 +457,7 @@ def _by_accuracy(view: RunView, kind: str) -> Finding | None:
     accuracy_track = accuracy(view, validation=False)
     track = accuracy_track or accuracy(view, validation=True)
     learned = progress_if_known(view)
-    if classes is None or track is None or learned is None or learned.start <= 0:
+    if classes is None or track is None or learned is None or learned.start <= 0 or majority_share(view) > 0.6:
         return None
     name, curve = track
     values = curve.finite.values

@@ -13,7 +13,8 @@ inputs, or the two splits do not belong together (other preprocessing, another o
 Criterion
 ---------
 After `steps_needed` (200) steps (half as many when a quarter of the training loss is gone) and at least 5
-validations, the training loss has fallen by `learned` (0.025) or more of its initial level or of guessing (0.4 times
+validations (3, when half of the training loss is gone and they are all above guessing by 5%), the training loss has
+fallen by `learned` (0.025) or more of its initial level or of guessing (0.4 times
 as much with 10 validations, when it is certain), and no validation loss since the first tenth of the run lies below
 `chance` (0.95) times that of guessing, or, where training gained little, has gained more than a third as much.
 Guessing is ln C for a mean cross-entropy over C classes; with other losses it is the first validation loss, which
@@ -111,7 +112,10 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
         raise NotJudged("no training loss to compare with")
     after = curve.values[curve.steps > 0.1 * view.last_step]
     needed = int(thresholds["steps_needed"] * (0.5 if learned.share >= QUARTER else 1.0))
-    if len(after) < 5 or view.last_step < needed:
+    # Far above guessing, while most is learned of the training examples: three validations are enough.
+    clear = learned.share >= 2.0 * QUARTER and len(after) >= 3 and learned.guessing is not None
+    clear = clear and float(after.min()) > 1.05 * float(learned.guessing or 0.0)
+    if (len(after) < 5 and not clear) or view.last_step < needed:
         raise NotJudged(f"{len(after)} values of {name} in {view.last_step} steps, needs 5 in {needed}")
     if learned.guessing is None and curve.steps[0] > 0:
         raise NotJudged("the validation loss of guessing is not known (none was logged before the first step)")

@@ -24,7 +24,7 @@ has fallen by less than
 - `dropped` (0.7), and dropout of 0.75 or more is in the model (then validation may be better than training);
 - `frozen` (0.5), and more than half of the weights are frozen;
 - `linear` (0.3), and a classifier has a single layer;
-- `stacked` (0.6), and it has several without an activation between them: no activation module, and no zeros in the
+- `stacked` (0.3), and it has several without an activation between them: no activation module, and no zeros in the
   gradients of its layers as a ReLU would leave there.
 
 In a run that goes on and has done fewer than 200 steps it is only information. So it is without such a cause, and then
@@ -118,7 +118,7 @@ def criterion(
     dropped: float = 0.7,
     frozen: float = 0.5,
     linear: float = 0.3,
-    stacked: float = 0.6,
+    stacked: float = 0.3,
     hug: float = 0.25,
     good: float = 0.85,
     steps_needed: float = 100,
@@ -136,7 +136,8 @@ def criterion(
         frozen: the same for frozen layers (a new head on features that suit the task goes beyond).
         linear: the same for a linear model (on linearly separable tasks it goes beyond 0.9; half of all labels wrong
             leave 0.3).
-        stacked: the same for several layers with nothing between them: nobody stacks them on purpose.
+        stacked: the same for several layers with nothing between them that was seen (a smooth function that the forward
+            pass calls is not).
         hug: gap over fall, apart from 2% of the reference.
         good: accuracy that is not poor.
         steps_needed: steps before which nothing is said (used by the judge).

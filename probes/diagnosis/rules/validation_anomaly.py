@@ -26,8 +26,8 @@ Criterion
 - *Another scale*: while the training loss was still within 15% of its first level, the validation loss was below
   `scale` (0.1) times it.
 - *Training left behind*: at 3 validations in a row, the accuracy in training from that validation to the next is less
-  than that in validation by `behind` (0.15; half as much again with dropout above 0.3), beyond two standard errors, and
-  below 0.7: many training targets are wrong. Not with dropout above 0.5.
+  than that in validation by `behind` (0.2, and half of the share that dropout drops), beyond two standard errors, and
+  below 0.6: many training targets are wrong. Not with dropout of 0.5 and more.
 - *Better than training*: in the last third of at least 5 validations the median of the validation loss over the
   training loss that follows it (up to the next validation) is below `better` (0.6). That the training loss is measured
   earlier, while the model was worse, cannot explain this. Only information, and none where the model drops units:
@@ -96,9 +96,7 @@ UNLEARNED = 0.85
 ENOUGH = 5
 WEAK = 0.05
 MINIMUM_PAIRS = 3
-LITTLE = 0.3
-"""Dropout up to which it hardly explains a lower accuracy in training."""
-POOR = 0.7
+POOR = 0.6
 """Accuracy in training above which there is no harm."""
 
 
@@ -111,7 +109,7 @@ def criterion(
     bound: float = 0.25,
     validations: float = 2,
     stretch: float = 10,
-    behind: float = 0.15,
+    behind: float = 0.2,
 ) -> float | None:
     """The median of validation over training loss in the last third, when it is below ``better``; None otherwise.
 
@@ -349,7 +347,7 @@ def _training_behind(view: RunView, dependent: Mapping[str, float | None], behin
     """A net that is right far more often on validation examples than on those it is trained on afterwards."""
     own, other = accuracy(view, validation=False), accuracy(view, validation=True)
     drops = max((dropped for dropped in dependent.values() if dropped is not None), default=0.0)
-    if own is None or other is None or drops > 0.5:
+    if own is None or other is None or drops >= 0.5:
         return None
     train, validation = own[1].finite, other[1].finite
     if len(train) < ENOUGH or len(validation) < MINIMUM_PAIRS:
@@ -357,7 +355,7 @@ def _training_behind(view: RunView, dependent: Mapping[str, float | None], behin
     scale = 100.0 if max(train.values.max(), validation.values.max()) > 1.5 else 1.0
     later, values = following(validation, train, mean=True) / scale, between(validation, train)
     held = validation.values / scale
-    limit = behind if drops <= LITTLE else 1.5 * behind
+    limit = behind + 0.5 * drops  # half of the units gone cost a quarter of the answers, at worst
     error = noise(train.values) / scale / np.sqrt(values)
     place, length = longest_run((held - later - 2.0 * error > limit) & (later < POOR))
     if length < MINIMUM_PAIRS:
