@@ -8,12 +8,13 @@ from functools import partial
 from benchmarks.checks import corpus
 from benchmarks.checks.faulty import FAULTY
 from benchmarks.checks.fresh import PROGRAMS
+from benchmarks.checks.fresh_again import PROGRAMS as AGAIN
 from benchmarks.checks.healthy import HEALTHY
 from benchmarks.checks.measure import Case
 from benchmarks.checks.unseen import UNSEEN
 
-SETUPS, LATER, FRESH = "set-ups", "later set-ups", "programs"
-SETUPS_FAULTY, FRESH_FAULTY = "set-ups, faulty", "programs, faulty"
+SETUPS, LATER, FRESH, FRESH_AGAIN = "set-ups", "later set-ups", "programs", "later programs"
+SETUPS_FAULTY, FRESH_FAULTY, FRESH_AGAIN_FAULTY = "set-ups, faulty", "programs, faulty", "later programs, faulty"
 
 
 def all_cases() -> Iterator[Case]:
@@ -23,8 +24,9 @@ def all_cases() -> Iterator[Case]:
             yield Case(group, name, make)
     for name, fault in FAULTY.items():
         yield Case(SETUPS_FAULTY, name, fault.make, (fault.check,), fault.word, fault.least, fault=name)
-    for name, program in PROGRAMS.items():
-        yield Case(FRESH, name, partial(program.make, False))
-        yield Case(FRESH_FAULTY, name, partial(program.make, True), program.right, fault=program.bug)
+    for programs, healthy, faulty in ((PROGRAMS, FRESH, FRESH_FAULTY), (AGAIN, FRESH_AGAIN, FRESH_AGAIN_FAULTY)):
+        for name, program in programs.items():
+            yield Case(healthy, name, partial(program.make, False))
+            yield Case(faulty, name, partial(program.make, True), program.right, fault=program.bug)
     yield from corpus.healthy_cases()
     yield from corpus.faulty_cases()

@@ -14,12 +14,13 @@ from probes.checks.batches import Batch, Unpack
 from probes.checks.beyond import Beyond
 from probes.checks.clock import Deadline
 from probes.checks.errors import UserCodeError
+from probes.checks.habits import Habits
 from probes.checks.losses.evaluate import LossFn
 from probes.checks.losses.identify import LossSpec, identify_loss, looks_like_classes
 from probes.checks.modes import train_without_dropout
 from probes.checks.rig import Forward, Rig, build_rig
 from probes.checks.state import Snapshot, kept_rng, seed_everything
-from probes.checks.trees import main_tensor
+from probes.checks.trees import detach, main_tensor
 
 
 @dataclass
@@ -40,6 +41,7 @@ class Setup:
     everything: list[Batch] = field(default_factory=list)
     beyond: Beyond | None = None
     dim_given: bool = False
+    habits: Habits = field(default_factory=Habits)
     cache: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -103,7 +105,7 @@ class Context:
         """A fresh rig in the user's state; call it again for every experiment that must start anew."""
         setup = self.setup
         with kept_rng():
-            return build_rig(setup.model, setup.loss_fn, setup.optimizers, setup.forward, setup.snapshot)
+            return build_rig(setup.model, setup.loss_fn, setup.optimizers, setup.forward, setup.snapshot, setup.habits)
 
     def reseed(self) -> None:
         """Make the random numbers drawn from here on the same every time."""
@@ -136,7 +138,7 @@ class Context:
             rig = self.rig()
             train_without_dropout(rig.model)
             with torch.no_grad():
-                self.setup.cache["trial"] = rig.outputs(self.batch)
+                self.setup.cache["trial"] = detach(rig.outputs(self.batch))
         return self.setup.cache["trial"]
 
     def output_axis(self) -> int:

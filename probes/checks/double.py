@@ -59,4 +59,6 @@ def has_float64(device: torch.device) -> bool:
 def exact(tensor: Tensor) -> Tensor:
     """`tensor` detached and in float64, on the CPU where its device has no float64."""
     detached = tensor.detach()
+    if tensor.is_complex():
+        return detached.to(torch.complex128) if has_float64(tensor.device) else detached.cpu().to(torch.complex128)
     return detached.double() if has_float64(tensor.device) else detached.cpu().double()

@@ -20,12 +20,13 @@ from probes.checks.beyond import Beyond
 from probes.checks.clock import Clock, Deadline
 from probes.checks.context import Context, Setup
 from probes.checks.errors import CheckInputError, NotApplicable, UserCodeError
+from probes.checks.habits import Careful
 from probes.checks.losses.evaluate import LossFn, loss_name
 from probes.checks.outcome import Outcome, failed, skipped
 from probes.checks.registry import Check, all_checks, check_named
 from probes.checks.result import CheckResult, SanityReport
 from probes.checks.rig import Forward, build_rig
-from probes.checks.separable import SHARE, settle
+from probes.checks.separable import SHARE, habits_of, settle
 from probes.checks.state import Snapshot, seed_everything
 from probes.checks.trees import tensors
 
@@ -109,6 +110,10 @@ def check(
             setup.beyond, setup.dim_given = beyond, batch_dim is not None
             setup.batches = [_on_device(batch, setup.device) for batch in batches]
             rig = build_rig(model, loss_fn, optimizers, forward, snapshot)
+            rig.habits = setup.habits = habits_of(rig, setup.batches[0])
+            if setup.habits.changes_inputs and not isinstance(loss_fn, nn.Module):
+                setup.loss_fn = Careful(loss_fn)
+            rig = build_rig(model, setup.loss_fn, optimizers, forward, snapshot, setup.habits)
             setup.everything = setup.batches
             setup.batches, setup.pooled = settle(rig, setup.batches, budget * SHARE, clock)
             snapshot.restore()

@@ -11,9 +11,8 @@ import torch
 from probes.checks.accuracy import accuracy
 from probes.checks.batches import Batch
 from probes.checks.clock import Deadline
-from probes.checks.losses.evaluate import evaluate_loss
 from probes.checks.losses.identify import LossSpec
-from probes.checks.rig import Rig, trainable
+from probes.checks.rig import Rig, backward, trainable
 
 PATIENCE = 80  # steps without any new best loss after which a fit is given up
 
@@ -65,7 +64,7 @@ def fit(
     for step in range(steps + 1):
         optimizer.zero_grad(set_to_none=True)
         outputs = rig.outputs(batch)
-        loss = evaluate_loss(rig.loss_fn, outputs, batch.targets)
+        loss = rig.loss_of(outputs, batch)
         value = float(loss.detach())
         share = accuracy(spec, outputs, batch.targets)
         result.losses.append(value)
@@ -87,6 +86,6 @@ def fit(
             return result
         if value < best - 1e-3 * abs(best) or not math.isfinite(best):
             best, best_step = value, step
-        loss.backward()  # type: ignore[no-untyped-call]
+        backward(loss)
         optimizer.step()
     return result

@@ -20,11 +20,13 @@ from torch.optim import LBFGS, Optimizer
 from probes.checks.batches import Batch
 from probes.checks.double import exact
 from probes.checks.errors import UserCodeError
+from probes.checks.habits import Habits
 from probes.checks.indices import guarded
 from probes.checks.losses.evaluate import LossFn, evaluate_loss
 from probes.checks.state import Snapshot
 from probes.checks.trees import main_tensor, shapes, tensors
 
+NO_HABITS = Habits()
 Forward = Callable[[nn.Module, Any], Any]
 
 
@@ -47,11 +49,13 @@ class Rig:
         optimizers: list[Optimizer],
         forward: Forward | None,
         copied: bool,
+        habits: Habits = NO_HABITS,
     ) -> None:
         self.model = model
         self.loss_fn = loss_fn
         self.optimizers = optimizers
         self.copied = copied
+        self.habits = habits
         self._forward = forward or call_model
 
     def outputs(self, batch: Batch) -> Any:
@@ -61,8 +65,8 @@ class Rig:
             UserCodeError: its forward raised; names the innermost module.
         """
         try:
-            with guarded(batch.inputs):
-                return self._forward(self.model, batch.inputs)
+            with guarded(batch.inputs), self.habits.grad_mode():
+                return self._forward(self.model, self.habits.given(batch.inputs))
         except torch.OutOfMemoryError:
             raise
         except Exception as error:
@@ -80,7 +84,17 @@ class Rig:
         Raises:
             UserCodeError: forward or loss raised.
         """
-        return evaluate_loss(self.loss_fn, self.outputs(batch), batch.targets)
+        return self.loss_of(self.outputs(batch), batch)
+
+    def loss_of(self, outputs: Any, batch: Batch) -> Tensor:
+        """The loss of outputs that are known already.
+
+        Raises:
+            UserCodeError: the loss raised.
+        """
+        with self.habits.grad_mode():
+            loss = evaluate_loss(self.loss_fn, outputs, self.habits.given(batch.targets))
+        return loss if torch.is_grad_enabled() else loss.detach()
 
     def gradients(self, batch: Batch) -> dict[str, Tensor | None]:
         """Gradient of the loss for every trainable parameter by name; None where none arrives."""
@@ -88,14 +102,16 @@ class Rig:
         loss = self.loss(batch)
         if not loss.requires_grad:
             return dict.fromkeys(named)
-        found = torch.autograd.grad(loss, list(named.values()), allow_unused=True)
-        return dict(zip(named, found, strict=True))
+        return dict(zip(named, differentiate(loss, list(named.values())), strict=True))
 
     def double(self, device: torch.device | None = None) -> None:
         """Model and loss in float64, moved to `device` if one is given."""
         for part in (self.model, self.loss_fn):
             if isinstance(part, nn.Module):
                 (part if device is None else part.to(device)).double()
+                for tensor in (*part.parameters(), *part.buffers()):  # double() leaves complex ones as they are
+                    if tensor.is_complex():
+                        tensor.data = tensor.data.to(torch.complex128)
 
     def _innermost(self, error: BaseException) -> tuple[nn.Module | None, str]:
         """The innermost module that the error went through, and where that is, in words."""
@@ -112,6 +128,51 @@ class Rig:
                     place = f", line {line} of {frame.f_code.co_name}()"
                 found = f", in {name or 'the model itself'} ({type(owner).__name__}{place})"
         return innermost, found
+
+
+def differentiate(loss: Tensor, parameters: list[nn.Parameter]) -> tuple[Tensor | None, ...]:
+    """The gradient of the loss for each parameter; None where none arrives.
+
+    Raises:
+        UserCodeError: backward raised.
+    """
+    try:
+        return torch.autograd.grad(loss, parameters, allow_unused=True)
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:
+        raise _backward_error(error) from error
+
+
+def backward(loss: Tensor) -> None:
+    """`loss.backward()`.
+
+    Raises:
+        UserCodeError: it raised.
+    """
+    try:
+        loss.backward()  # type: ignore[no-untyped-call]
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:
+        raise _backward_error(error) from error
+
+
+def _backward_error(error: Exception) -> UserCodeError:
+    text = str(error).strip()
+    lowered = text.lower()
+    remedy = "call loss.backward() once by hand, under torch.autograd.set_detect_anomaly(True)"
+    if "second time" in lowered:
+        remedy = (
+            "a part of the graph was used up already: give autograd.grad inside forward create_graph=True, and detach "
+            "what is kept from one step to the next (hidden states)"
+        )
+    elif "inplace operation" in lowered:
+        remedy = (
+            "do not change in place what backward still needs: x = x + ... in place of x += ..., no inplace=True there"
+        )
+    what = f"{type(error).__name__}: {text.splitlines()[0] if text else 'no message'}"
+    return UserCodeError("the backward pass", what, remedy)
 
 
 def trainable(model: nn.Module) -> dict[str, nn.Parameter]:
@@ -162,6 +223,7 @@ def build_rig(
     optimizers: list[Optimizer],
     forward: Forward | None,
     snapshot: Snapshot,
+    habits: Habits = NO_HABITS,
 ) -> Rig:
     """A fresh rig in the state the user's objects are in."""
     snapshot.restore()
@@ -170,12 +232,12 @@ def build_rig(
     try:
         new_model, new_loss, new_optimizers = copy.deepcopy((source, loss_fn, optimizers))
     except Exception:  # noqa: BLE001 - anything a user's __deepcopy__ may raise; the report says that no copy was made
-        return Rig(model, loss_fn, optimizers, forward, copied=False)
+        return Rig(model, loss_fn, optimizers, forward, False, habits)
     for optimizer in new_optimizers:
         if isinstance(optimizer, LBFGS):  # its copy lacks what its constructor derived
             optimizer._params = optimizer.param_groups[0]["params"]
             optimizer._numel_cache = None
-    return Rig(new_model, new_loss, new_optimizers, forward, copied=True)
+    return Rig(new_model, new_loss, new_optimizers, forward, True, habits)
 
 
 def main_output(outputs: Any) -> Tensor:

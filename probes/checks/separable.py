@@ -7,17 +7,30 @@ must be sorted by length can be cut but not joined.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import torch
 
 from probes.checks.batches import Batch, join
 from probes.checks.clock import Clock
 from probes.checks.errors import UserCodeError
+from probes.checks.habits import Habits, find_habits
 from probes.checks.modes import train_without_dropout
 from probes.checks.rig import Rig
 
 POOLED = 4  # the joined batch may take as many times the target
 SHARE = 1 / 200  # of the budget: the target for one forward pass
+
+
+def habits_of(rig: Rig, batch: Batch) -> Habits:
+    """What has to be heeded when forward and loss are called; uses the rig up."""
+    train_without_dropout(rig.model)
+
+    def run(inputs: Any, targets: Any, habits: Habits) -> None:
+        rig.habits = habits
+        rig.loss(replace(batch, inputs=inputs, targets=targets))
+
+    return find_habits(run, batch.inputs, batch.targets)
 
 
 def runs(rig: Rig, batch: Batch) -> bool:

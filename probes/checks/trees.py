@@ -83,8 +83,14 @@ def shapes(tree: Any) -> str:
 
 
 def to_double(tree: Any) -> Any:
-    """`tree` with floating-point tensors in float64."""
-    return map_tensors(tree, lambda tensor: tensor.double() if tensor.is_floating_point() else tensor)
+    """`tree` with floating-point tensors in float64, and complex ones of two of these."""
+
+    def convert(tensor: Tensor) -> Tensor:
+        if tensor.is_complex():
+            return tensor.to(torch.complex128)
+        return tensor.double() if tensor.is_floating_point() else tensor
+
+    return map_tensors(tree, convert)
 
 
 def detach(tree: Any) -> Any:

@@ -28,7 +28,7 @@ from probes.checks.context import Context
 from probes.checks.errors import CheckInputError, NotApplicable
 from probes.checks.names import listed
 from probes.checks.outcome import Outcome, passed, warned
-from probes.checks.rig import trainable
+from probes.checks.rig import backward, trainable
 from probes.checks.state import same_bits
 from probes.checks.trees import tensors
 
@@ -82,7 +82,7 @@ def _train(context: Context) -> tuple[list[float], dict[str, torch.Tensor]]:
         losses.append(float(loss.detach()))
         if not loss.requires_grad:
             break
-        loss.backward()  # type: ignore[no-untyped-call]
+        backward(loss)
         optimizer.step()
     return losses, {name: p.detach().clone() for name, p in named.items()}
 

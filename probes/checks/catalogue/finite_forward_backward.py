@@ -28,10 +28,10 @@ import torch
 
 from probes.checks.beyond import nonfinite
 from probes.checks.context import Context
-from probes.checks.losses.evaluate import evaluate_loss, loss_form
+from probes.checks.losses.evaluate import loss_form
 from probes.checks.names import label, listed
 from probes.checks.outcome import Outcome, failed, passed, warned
-from probes.checks.rig import trainable
+from probes.checks.rig import differentiate, trainable
 from probes.checks.trace import first_nonfinite, trace_forward
 
 TITLE = "Do data, outputs, loss and gradients consist of finite numbers?"
@@ -54,7 +54,7 @@ def run(context: Context) -> Outcome:
     rig.model.train()
     context.reseed()
     outputs, calls = trace_forward(rig, context.batch)
-    loss = evaluate_loss(rig.loss_fn, outputs, context.batch.targets)
+    loss = rig.loss_of(outputs, context.batch)
     value = float(loss.detach())
     origin = first_nonfinite(calls)
     evidence: dict[str, Any] = {"loss": value, "origin": origin.name if origin else None}
@@ -76,7 +76,7 @@ def run(context: Context) -> Outcome:
             "look for .detach(), .item(), .data, torch.no_grad(), argmax or a NumPy round trip on the way",
             **evidence,
         )
-    found = torch.autograd.grad(loss, list(named.values()), allow_unused=True)
+    found = differentiate(loss, list(named.values()))
     bad = [
         name
         for name, gradient in zip(named, found, strict=True)

@@ -35,7 +35,7 @@ import math
 from dataclasses import replace
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from probes.checks.batches import Batch
 from probes.checks.context import Context
@@ -110,10 +110,24 @@ def _gradients(context: Context, rig: Rig, batch: Batch) -> dict[str, Tensor]:
     found = rig.gradients(batch)
     named = trainable(rig.model)
     return {
-        name: torch.zeros_like(named[name]) if gradient is None else _dense(gradient)
+        name: _real(torch.zeros_like(named[name]) if gradient is None else _dense(gradient))
         for name, gradient in found.items()
-        if named[name].dtype == torch.float64 and named[name].numel()
+        if named[name].dtype in (torch.float64, torch.complex128) and named[name].numel()
     }
+
+
+def _real(tensor: Tensor) -> Tensor:
+    """A complex tensor as pairs of real and imaginary parts, with the same memory; torch's gradient of a real loss is
+    its derivative in either.
+    """
+    return torch.view_as_real(tensor.detach().resolve_conj()) if tensor.is_complex() else tensor
+
+
+def _entries_of(parameter: nn.Parameter) -> Tensor:
+    """The numbers of a parameter, contiguous, in its own memory."""
+    if not parameter.is_contiguous():
+        parameter.data = parameter.data.contiguous()
+    return _real(parameter)
 
 
 def _dense(gradient: Tensor) -> Tensor:
@@ -139,9 +153,8 @@ def _check_entries(
                 return done, [other for other in plans if other not in done]
             index = plan[turn]
             analytic = float(gradients[name].reshape(-1)[index])
-            if not parameters[name].is_contiguous():
-                parameters[name].data = parameters[name].data.contiguous()
-            entry = check_entry(lambda: _loss_value(context, rig, batch), parameters[name], index, analytic)
+            numbers = _entries_of(parameters[name])
+            entry = check_entry(lambda: _loss_value(context, rig, batch), numbers, index, analytic)
             done.setdefault(name, []).append(entry)
     return done, []
 
@@ -160,8 +173,9 @@ def _settle_kinks(
     parameters = trainable(rig.model)
     with torch.no_grad():
         for parameter in parameters.values():
-            scale = max(float(parameter.square().mean().sqrt()), 0.1)
-            parameter.add_(JITTER * scale * torch.randn(parameter.shape, generator=generator).to(parameter))
+            numbers = _entries_of(parameter)
+            scale = max(float(numbers.square().mean().sqrt()), 0.1)
+            numbers.add_(JITTER * scale * torch.randn(numbers.shape, generator=generator).to(numbers))
     gradients = _gradients(context, rig, batch)
     settled: dict[str, list[EntryCheck]] = {}
     for name, group in entries.items():
@@ -169,7 +183,8 @@ def _settle_kinks(
         for entry in group:
             if entry.verdict == "at a kink":
                 analytic = float(gradients[name].reshape(-1)[entry.index])
-                again = check_entry(lambda: _loss_value(context, rig, batch), parameters[name], entry.index, analytic)
+                numbers = _entries_of(parameters[name])
+                again = check_entry(lambda: _loss_value(context, rig, batch), numbers, entry.index, analytic)
                 entry = again if again.verdict == "differs" else replace(entry, verdict="kink")
             settled[name].append(entry)
     return settled

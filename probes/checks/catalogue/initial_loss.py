@@ -38,7 +38,7 @@ from probes.checks.context import Context
 from probes.checks.double import exact
 from probes.checks.errors import NotApplicable
 from probes.checks.losses.baselines import best_constant_loss, loss_at_scale, neutral_loss, target_scale
-from probes.checks.losses.evaluate import LossFn, evaluate_loss
+from probes.checks.losses.evaluate import LossFn
 from probes.checks.losses.identify import REGRESSION_KINDS, LossSpec, class_rows
 from probes.checks.modes import train_without_dropout
 from probes.checks.outcome import Outcome, failed, passed, warned
@@ -74,7 +74,7 @@ def run(context: Context) -> Outcome:
     with torch.no_grad():
         for batch in context.batches:
             outputs = rig.outputs(batch)
-            losses.append(float(evaluate_loss(rig.loss_fn, outputs, batch.targets)))
+            losses.append(float(rig.loss_of(outputs, batch)))
             scales.append(float(exact(main_output(outputs)).std(correction=0)))
             if expected_given is None:
                 expected.append(neutral_loss(rig.loss_fn, spec, outputs, batch.targets))

@@ -40,11 +40,10 @@ from torch import Tensor, nn
 from probes.checks.context import Context
 from probes.checks.double import exact
 from probes.checks.errors import NotApplicable
-from probes.checks.losses.evaluate import evaluate_loss
 from probes.checks.modes import train_without_dropout
 from probes.checks.names import listed
 from probes.checks.outcome import Outcome, failed, passed, warned
-from probes.checks.rig import trainable, usual_size
+from probes.checks.rig import differentiate, trainable, usual_size
 from probes.checks.trace import Call, batch_std, trace_forward
 
 TITLE = "Do the initial weights let signal and gradient through, and do units differ?"
@@ -84,10 +83,10 @@ def run(context: Context) -> Outcome:
     train_without_dropout(rig.model)
     batch = context.pooled().first(EXAMPLES)
     outputs, calls = trace_forward(rig, batch)
-    loss = evaluate_loss(rig.loss_fn, outputs, batch.targets)
+    loss = rig.loss_of(outputs, batch)
     if not bool(torch.isfinite(loss)) or not loss.requires_grad:
         raise NotApplicable("there is no finite loss to differentiate: see finite-forward-backward")
-    found = torch.autograd.grad(loss, list(named.values()), allow_unused=True)
+    found = differentiate(loss, list(named.values()))
     gradients = {name: g for name, g in zip(named, found, strict=True) if g is not None}
     measured = _measure(calls, named, gradients)
     loops = _recurrent_gains(rig.model)
@@ -177,6 +176,8 @@ def is_symmetric(weight: Tensor, gradient: Tensor) -> bool:
     rows = weight.shape[0]
     if rows < 2:
         return False
+    if weight.is_complex():
+        weight, gradient = torch.view_as_real(weight), torch.view_as_real(gradient.resolve_conj())
     few = weight.reshape(rows, -1)[:512, :8]
     if 2 * len(torch.unique(few, dim=0)) > len(few):
         return False  # almost always: random weights differ in their first entries already

@@ -11,10 +11,10 @@ but slowly and to a poor result: the loss can never come near 0. Outputs [N, 1] 
 broadcast to [N, N] without a word, and the model learns the mean.
 
 **Criterion.** *Fail*: probabilities where scores are expected (values that stay in [0, 1]); scores where
-probabilities or log-probabilities are expected; a single score under cross-entropy; shapes that broadcast; a
-last activation that cannot reach the targets (sigmoid, tanh, ReLU, softmax). *Warn*: ReLU, tanh or dropout
-behind the scores; class numbers or one-hot rows under a regression loss; a loss summed over the batch, which
-multiplies the gradient by the batch size.
+probabilities or log-probabilities are expected; a single score under cross-entropy; shapes that broadcast (looked
+for inside losses of your own too); a last activation that cannot reach the targets (sigmoid, tanh, ReLU, softmax).
+*Warn*: ReLU, tanh or dropout behind the scores; class numbers or one-hot rows under a regression loss; a loss
+summed over the batch, which multiplies the gradient by the batch size.
 
 **When it misleads.** An activation applied in the loss itself cannot be seen; a summed loss is usual for
 variational autoencoders, with a learning rate to match.
@@ -32,6 +32,7 @@ import torch
 from torch import Tensor
 
 from probes.checks.batches import Batch
+from probes.checks.broadcasting import Broadcasts
 from probes.checks.context import Context
 from probes.checks.double import exact
 from probes.checks.errors import NotApplicable
@@ -62,6 +63,13 @@ HUGE = 1e3
 def run(context: Context) -> Outcome:
     spec = context.spec()
     if spec.kind == "custom":
+        outer = _broadcasts(context)
+        if outer:
+            return failed(
+                f"{outer[0]}: every output is compared with every target",
+                "give both one shape: targets.unsqueeze(1), or outputs.squeeze(1)",
+                broadcasts=outer,
+            )
         raise NotApplicable(
             f"loss_fn ({spec.name}) is none of the known losses: what it takes cannot be told from outside; pass the "
             "torch.nn loss itself if it is one"
@@ -104,6 +112,18 @@ def run(context: Context) -> Outcome:
             return report("; ".join(f[1] for f in matching), *(f[2] for f in matching), **evidence)
     behind = f" of {last.name or type(last.module).__name__} ({type(last.module).__name__})" if last else ""
     return passed(f"{spec.name} ({spec.kind}) fits the outputs{behind}", **evidence)
+
+
+def _broadcasts(context: Context) -> list[str]:
+    """What a loss of the user's own blows up by accident."""
+    rig = context.rig()
+    train_without_dropout(rig.model)
+    with torch.no_grad():
+        outputs = rig.outputs(context.batch)
+        watch = Broadcasts(outputs, context.batch.targets)
+        with watch:
+            rig.loss_of(outputs, context.batch)
+    return watch.found
 
 
 def _same(left: Tensor, right: Tensor) -> bool:

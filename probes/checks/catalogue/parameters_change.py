@@ -32,7 +32,7 @@ from probes.checks.double import exact
 from probes.checks.errors import NotApplicable, UserCodeError
 from probes.checks.names import listed
 from probes.checks.outcome import Outcome, failed, passed, warned
-from probes.checks.rig import Rig, usual_size
+from probes.checks.rig import Rig, backward, usual_size
 from probes.checks.state import same_bits
 
 TITLE = "Does a step of the optimizer change every parameter, by a sensible amount?"
@@ -150,7 +150,9 @@ def one_step(context: Context, rig: Rig, batch: Batch | None = None) -> tuple[fl
         for optimizer in rig.optimizers:
             optimizer.zero_grad()
         loss = rig.loss(batch or context.batch)
-        loss.backward()  # type: ignore[no-untyped-call]
+        if not loss.requires_grad:
+            raise NotApplicable("the loss does not depend on any trainable parameter: see finite-forward-backward")
+        backward(loss)
         return loss
 
     with torch.enable_grad():
@@ -159,7 +161,7 @@ def one_step(context: Context, rig: Rig, batch: Batch | None = None) -> tuple[fl
     for optimizer in rig.optimizers:
         try:
             optimizer.step(_as_float(closure))
-        except UserCodeError:
+        except (UserCodeError, NotApplicable):
             raise
         except Exception as error:
             raise UserCodeError(

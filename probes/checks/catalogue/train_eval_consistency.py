@@ -33,7 +33,6 @@ from probes.checks.batches import Batch
 from probes.checks.context import Context
 from probes.checks.double import exact
 from probes.checks.errors import NotApplicable, UserCodeError
-from probes.checks.losses.evaluate import evaluate_loss
 from probes.checks.modes import is_batch_norm, train_without_dropout
 from probes.checks.names import listed
 from probes.checks.outcome import Outcome, passed, warned
@@ -61,14 +60,14 @@ def run(context: Context) -> Outcome:
     with torch.no_grad():
         gathered = _gather(context, rig) if gathering else PASSES
         outputs = _seeded(context, rig, batch)
-        evaluate_loss(rig.loss_fn, outputs, batch.targets)  # what fails in train mode too is not ours to report
+        rig.loss_of(outputs, batch)  # what fails in train mode too is not ours to report
         in_training = main_output(outputs)
         context.reseed_differently()
         sampling = not same_bits(in_training, main_output(rig.outputs(batch)))
         rig.model.eval()
         try:
             outputs = _seeded(context, rig, batch)
-            evaluate_loss(rig.loss_fn, outputs, batch.targets)
+            rig.loss_of(outputs, batch)
             in_eval = main_output(outputs)
             context.reseed_differently()
             again = main_output(rig.outputs(batch))
