@@ -31,7 +31,7 @@ class Sample:
         name: of its directory.
         recipe, settings, fault, seed: what is trained; ``settings`` are the overrides, ``fault`` may be empty.
         every: steps between two frames.
-        findings: slugs of which the diagnosis should report at least one; empty for a healthy run.
+        findings: slugs of the root causes that the diagnosis names, worst first; empty for a healthy run.
         see: what a person should see.
     """
 
@@ -97,10 +97,9 @@ def anonymous(manifest: Mapping[str, Any], sample: Sample) -> dict[str, Any]:
 def page(sample: Sample, reached: str) -> str:
     """The README of one sample."""
     expected = ", ".join(f"`{slug}`" for slug in sample.findings) or "none: this run is healthy"
-    which = "one of " if len(sample.findings) > 1 else ""
     return (
         f"# {sample.name}\n\n{sample.see}\n\n"
-        f"- findings expected: {which}{expected}\n"
+        f"- findings expected: {expected}\n"
         f"- reached: {reached}\n"
         f"- made by: `{' '.join(sample.command)}`\n"
         f"- its recipe, with all defaults: [{KEPT}]({KEPT})\n"
@@ -120,7 +119,7 @@ def gallery(samples: Sequence[Sample]) -> str:
         "|---|---|---|",
     ]
     for sample in samples:
-        expected = " or ".join(f"`{slug}`" for slug in sample.findings) or "none"
+        expected = ", ".join(f"`{slug}`" for slug in sample.findings) or "none"
         lines.append(f"| [{sample.name}]({sample.name}) | {expected} | {sample.see} |")
     return "\n".join(lines) + "\n"
 
