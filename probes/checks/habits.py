@@ -52,8 +52,8 @@ def copied(tree: Any) -> Any:
     return map_tensors(tree, Tensor.clone)
 
 
-def find_habits(run: Callable[[Any, Any, Habits], None], inputs: Any, targets: Any) -> Habits:
-    """Try one forward pass and loss, `run(inputs, targets, habits)`, on copies; where it fails there are no habits."""
+def find_habits(run: Callable[[Any, Any, Habits], None], inputs: Any, targets: Any) -> Habits | None:
+    """Try one forward pass and loss, `run(inputs, targets, habits)`, on copies; None where it fails either way."""
     needs_grad = False
     inputs, targets = copied(inputs), copied(targets)
     versions = [tensor._version for tensor in tensors((inputs, targets))]
@@ -65,6 +65,6 @@ def find_habits(run: Callable[[Any, Any, Habits], None], inputs: Any, targets: A
             run(copied(inputs), copied(targets), Habits(needs_grad=True))
             needs_grad = True
         except Exception:  # noqa: BLE001
-            return Habits()
+            return None
     changed = versions != [tensor._version for tensor in tensors((inputs, targets))]
     return Habits(needs_grad, changed)

@@ -20,8 +20,13 @@ same to the bit afterwards.
 How often they are right is measured in [results.md](results.md).
 
 - **Data.** A DataLoader, an iterable of `(inputs, targets)`, or one such pair; `unpack=` turns anything else into that.
-  At most 8 batches are read (`max_batches=`); an iterator is advanced by what is read, everything else keeps its
-  position. `forward=` says how the model is called, `expected_loss=` what an unknown loss should be at the start.
+  The checks work with 8 batches at most (`max_batches=`); an iterator is advanced by these, everything else keeps its
+  position. Data with a length is looked through beyond them for NaN and labels, for a twentieth of the budget.
+  Sequences that go time first are found out where the shapes leave no other reading, else pass `batch_dim=1`.
+  `forward=` says how the model is called.
+- **Losses.** Cross-entropy, NLL, BCE, MSE, L1, Huber, KL, Poisson, focal and margin losses are recognised, also inside
+  a function of yours. Of any other loss what needs its closed form is skipped and says what to pass (`expected_loss=`,
+  the loss of a model that knows nothing); the rest is checked all the same.
 - **Your code raises.** The first check that meets it fails and names the module; those that need the same are skipped
   and point there. Data or arguments that cannot be used at all raise one `BabysitError`. A check that breaks by itself
   is skipped with the reason: it says nothing about the model.

@@ -1,4 +1,4 @@
-"""Models that differentiate in forward, write to their inputs or compute with complex numbers; losses that broadcast."""
+"""Models that differentiate in forward, write to their inputs or are complex; losses that broadcast."""
 
 from __future__ import annotations
 
