@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from trainer.errors import RecipeError
 from trainer.models.activations import Activation, make_activation
 from trainer.models.base import MODELS, Layers, image_shape
 from trainer.models.initialization import Initialization, initialize
@@ -68,6 +69,8 @@ def resnet(
     many.
     """
     depth, _, _ = image_shape(spec, "a residual network")
+    if not widths:
+        raise RecipeError("model.widths: found [], allowed: at least one width")
     layers = Layers()
     layers.add("conv1", nn.Conv2d(depth, widths[0], kernel, padding=kernel // 2))
     layers.add("norm1", make_normalization(norm, widths[0], dimensions=2))

@@ -167,6 +167,7 @@ def test_unknown_names():
         ("transformer", {"width": 10, "heads": 4}, "multiple of model.heads"),
         ("alexnet", {"channels": (4, 4)}, "AlexNet has 5 convolutions, found 2 numbers"),
         ("inception", {"widths": (16,) * 6}, "at least 32 pixels a side, these have 16x16"),
+        ("resnet", {"widths": ()}, "model.widths: found \\[\\], allowed: at least one"),
         ("autoencoder", {}, "puts out what it takes in"),
     ],
 )
