@@ -14,9 +14,9 @@ from probes.checks.trees import named_tensors
 class Broadcasts(TorchFunctionMode):
     """While active, takes down operations that blow up an output or a target as it was given.
 
-    Such an operation has two operands of equally many numbers but different shapes, one of them just as it came from
-    the model or the data, and a result that is larger. Comparing a tensor with itself turned round (ranking losses)
-    does not count.
+    Such an operation has two operands of equally many numbers but not equally many dimensions, one of them just as it
+    came from the model or the data, and a result that is larger. A tensor that was turned round on purpose (ranking
+    losses) does not count.
 
     Attributes:
         found: one sentence for each.
@@ -38,12 +38,12 @@ class Broadcasts(TorchFunctionMode):
         return result
 
     def _look(self, result: Tensor, left: Tensor, right: Tensor) -> None:
-        if left.numel() != right.numel() or left.shape == right.shape or result.numel() <= left.numel():
+        if left.numel() != right.numel() or result.numel() <= left.numel():
             return
-        if left.data_ptr() == right.data_ptr():
-            return
+        if left.dim() == right.dim() or left.data_ptr() == right.data_ptr():
+            return  # [N, 1] with [1, N] is meant: somebody turned it round
         for operand, other in ((left, right), (right, left)):
-            name = next((name for name, t in self._given if t.shape == operand.shape and _same(t, operand)), None)
+            name = next((name for name, t in self._given if t is operand), None)
             if name is not None:
                 self.found.append(
                     f"{name} {list(operand.shape)} meets {_name(other, self._given)}{list(other.shape)} in the loss "
@@ -52,9 +52,5 @@ class Broadcasts(TorchFunctionMode):
                 return
 
 
-def _same(left: Tensor, right: Tensor) -> bool:
-    return left.data_ptr() == right.data_ptr()
-
-
 def _name(tensor: Tensor, given: list[tuple[str, Tensor]]) -> str:
-    return next((f"{name} " for name, t in given if _same(t, tensor)), "")
+    return next((f"{name} " for name, t in given if t is tensor), "")

@@ -131,9 +131,18 @@ def ranking(outputs: Tensor, targets: Tensor) -> Tensor:
     return F.softplus((outputs - outputs.t()) * torch.sign(targets.t() - targets)).mean()
 
 
+def all_pairs(outputs: Tensor, targets: Tensor) -> Tensor:
+    return (outputs @ targets.t()).sigmoid().mean() + (outputs.squeeze(1)[:, None] - targets.squeeze(1)).abs().mean()
+
+
 @pytest.mark.parametrize(
     ("loss", "shape", "status"),
-    [(squared, [64], "fail"), (squared, [64, 1], "pass"), (ranking, [64, 1], "skip")],
+    [
+        (squared, [64], "fail"),
+        (squared, [64, 1], "pass"),
+        (ranking, [64, 1], "skip"),
+        (all_pairs, [64, 1], "skip"),
+    ],
 )
 def test_broadcasting_in_a_loss_of_ones_own(loss: Any, shape: list[int], status: str, only: Only) -> None:
     x = torch.randn(64, 8)
