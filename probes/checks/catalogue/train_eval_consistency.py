@@ -81,7 +81,7 @@ def run(context: Context) -> Outcome:
             f"outputs are {list(in_training.shape)} in train mode and {list(in_eval.shape)} in eval mode",
             "make forward return the same kind of outputs in both modes",
         )
-    if not same_bits(in_eval, again):
+    if not same_bits(in_eval, again) and not _only_rounding(rig, batch, in_eval, again):
         return _random(context, rig, batch, outputs, float((in_eval - again).abs().max()))
     if sampling:
         return passed(
@@ -96,6 +96,15 @@ def run(context: Context) -> Outcome:
             "the budget"
         )
     return _compare(in_training, in_eval, gathering, batch)
+
+
+def _only_rounding(rig: Rig, batch: Batch, left: Tensor, right: Tensor) -> bool:
+    """Whether two passes differ by the order of additions alone: no random number drawn, hardly any difference."""
+    watch = RandomDraws()
+    with torch.no_grad(), watch:
+        rig.outputs(batch)
+    size = float(exact(left).square().mean().sqrt())
+    return not watch.draws | watch.drops and float((exact(left) - exact(right)).abs().max()) < SAME * size
 
 
 def _random(context: Context, rig: Rig, batch: Batch, outputs: Any, difference: float) -> Outcome:

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from probes.checks import check
+from probes.checks.catalogue.determinism import _rounding
 from probes.checks.catalogue.label_sanity import _surely_imbalanced
 
 Only = Callable[..., Any]
@@ -173,3 +174,29 @@ def test_a_large_first_step_that_the_next_ones_make_good(only: Only, classificat
 
     assert status(0.03) == "pass"
     assert status(10.0) == "warn"
+
+
+def test_additions_in_no_fixed_order_are_no_randomness(only: Only, classification: Data) -> None:
+    """What sums differently each time, as accelerators do, differs in the last bits; a drawn number does not."""
+
+    class Sums(nn.Module):
+        def __init__(self, unseeded: bool) -> None:
+            super().__init__()
+            self.layer, self.turn, self.unseeded = nn.Linear(8, 3), [0], unseeded
+
+        def forward(self, x: Tensor) -> Tensor:
+            self.turn[0] += 1
+            shift = 0.1 * self.turn[0] if self.unseeded else 1e-7 * (self.turn[0] % 2)
+            return self.layer(x) * (1 + shift)
+
+    for slug in ("train-eval-consistency", "batch-independence"):
+        assert only(slug, Sums(False), nn.CrossEntropyLoss(), classification).status == "pass", slug
+        assert only(slug, Sums(True), nn.CrossEntropyLoss(), classification).status != "pass", slug
+
+
+def test_rounding_is_measured_relative_to_each_parameter() -> None:
+    weights = {"a": torch.ones(4), "b": 1e-3 * torch.ones(4)}
+    assert _rounding([1.0], [1.0], weights, {name: w.clone() for name, w in weights.items()}) == 0.0
+    assert _rounding([1.0], [1.0], weights, {**weights, "b": 1.01e-3 * torch.ones(4)}) == pytest.approx(0.01, rel=1e-3)
+    assert _rounding([1.0], [1.5], weights, weights) == pytest.approx(0.5)
+    assert _rounding([1.0], [float("nan")], weights, weights) == float("inf")
