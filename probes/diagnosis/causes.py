@@ -58,6 +58,7 @@ CAUSES: Mapping[str, tuple[str, ...]] = {
         "unnormalized-inputs",
     ),
     "no-generalization": (
+        "loss-not-decreasing",
         "class-imbalance",
         "noisy-loss",
         "oscillating-loss",
@@ -66,6 +67,9 @@ CAUSES: Mapping[str, tuple[str, ...]] = {
         "no-generalization",
         "class-imbalance",
         "gradients-not-cleared",
+        "learning-rate-too-high",
+        "weights-growing",
+        "exploding-gradients",
         "noisy-loss",
         "oscillating-loss",
     ),

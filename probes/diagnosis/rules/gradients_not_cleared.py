@@ -100,7 +100,7 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
         raise NotJudged(f"{len(steps)} frames with gradients of biases and of outputs, needs 3")
     since = criterion(ratios, **thresholds)
     # A penalty on the weights as part of the loss does not pass through the outputs: it adds, but does not pile up.
-    if since is None or float(sizes[-2:].max()) < PILES_UP * float(sizes[0]):
+    if since is None or float(sizes.max()) < PILES_UP * float(sizes[0]):
         return []
     learned = progress_if_known(view)
     harmless = learned is not None and learned.share >= 0.1

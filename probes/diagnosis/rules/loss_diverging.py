@@ -13,10 +13,10 @@ from the minimum: every further step costs time and makes the weights worse.
 
 Criterion
 ---------
-- *Above the start*: the last `patience` values (10, or a twentieth of all when that is more) all lie above
-  `factor` (1.5) times the initial level;
-- or *lost again*: the loss had fallen by 30% or more, and the last tenth of its values lies above the best
-  level by more than `lost` (0.6) of that gain, and by more than 6 times its noise.
+- *Above the start*: the last `patience` values (10, or a twentieth of all when that is more, but no more than 100) all
+  lie above `factor` (1.5) times the initial level, or the last 12 do at three times that level (their median);
+- or *lost again*: the loss had fallen by 30% or more, and the last tenth of its values (no more than 500) lies above
+  the best level by more than `lost` (0.6) of that gain, and by more than 6 times its noise.
 
 In the first 100 steps of a run that goes on it is not told while another series of training, a term of the loss say,
 has fallen to less than 0.7 of its beginning.
@@ -78,6 +78,10 @@ from probes.diagnosis.tracks import TRAIN_SPLITS, training_loss
 from probes.diagnosis.view import Curve, NotJudged, RunView
 
 MINIMUM_VALUES = 12
+FAR, FAR_VALUES = 3.0, 12
+"""Level over the initial one, and values in a row, that are a disaster however long the run has been."""
+LONG_RISE, LONG_LOSS = 100, 500
+"""Values above the start, or with most of the gain lost, that are enough in the longest of runs."""
 EARLY_STEPS, FALLEN = 100, 0.7
 """Steps in which a term of the loss may grow before it falls, and what is left of another term that learns."""
 
@@ -111,7 +115,8 @@ def criterion(
     start, best, end = summary.start, summary.best, summary.end
     limit = factor * start
     above = trailing_run(loss.values > limit)
-    if above >= max(patience, 0.05 * summary.values):
+    far = above >= FAR_VALUES and float(np.median(loss.values[-FAR_VALUES:])) > FAR * start
+    if far or above >= max(patience, min(0.05 * summary.values, LONG_RISE)):
         return Divergence("above the start", len(loss) - above, start, end, limit)
     gain = start - best
     limit = best + max(lost * gain, 6.0 * summary.noise)
@@ -121,7 +126,7 @@ def criterion(
     ends, blocks = block_medians(np.arange(len(loss)), loss.values, 400)
     above = trailing_run(running_median(blocks, 9) > limit)
     values = len(loss) - (int(ends[-above - 1]) + 1 if above < len(blocks) else 0) if above else 0
-    if values >= max(patience, 0.1 * summary.values):
+    if values >= max(patience, min(0.1 * summary.values, LONG_LOSS)):
         return Divergence("lost again", len(loss) - values, best, end, limit)
     return None
 

@@ -15,7 +15,9 @@ Criterion
 ---------
 Over at least `frames` (3) frames of the whole run: no gradient was present in any (any parameter), or the
 gradient was exactly zero in each of them (weight matrices and kernels only). Parameters that do not require
-a gradient are left out. A warning; critical when it concerns at least `share` (0.5) of all trainable weights.
+a gradient are left out. A warning; critical when it concerns at least `share` (0.5) of all trainable weights; only
+information in a run that goes on, when their modules did not run so far (nets that grow). Where modules are left out by
+chance (some run in one frame and not in another), it takes 20 frames to say so of one that did not run.
 
 Evidence
 --------
@@ -108,6 +110,7 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     weight = np.asarray([kinds[name] for name in table.layers])
     never, zero = criterion(table.values, table.measured, weight, **thresholds)
     never &= _long_enough(view, table, weight)
+    unused = view.status == "running" and not zero.any() and _not_run(view, table, never)
     found = never | zero
     if not found.any():
         return []
@@ -123,7 +126,7 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     message = "; ".join(said) + f": {len(layers)} of {len(table.layers)} parameters stay as they were initialised."
     return [
         RULE.finding(
-            "critical" if concerned >= thresholds["share"] else "warning",
+            "info" if unused else "critical" if concerned >= thresholds["share"] else "warning",
             message[0].upper() + message[1:] if zeros and not without else message,
             (int(table.steps[0]), view.last_step),
             view,
@@ -146,6 +149,18 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
             ),
         )
     ]
+
+
+def _not_run(view: RunView, table: LayerTable, never: Mask) -> bool:
+    """Whether the parameters ``never`` [L] are of modules that did not run so far: a net that grows uses them later."""
+    ran = view.layers("activation_mean")
+    home = {parameter.name: parameter.module for parameter in view.parameters}
+    known = {module.name for module in view.modules}
+    modules = {home.get(name, "") for name, bad in zip(table.layers, never, strict=True) if bad}
+    if ran is None or not modules or not modules & known <= known:
+        return False
+    run = {name for name, column in zip(ran.layers, ran.measured.T, strict=True) if column.any()}
+    return bool(run) and not modules & run
 
 
 def _long_enough(view: RunView, table: LayerTable, weight: Mask) -> bool:

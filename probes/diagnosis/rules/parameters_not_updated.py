@@ -13,9 +13,10 @@ learning rate of zero; half-precision weights so coarse that small updates are r
 
 Criterion
 ---------
-- *Outside*: trainable parameters that no optimizer of the run holds. A warning; only information when these
-  are the first layers and the training loss has fallen by more than half, which is how a pretrained body is
-  often kept fixed.
+- *Outside*: trainable parameters that no optimizer of the run holds. A warning; only information when these are the
+  first layers and the training loss has fallen by more than half, which is how a pretrained body is often kept fixed,
+  or when no gradient came back to their modules in 3 frames. Those that change all the same (copies or averages of
+  another net) are left out.
 - *Never stepped*: an optimizer was given, a training loss was logged at least `waiting` (100) times, and not one
   step has been done. A warning while the run goes on (a long gradient accumulation looks the same), else critical.
 - *Unchanged* (weight matrices and kernels): the update is exactly zero in every one of at least `frames` (3)
@@ -75,6 +76,8 @@ from probes.diagnosis.rule import Rule
 from probes.diagnosis.tracks import training_losses
 from probes.diagnosis.view import Floats, Mask, NotJudged, RunView
 
+FEW_FRAMES = 3
+
 
 def criterion(update: Floats, gradient: Floats, *, frames: float = 3, waiting: float = 100) -> Mask:
     """Which parameters stay exactly as they were although they have a gradient, [L].
@@ -101,9 +104,29 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     waited = _losses_without_a_step(view)
     if waited is not None and waited[1] >= thresholds["waiting"]:
         return [_never_stepped(view, *waited, trainable)]
-    outside = [name for name in trainable if name not in held]
+    outside = [name for name in trainable if name not in held and not _changes(view, name)]
     findings = [_outside(view, outside, trainable)] if outside else []
     return findings or _unchanged(view, held, thresholds)
+
+
+def _changes(view: RunView, name: str) -> bool:
+    """Whether a parameter changes although no optimizer holds it: a copy of another net, or an average of it."""
+    table = view.layers("weight_norm")
+    if table is None or name not in table.layers:
+        return False
+    one = table.pick([name])
+    values = one.values[one.measured]
+    return len(values) > 1 and bool(np.ptp(values[np.isfinite(values)]) > 0) if np.isfinite(values).any() else False
+
+
+def _never_pushed(view: RunView, outside: list[str]) -> bool:
+    """Whether no gradient comes back to the modules of these parameters, in any of three frames or more."""
+    table = view.layers("activation_grad_norm")
+    if table is None or len(table) < FEW_FRAMES:
+        return False
+    home = {parameter.name: parameter.module for parameter in view.parameters}
+    seen = table.pick(sorted({home[name] for name in outside}))
+    return not bool((seen.measured & (seen.values > 0)).any())
 
 
 def _losses_without_a_step(view: RunView) -> tuple[str, int] | None:
@@ -132,10 +155,11 @@ def _never_stepped(view: RunView, series: str, values: int, trainable: list[str]
 
 def _outside(view: RunView, outside: list[str], trainable: list[str]) -> Finding:
     learned = progress_if_known(view)
+    copies = _never_pushed(view, outside) and len(outside) < len(trainable)
     at_the_bottom = outside == trainable[: len(outside)] and len(outside) < len(trainable)
     fixed_on_purpose = at_the_bottom and learned is not None and learned.share > 0.5
     return RULE.finding(
-        "info" if fixed_on_purpose else "critical" if len(outside) == len(trainable) else "warning",
+        "info" if fixed_on_purpose or copies else "critical" if len(outside) == len(trainable) else "warning",
         f"{names(outside)} ({len(outside)} of {len(trainable)} trainable parameters) are in no optimizer: "
         "they stay as they were initialised.",
         (0, view.last_step),

@@ -22,10 +22,12 @@ end, and the level is poor:
 - else: after 40 steps and more, the loss has lost less than `learned` (0.3) of its beginning, or of the loss of
   guessing where it began above that.
 
-A schedule that ends near zero lets no loss fall at its end. Where it took fewer than `few` (100) steps from beginning
-to end, the fall along the learning rate summed up must be 0.3 times the mean one or more, and promise 0.1. The level
-is poor by the same measure of accuracy, or, without one, when less than half of the loss is gone and the fall still
-goes on at 0.6 times the mean pace.
+A run of fewer than 50 steps at a steady rate is a trial: a finding only when less than 0.12 of the loss is
+gone. But a schedule of fewer than `few` (100) steps that ends near zero is meant to be the whole training, and lets no
+loss fall at its end: there the
+fall along the learning rate summed up must be 0.3 times the mean one or more, and promise 0.1. The level is poor by the
+same measure of accuracy, or, without one, when less than half of the loss is gone and the fall still goes on at 0.6
+times the mean pace.
 
 Only for runs that ended by themselves: one that goes on is never too short, and one that crashed has other troubles.
 A loss that was below half of guessing from the beginning (fine-tuning) is let be, and so is a run whose validation
@@ -51,7 +53,9 @@ Example that fires
 ------------------
 ```python
 model = nn.Sequential(nn.Flatten(), nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 32), nn.ReLU(), nn.Linear(32, 10))
-train(model, torch.optim.SGD(model.parameters(), lr=0.1), steps=44, batch=32)
+optimizer = torch.optim.SGD(model.parameters(), lr=0.2)
+cosine = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 44)
+train(model, optimizer, schedule=cosine, steps=44, batch=32)
 ```
 
 Example that stays quiet
@@ -89,6 +93,8 @@ from probes.diagnosis.view import Floats, NotJudged, RunView, Steps
 MINIMUM_VALUES = 8
 CERTAIN = 5.0
 LEAST_STEPS, SURE_STEPS = 20, 40
+TRIAL, BARELY = 50, 0.12
+"""Steps of a trial, and the fall of its loss that shows a net on its way."""
 BRIEF_PACE, BRIEF_PROMISE, LEARNED = 0.3, 0.1, 0.05
 """Fall at the end over the mean one, promise, and fall in all, from which a run of few steps was going somewhere."""
 RESTS = 0.01
@@ -151,6 +157,8 @@ def criterion(
         poor = share < 0.6 and (accuracy - common) < good * (1.0 - common)
     else:
         poor = LEARNED < share < learned and steps[-1] >= SURE_STEPS
+    if steps[-1] < TRIAL and share >= BARELY:
+        poor = False  # a trial of a few steps, which learns
     return Unfinished(found, share) if poor else None
 
 

@@ -18,7 +18,8 @@ size for its shape (standard deviation sqrt(2 / fan-in), He initialisation), whi
 began small or at zero may grow to it; and it is growing still: 1.2 times as large as at half of the run.
 
 It is a warning when the training loss is no better than `learned` (0.5) of its beginning or of guessing, or not
-finite; or when it ends below zero, by more than it began above it, or by ten times as much as it began below it.
+finite; or when it ends below zero, by more than it began above it, or by ten times as much as it began below it;
+or when the growth is a hundred times `factor`.
 Otherwise it is information.
 Weights that are not finite count by their last finite frame.
 
@@ -73,6 +74,8 @@ from probes.diagnosis.view import Floats, NotJudged, RunView, Steps
 
 MINIMUM_FRAMES = 4
 STILL = 1.2
+ANY_NET = 100.0
+"""Times `factor` that are no healthy growth, whatever the loss does meanwhile."""
 
 
 def criterion(
@@ -124,8 +127,8 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
             found[name] = (int(steps[grown[0]]), grown[1], float(norms[0]), float(norms[-1]))
     if not found:
         return []
-    harm = _harm(view, thresholds["learned"])
     most = max(found, key=lambda name: found[name][1])
+    harm = _harm(view, thresholds["learned"])
     first = min(entry[0] for entry in found.values())
     _, growth, start, end = found[most]
     rate = view.learning_rate(view.last_step)
@@ -134,7 +137,7 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     )
     return [
         RULE.finding(
-            "warning" if harm else "info",
+            "warning" if harm or growth > ANY_NET * thresholds["factor"] else "info",
             f"The norm of {most} has grown from {short(start)} to {short(end)}, {short(growth)} times what it began "
             f"with or what is usual for its shape, and grows still{f'; {harm}' if harm else ''}."
             + (f" So have {names([n for n in found if n != most])}." if len(found) > 1 else ""),

@@ -69,7 +69,7 @@ def test_causes_come_first_and_carry_their_symptoms():
     report = judge(
         SHORT,
         [
-            made_rule("overfitting", "mild", "warning", first=1),
+            made_rule("class-imbalance", "mild", "warning", first=1),
             made_rule("nonfinite-values", "x", "critical", first=3),
             made_rule("exploding-gradients", "x", "critical", first=2),
             made_rule("learning-rate-too-high", "x", "warning", first=1),
@@ -80,9 +80,9 @@ def test_causes_come_first_and_carry_their_symptoms():
         ("learning-rate-too-high", None),
         ("exploding-gradients", "learning-rate-too-high"),
         ("nonfinite-values", "exploding-gradients"),
-        ("overfitting", None),
+        ("class-imbalance", None),
     ]
-    assert [f.rule for f in report.root_causes] == ["learning-rate-too-high", "overfitting"]
+    assert [f.rule for f in report.root_causes] == ["learning-rate-too-high", "class-imbalance"]
     assert [f.rule for f in report.symptoms(report.findings[0])] == [
         "exploding-gradients",
         "nonfinite-values",
