@@ -19,10 +19,14 @@ at a point nearby. Differences below the round-off of float64 are counted as too
 When a gradient is wrong, each module on its own is checked in the order of the forward pass, and the one
 whose backward does not match its forward is named.
 
-**When it misleads.** Deliberately wrong gradients (straight-through estimators, gradient reversal, detached
-targets) are reported, rightly but in vain. Casts to a lower precision (`logits.float()`, autocast) are left out for the
-check, so that what it checks is the function in float64; a forward that cannot run in float64 is skipped. On devices
-without float64 (Apple's) the check runs on the CPU.
+Where values are detached, entries that disagree are checked again with these held constant: straight-through
+estimators and targets made by the same network agree then. *Warn* where backward gives a gradient for a loss that does
+not move at all (rounding).
+
+**When it misleads.** Deliberately wrong gradients (gradient reversal) are reported, rightly but in vain. Casts to a
+lower precision (`logits.float()`, autocast) are left out for the check, so that what it checks is the function in
+float64; a forward that cannot run in float64 is skipped. On devices without float64 (Apple's) the check runs on the
+CPU.
 
 **References.** CS231n notes, "Gradient checks". The step is the usual compromise eps^(1/3) between truncation
 and round-off (W. H. Press et al., Numerical Recipes, 5.7).
@@ -45,6 +49,7 @@ from probes.checks.gradients import GOOD, KINKY, WRONG, EntryCheck, check_entry
 from probes.checks.localize import wrong_backward_module
 from probes.checks.outcome import Outcome, failed, passed, warned
 from probes.checks.rig import Rig, trainable
+from probes.checks.stopped import StoppedGradients
 
 TITLE = "Does backward() compute the derivative of the loss?"
 FAMILY = "gradients"
@@ -87,8 +92,49 @@ def _compare(context: Context, rig: Rig, batch: Batch, value: float) -> Outcome:
     entries, unfinished = _check_entries(context, rig, batch, gradients)
     if not entries:
         raise NotApplicable("no trainable parameter, or no time to check one: raise the budget")
+    held = _hold_stopped(context, rig, batch, entries)
     moved = _settle_kinks(context, rig, batch, entries)
-    return _judge(context, rig, batch, moved, unfinished)
+    return _judge(context, rig, batch, moved, unfinished, held)
+
+
+def _hold_stopped(context: Context, rig: Rig, batch: Batch, entries: dict[str, list[EntryCheck]]) -> int:
+    """Check entries that differ once more with detached values held constant, as backward() takes them.
+
+    Replaces those that agree then, and returns how many. A parameter whose gradient is zero altogether is left as it
+    is: nobody detaches a whole layer on purpose and leaves it trainable.
+    """
+    parameters = trainable(rig.model)
+    suspects = [
+        (name, place)
+        for name, group in entries.items()
+        if any(entry.analytic != 0 for entry in group)
+        for place, entry in enumerate(group)
+        if entry.verdict in ("differs", "at a kink")
+    ]
+    if not suspects:
+        return 0
+    stopped = StoppedGradients()
+    context.reseed()
+    with torch.enable_grad(), stopped:
+        rig.loss(batch)
+    if not stopped.any:
+        return 0
+
+    def value() -> float:
+        stopped.rewind()
+        with stopped:
+            return _loss_value(context, rig, batch)
+
+    held = 0
+    for name, place in suspects:
+        if context.deadline.expired:
+            break
+        entry = entries[name][place]
+        again = check_entry(value, _entries_of(parameters[name]), entry.index, entry.analytic)
+        if again.verdict not in ("differs", "at a kink"):
+            entries[name][place] = again
+            held += 1
+    return held
 
 
 def _settle_modes(rig: Rig) -> None:
@@ -209,7 +255,7 @@ def _plan(gradient: Tensor, generator: torch.Generator) -> list[int]:
 
 
 def _judge(
-    context: Context, rig: Rig, batch: Batch, entries: dict[str, list[EntryCheck]], unfinished: list[str]
+    context: Context, rig: Rig, batch: Batch, entries: dict[str, list[EntryCheck]], unfinished: list[str], held: int
 ) -> Outcome:
     flat = [entry for group in entries.values() for entry in group]
     judged = [entry for entry in flat if entry.verdict in ("agrees", "differs")]
@@ -234,8 +280,9 @@ def _judge(
         "kinks": kinks,
         "too_small_to_judge": noise,
         "not_reached": unfinished,
+        "with_detached_values_held": held,
     }
-    notes = _notes(kinks, noise, unfinished)
+    notes = _notes(kinks, noise, unfinished, held)
     if wrong:
         return _blame(context, rig, batch, entries, wrong, evidence, notes)
     differing = [name for name, group in entries.items() if any(entry.verdict == "differs" for entry in group)]
@@ -281,6 +328,14 @@ def _blame(
             "a straight-through estimator or a stopped gradient does this on purpose",
             **evidence,
         )
+    if all(entry.numeric == 0 for name in wrong for entry in entries[name] if _is_wrong(entry)):
+        return warned(
+            f"{text}: the loss does not move at all{notes}",
+            "the forward is made of steps (rounding, sign, argmax): a straight-through estimator gives such a gradient "
+            "on purpose",
+            "otherwise correct the backward of the function between these layers and the loss",
+            **evidence,
+        )
     culprit = wrong_backward_module(rig, batch, context.reseed, context.deadline)
     if culprit is not None:
         evidence["culprit"] = culprit.name
@@ -299,8 +354,10 @@ def _blame(
     )
 
 
-def _notes(kinks: int, noise: int, unfinished: list[str]) -> str:
+def _notes(kinks: int, noise: int, unfinished: list[str], held: int) -> str:
     parts = []
+    if held:
+        parts.append(f"{held} entries agree once detached values are held constant, as backward() takes them")
     if kinks:
         parts.append(f"{kinks} entries sit on a kink, where either side's slope is right")
     if noise:
