@@ -9,8 +9,8 @@ rounding of half precision, or a step that makes a weight NaN are all found here
 **Criterion.** *Fail*: a parameter with a gradient that the step leaves as it is, or one that is NaN or infinite
 afterwards. *Warn*: a weight matrix that changes by more than half of its size in one step (its norm, at least that
 of weights of variance 1/fan_in), if the loss of all batches read is not lower afterwards, nor after twenty steps
-more (RMSprop's first step is ten times as large as the later ones); a frozen parameter that changes; all weight
-matrices changing by less than 1e-8 of their size.
+more (RMSprop's first step is ten times as large as the later ones), or has grown tenfold in between; a frozen
+parameter that changes; all weight matrices changing by less than 1e-8 of their size.
 
 **When it misleads.** The first steps of Adam have the size of the learning rate whatever the gradient is:
 small weights change relatively much. A warm-up that starts at 0 is checked at its target rate.
@@ -42,6 +42,7 @@ SHARE = 0.5
 TOO_MUCH = 0.5
 TOO_LITTLE = 1e-8
 MORE = 20
+BLOWN_UP = 10.0
 
 
 def run(context: Context) -> Outcome:
@@ -90,8 +91,9 @@ def run(context: Context) -> Outcome:
             one_step(context, rig, context.batches[(turn + 1) % len(context.batches)])
             if context.deadline.expired:
                 break
-        losses = (losses[0], _loss(context, rig))
-        evidence.update(loss_after_more=losses[1])
+        evidence.update(loss_after_more=_loss(context, rig))
+        if losses[1] < BLOWN_UP * abs(losses[0]):
+            losses = (losses[0], evidence["loss_after_more"])
     return _amounts(ratios, thawed, at, warmed, losses, evidence)
 
 
@@ -114,8 +116,8 @@ def _amounts(
     large = [f"{name} ({ratio:.2g})" for name, ratio in ratios.items() if ratio > TOO_MUCH]
     if large and not losses[1] < losses[0]:
         return warned(
-            f"one step {at} changes weights by more than half of their size: {listed(large)}; after {MORE} more "
-            f"the loss has gone from {losses[0]:.4g} to {losses[1]:.4g}",
+            f"one step {at} changes weights by more than half of their size: {listed(large)}; the loss "
+            f"goes from {losses[0]:.4g} to {losses[1]:.4g}",
             "lower the learning rate (learning-rate-range suggests one)",
             **evidence,
         )

@@ -180,7 +180,7 @@ def _decay(context: Context, told: list[str], problems: list[tuple[str, str]], e
         )
     elif math.isfinite(loss):
         how = f"pulls {pull / slope:.2g} times as hard as the loss" if rescaled and slope > 0 else ""
-        told.append(f"weight decay {how or f'shrinks weights by at most {fastest:.1e} a step'} (penalty {penalty:.2g})")
+        told.append(f"weight decay {how or f'shrinks weights by at most {fastest:.1e} a step'}")
 
 
 @dataclass(frozen=True)
