@@ -14,7 +14,13 @@ Row = tuple[Case, Record]
 
 # What was said before anything was changed for these sets: history, not measured again. Failed and warned of the
 # healthy ones, caught of the faulty ones.
-FIRST_SIGHT_HEALTHY = {sets.LATER: (4, None), sets.FRESH: (2, 5), sets.FRESH_AGAIN: (1, 3), corpus.HEALTHY: (0, 4)}
+FIRST_SIGHT_HEALTHY = {
+    sets.LATER: (4, None),
+    sets.FRESH: (2, 5),
+    sets.FRESH_AGAIN: (1, 3),
+    sets.FRESH_LAST: (0, 0),
+    corpus.HEALTHY: (0, 4),
+}
 FIRST_SIGHT_FAULTY = {sets.FRESH_FAULTY: (19, 20), sets.FRESH_AGAIN_FAULTY: (9, 13), corpus.FAULTY: (113, 127)}
 
 HEAD = """# How often the checks are right
@@ -29,6 +35,8 @@ it is trained with.
   classic bug; written before any of them was checked.
 - **Later programs**: of the same kind, written when the first ones had been repaired (detection, translation, GAN,
   actor and critic, quantiles, video, experts, a differential equation, checkpointing, complex weights, ...).
+- **Last programs**: healthy ones only, after the others had been repaired (flows, sine activations, sets, masked
+  language model, vector quantisation, ...; detached values had just been taught to the gradient check for such).
 - **Corpus**: the reference trainer's healthy configurations, each once (those that differ only in what a check never
   sees, such as schedule, length and clipping, are one), and every one of its faults that can be seen before training,
   on two configurations of each part of the corpus, with four faults more that the trainer does not have.

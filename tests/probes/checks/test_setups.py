@@ -24,6 +24,7 @@ from benchmarks.checks.faulty import FAULTY
 from benchmarks.checks.fresh import PROGRAMS
 from benchmarks.checks.fresh_again import PROGRAMS as AGAIN
 from benchmarks.checks.healthy import HEALTHY, WARNS
+from benchmarks.checks.last import LAST
 from benchmarks.checks.measure import Case, Record, Said, caught_by, measure, read
 from benchmarks.checks.tables import page
 from benchmarks.checks.unseen import UNSEEN
@@ -59,9 +60,9 @@ def test_there_are_enough_of_them() -> None:
     assert {fault.check for fault in FAULTY.values()} == set(slugs()), "each check has a fault to catch"
 
 
-@pytest.mark.parametrize("name", [*HEALTHY, *UNSEEN])
+@pytest.mark.parametrize("name", [*HEALTHY, *UNSEEN, *LAST])
 def test_healthy(name: str) -> None:
-    found = report({**HEALTHY, **UNSEEN}[name], checks=None if name in WHOLE else QUICK)
+    found = report({**HEALTHY, **UNSEEN, **LAST}[name], checks=None if name in WHOLE else QUICK)
     said = {r.check: f"{r.status}: {r.message}" for r in found.results if r.status in ("warn", "fail")}
     assert set(said) <= set(WARNS.get(name, {})), said
     assert found.ok
