@@ -60,7 +60,7 @@ def verdict(report: Report) -> Verdict:
         others = len([f for f in report.root_causes if f is not worst and f.severity != "info"])
         more = f" · and {plural(others, 'other problem')}" if others else ""
         return Verdict(
-            worst.severity,
+            report.story_severity(worst),
             f"{chain}, {when(worst)}{more}",
             worst.message,
             worst.suggestions[0] if worst.suggestions else "",
@@ -102,8 +102,9 @@ def judged_count(report: Report) -> int:
 
 
 def worst_finding(report: Report) -> Finding | None:
-    """The root cause that comes first, among those at warning or above; None when there is none."""
-    serious = [f for f in report.root_causes if f.severity != "info"]
+    """The root cause that comes first, among those that are, or have brought about, a warning or worse; None when
+    there is none."""
+    serious = [f for f in report.root_causes if report.story_severity(f) != "info"]
     return serious[0] if serious else next((f for f in report.findings if f.severity != "info"), None)
 
 
@@ -126,4 +127,5 @@ def short_verdict(report: Report) -> str:
             return "? loss has not fallen"
         return "? nothing found before" if judged_count(report) and report.status == "crashed" else "? not judged"
     others = len([f for f in report.findings if f is not worst and f.severity != "info"])
-    return f"{'✕' if worst.severity == 'critical' else '!'} {worst.title}" + (f" (+{others})" if others else "")
+    icon = "✕" if report.story_severity(worst) == "critical" else "!"
+    return f"{icon} {worst.title}" + (f" (+{others})" if others else "")

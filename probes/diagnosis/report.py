@@ -74,8 +74,8 @@ class Report:
         gap = f" {unjudged} of {judged + unjudged} rules could not be judged." if unjudged else ""
         if self.ok:
             return f"No problem found in {_count(self.step, 'step')} by {_count(judged, 'rule')}.{gap}"
-        root = next(f for f in self.root_causes if rank(self._story_severity(f)) >= rank("warning"))
-        severity = self._story_severity(root)
+        root = next(f for f in self.root_causes if rank(self.story_severity(f)) >= rank("warning"))
+        severity = self.story_severity(root)
         chain = " → ".join(_inside(f.title) for f in self._main_line(root))
         others = len([f for f in self.root_causes if f is not root and rank(f.severity) >= rank("warning")])
         more = f" {_count(others, 'other problem')} found." if others else ""
@@ -89,7 +89,8 @@ class Report:
                 return line
             line.append(max(effects, key=lambda f: rank(f.severity)))
 
-    def _story_severity(self, root: Finding) -> Severity:
+    def story_severity(self, root: Finding) -> Severity:
+        """The highest severity among a cause and its symptoms."""
         return max((f.severity for f in (root, *self.symptoms(root))), key=rank)
 
     def to_dict(self) -> dict[str, Any]:

@@ -162,6 +162,12 @@ def test_a_headline_names_two_symptoms_and_counts_the_others() -> None:
     )
 
 
+def test_a_story_is_as_grave_as_the_gravest_of_its_symptoms_as_the_command_line_has_it() -> None:
+    told = report([finding("a", "warning"), finding("b", "critical", caused_by="a")])
+    assert verdict(told).tone == "critical" and told.verdict.startswith("Critical: ")
+    assert short_verdict(told) == "✕ NaN in a (+1)"
+
+
 def test_a_note_alone_is_no_alarm_and_what_is_over_is_said_to_be() -> None:
     assert verdict(report([finding("a", "info")], clear=3)).tone == "good"
     assert "steps 10 to 90, over now" in verdict(report([finding("a", active=False)])).headline
