@@ -199,6 +199,10 @@ def _select(names: Sequence[str] | None) -> Sequence[Check]:
 def _validate(model: nn.Module, loss_fn: object, optimizer: object, budget: float, max_batches: int) -> list[Optimizer]:
     if not isinstance(model, nn.Module):
         raise CheckInputError(f"model is a {type(model).__name__}, expected a torch.nn.Module")
+    if isinstance(model, torch.jit.ScriptModule):
+        raise CheckInputError(
+            "model is a TorchScript module, which cannot be copied and looked into: check it unscripted"
+        )
     if not callable(loss_fn):
         raise CheckInputError(f"loss_fn is a {type(loss_fn).__name__}, expected a callable of (outputs, targets)")
     if isinstance(loss_fn, type):

@@ -88,7 +88,8 @@ def _watched(model: nn.Module, visit: Callable[[Call], None]) -> Iterator[None]:
     handles = [
         module.register_forward_hook(hook(name), with_kwargs=True)
         for name, module in model.named_modules()
-        if (not list(module.children()) or list(module.parameters(recurse=False)) or is_parametrized(module))
+        if not isinstance(module, torch.jit.ScriptModule)  # takes no hooks
+        and (not list(module.children()) or list(module.parameters(recurse=False)) or is_parametrized(module))
         and ".parametrizations." not in f".{name}."
     ]
     try:

@@ -226,7 +226,11 @@ def _focal(scores: Tensor, labels: Tensor, gamma: float, reduction: str) -> Tens
 def _twin(
     function: Callable[..., Tensor], flatten: Callable[[Tensor], Tensor], keywords: dict[str, Any]
 ) -> Callable[[Tensor, Tensor], Tensor]:
-    return lambda outputs, targets: function(flatten(outputs), targets.reshape(-1), **keywords)
+    def twin(outputs: Tensor, targets: Tensor) -> Tensor:
+        precise = outputs if outputs.dtype == torch.float64 else outputs.float()  # half precision would not compare
+        return function(flatten(precise), targets.reshape(-1), **keywords)
+
+    return twin
 
 
 def looks_like_classes(outputs: Any, targets: list[Any]) -> bool:

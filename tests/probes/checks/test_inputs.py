@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import random
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -172,6 +173,12 @@ class Chosen(nn.Linear):
         return super().forward(x).argmax(1)
 
 
+def scripted() -> nn.Module:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # deprecated, and in use
+        return torch.jit.script(nn.Linear(8, 3))
+
+
 X, Y = torch.randn(16, 8), torch.arange(16) % 3
 # What is wrong, what it is given, and words that the one-line error must contain.
 BAD_ARGUMENTS: list[tuple[str, dict[str, Any], list[str]]] = [
@@ -211,6 +218,7 @@ BAD_ARGUMENTS: list[tuple[str, dict[str, Any], list[str]]] = [
     ("loss class", {"loss_fn": nn.CrossEntropyLoss}, ["expected an instance", "CrossEntropyLoss()"]),
     ("loss not callable", {"loss_fn": 0.5}, ["expected a callable"]),
     ("model class", {"model": nn.Linear}, ["expected a torch.nn.Module"]),
+    ("scripted", {"model": scripted()}, ["TorchScript", "unscripted"]),
     ("no parameters", {"model": nn.ReLU()}, ["no parameters"]),
     ("lazy", {"model": nn.LazyLinear(3)}, ["lazy", "run one batch"]),
     ("meta model", {"model": nn.Linear(8, 3, device="meta")}, ["meta"]),

@@ -191,7 +191,17 @@ def test_additions_in_no_fixed_order_are_no_randomness(only: Only, classificatio
 
     for slug in ("train-eval-consistency", "batch-independence"):
         assert only(slug, Sums(False), nn.CrossEntropyLoss(), classification).status == "pass", slug
-        assert only(slug, Sums(True), nn.CrossEntropyLoss(), classification).status != "pass", slug
+    assert only("batch-independence", Sums(True), nn.CrossEntropyLoss(), classification).status == "skip"
+    kept = only("train-eval-consistency", Sums(True), nn.CrossEntropyLoss(), classification)
+    assert kept.status == "pass" and "keeps something" in kept.message
+
+
+def test_cross_entropy_in_half_precision_is_recognised(only: Only, mlp: Any, classification: Data) -> None:
+    x, y = classification
+    model = mlp().to(torch.bfloat16)
+    loss = lambda scores, labels: F.cross_entropy(scores.float(), labels)  # noqa: E731
+    result = only("initial-loss", model, loss, (x.bfloat16(), y))
+    assert result.status == "pass" and result.evidence["kind"] == "cross-entropy", result.message
 
 
 def test_rounding_is_measured_relative_to_each_parameter() -> None:
