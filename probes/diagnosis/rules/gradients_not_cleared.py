@@ -15,9 +15,9 @@ Criterion
 The gradient of the bias of a dense or convolutional layer is the sum of the gradients of the layer's output over
 the N places of the batch. By the Cauchy-Schwarz inequality its norm is at most sqrt(N) times the norm of the
 output's gradient, for a single backward pass of any net, loss and data; usually it is about a fifth of that. The
-ratio to that bound, its median over the layers, must have exceeded `bound` (1.5) in each of the last two frames,
-and be `growth` (3) times what it was in the first frame, while the gradients themselves have grown since.
-Accumulation on purpose, over the same number of batches for each step, does not grow.
+ratio to that bound, its median over the layers, must have exceeded `bound` (1.5) in each of the last two frames (or in
+two of all, and 1 in the last two), and be `growth` (3) times what it was in the first frame, while the gradients
+themselves have grown since. Accumulation on purpose, over the same number of batches for each step, does not grow.
 
 Critical when the training loss has not fallen by a tenth; a warning otherwise.
 
@@ -88,7 +88,11 @@ def criterion(ratios: Floats, *, bound: float = 1.5, growth: float = 3.0) -> int
             statistics of a sample).
         growth: rise since the first frame; accumulation on purpose has none.
     """
-    if len(ratios) < 3 or not (ratios[-2:] > bound).all() or not ratios[-1] > growth * ratios[0]:
+    if len(ratios) < 3 or not ratios[-1] > growth * ratios[0]:
+        return None
+    # Beyond doubt in two frames, and still beyond what theory allows.
+    lasting = int((ratios > bound).sum()) >= 2 and bool((ratios[-2:] > 1.0).all())
+    if not lasting and not bool((ratios[-2:] > bound).all()):
         return None
     return int(np.argmax(ratios > 1.5 * ratios[0]))
 

@@ -23,7 +23,8 @@ When the noise of the loss is too
 large to see such a fall (two standard errors of the levels above `blur`, 0.06 of the level), it is not judged.
 
 In a run that has ended, after twice `steps_needed`, with an accuracy that is no better than always giving the most
-frequent class, 2.5 times `fall` is no learning either.
+frequent class, 2.5 times `fall` is no learning either; nor is it after ten times `steps_needed`, measured from the
+loss of guessing.
 
 A warning; only information in a run that goes on and has done fewer than five times `steps_needed`, for many nets
 begin with a plateau, and what keeps a net from learning is told by other rules.
@@ -90,6 +91,8 @@ from probes.diagnosis.view import Curve, Floats, NotJudged, RunView, Steps
 
 MINIMUM_VALUES = 30
 PLATEAU = 5
+LONG = 10
+"""Times the steps needed, after which a fall that small from the loss of guessing is no learning, either."""
 AT_CHANCE = 2.5
 """Times the fall that is let pass in a run that has ended with an accuracy that is no better than guessing."""
 MUCH = 50
@@ -167,7 +170,8 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
         if loss.steps[0] > MUCH:
             _need_variance(view, name, loss)
     ended = view.status != "running"
-    guesses = ended and view.last_step >= 2 * needed and _at_chance(view)
+    long = known is not None and view.last_step >= LONG * needed
+    guesses = ended and ((view.last_step >= 2 * needed and _at_chance(view)) or long)
     if guesses:
         thresholds = {**thresholds, "fall": AT_CHANCE * thresholds["fall"]}
     found = criterion(loss.steps, loss.values, ended, math.inf if known is None else known, guesses, **thresholds)

@@ -473,7 +473,7 @@ def _by_accuracy(view: RunView, kind: str) -> Finding | None:
     if begins_late(view, training_loss(view)[1].steps):
         return None
     # A cross-entropy cannot fall far without the answers on the same examples becoming right.
-    if best > chance + 0.1 or (0.5 * guessing < learned.start < 1.5 * guessing and not fell):
+    if best > chance + 0.1 or (0.5 * guessing < learned.start < 3.0 * guessing and not fell):
         return None
     late = closing(losses)
     if late > 1.5 * learned.start:

@@ -28,7 +28,8 @@ rise), measured by the loss of guessing (ln C for C classes, where that is known
   for it: its level in the last quarter is not below that of the quarter before by a tenth.
 
 A schedule that raises the learning rate again (cycles, warm restarts) swings on purpose: not judged. An irregular
-swing while the run goes on is information: many runs begin with a few large swings and calm down.
+swing while the run goes on is information, and so is a regular one of fewer than five periods: many runs begin with a
+few large swings and calm down.
 
 Evidence
 --------
@@ -99,6 +100,8 @@ from probes.diagnosis.task import batch_size
 from probes.diagnosis.tracks import training_loss
 from probes.diagnosis.view import Floats, NotJudged, RunView
 
+SURE_PERIODS = 5
+"""Periods in the half that is judged, with fewer of which chance may look like one while the run goes on."""
 LAST_VALUES = 2000
 """A long series is judged by its last values: enough for a period, and quick."""
 
@@ -223,7 +226,7 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
             "use a larger batch, and check that the examples are shuffled every epoch",
         )
         seen = Evidence(name, float(found.rises), thresholds["repeats"], ">", note="rises")
-    quiet = view.status == "running" and found.period is None
+    quiet = view.status == "running" and (found.period is None or found.rises < SURE_PERIODS)
     return [
         RULE.finding(
             "info" if quiet else "warning",

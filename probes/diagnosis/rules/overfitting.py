@@ -28,7 +28,8 @@ Or there is a *gap*: the validation loss no longer improves, and
 
 A rise of less than half of the minimum while the validation accuracy keeps its best level, and the training accuracy
 is not ahead by `ahead`, is only information: the net grows overconfident, no worse. So is a gap of the losses alone,
-with nine in ten validation examples right, or a training accuracy that is ahead by less than 0.08. Debugger takes a
+with nine in ten validation examples right, or a training accuracy that is ahead by less than 0.08 (0.2, while the
+validation accuracy is at its best and the loss below 0.6 of the start). Debugger takes a
 ratio (val - train) / train above 0.1, which holds for most healthy nets whose training loss is small.
 
 Evidence
@@ -86,6 +87,8 @@ from probes.diagnosis.signal import block_medians, closing, noise, running_media
 from probes.diagnosis.tracks import accuracy, training_loss, validation_loss
 from probes.diagnosis.view import Curve, Floats, NotJudged, RunView
 
+WELL_BELOW = 0.6
+"""Validation loss, of the start, that is still a good deal better than having learned nothing."""
 SMALL_LEAD = 0.08
 """Training accuracy less validation accuracy up to which a gap of the losses is overconfidence, and no more."""
 
@@ -94,7 +97,8 @@ SMALL_LEAD = 0.08
 class Overfit:
     """Index of the minimum, validation and training loss there and at the end.
 
-    ``kind`` says what is reported; ``gap`` whether there is a gap as well when it is a rise.
+    ``low`` tells whether validation ends well below the start, ``kind`` what is reported; ``gap``
+    whether there is a gap as well when it is a rise.
     """
 
     kind: Literal["rise", "gap"]
@@ -105,6 +109,7 @@ class Overfit:
     validation_noise: float
     train_best: float
     train_end: float
+    low: bool
 
 
 def criterion(
@@ -139,7 +144,7 @@ def criterion(
     low, end = float(smooth[best]), closing(after)
     train_best, train_end = float(running_median(train, 3)[best]), closing(train[best + 1 :])
     jitter = noise(validation)
-    verdict = (best, low, end, jitter, train_best, train_end)
+    verdict = (best, low, end, jitter, train_best, train_end, closing(validation) < WELL_BELOW * start)
 
     third = len(validation) // 3
     middle = float(np.median(validation[third : 2 * third])) if third else float("nan")
@@ -155,7 +160,7 @@ def criterion(
             return Overfit("rise", stuck, *verdict)
 
     if stuck:
-        return Overfit("gap", True, best, low, closing(validation), jitter, train_best, closing(train))
+        return Overfit("gap", True, best, low, closing(validation), jitter, train_best, closing(train), verdict[-1])
     return None
 
 
@@ -204,14 +209,21 @@ def _severity(view: RunView, found: Overfit, lead: float | None, ahead: float) -
     mild = found.validation_end - found.validation_best <= 0.5 * abs(found.validation_best)
     if found.gap and mild and ((lead is not None and lead < SMALL_LEAD) or _nearly_all_right(view)):
         return "info"
+    if found.gap and mild and found.low and lead is not None and lead < 0.5 * ahead and _at_its_best(view):
+        return "info"
     if found.gap or (lead is not None and lead >= ahead) or not mild:
         return "warning"
+    return "info" if _at_its_best(view) else "warning"
+
+
+def _at_its_best(view: RunView) -> bool:
+    """Whether the validation accuracy keeps its best level to the end."""
     track = accuracy(view, validation=True)
     if track is None or len(track[1].finite) < 5:
-        return "warning"
+        return False
     values = track[1].finite.values
     best = float(running_median(values, 3).max())
-    return "info" if closing(values) >= best - max(2.0 * noise(values), 0.01 * abs(best)) else "warning"
+    return closing(values) >= best - max(2.0 * noise(values), 0.01 * abs(best))
 
 
 def _lead(view: RunView) -> float | None:

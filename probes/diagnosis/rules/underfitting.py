@@ -100,12 +100,13 @@ Kind = Literal["narrow", "dropped", "frozen", "linear", "stacked"]
 
 @dataclass(frozen=True)
 class Obstacle:
-    """What keeps a model from fitting: kind, its description, its layers, and what to do about it."""
+    """What keeps a model from fitting: kind, description, layers, what to do, and whether it is beyond doubt."""
 
     kind: Kind
     what: str
     layers: tuple[str, ...]
     remedy: str
+    strict: bool = False
 
 
 def criterion(
@@ -169,8 +170,9 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     if validation is None and not obstacles:
         raise NotJudged("no validation loss to compare with")
     smothered = max(_dropped(view).values(), default=0.0) >= DROPS_ALL
+    one_unit = view.status != "running" and any(obstacle.strict for obstacle in obstacles)
     if (
-        not (at_rest(losses) or (smothered and _better_without(view)))
+        not (at_rest(losses) or one_unit or (smothered and _better_without(view)))
         or view.warming_up
         or not (smothered or _learned(view, learned, right))
     ):
@@ -328,6 +330,7 @@ def _shape_of(view: RunView, weights: Sequence[ParameterInfo], classes: int) -> 
                     f"{name} has {units} units for {classes} classes",
                     (name,),
                     f"give {name} more units: {8 * classes} or more instead of {units}",
+                    strict=units == 1 and classes >= 4,
                 )
             )
             break

@@ -29,7 +29,9 @@ It is reported when
 - nothing was learned (a fall of less than 0.15), the pull is above 0.9, and the weights have shrunk below `shrunk`
   (0.7) of what they were, and the pull was above 0.03 in one of the first three frames already.
 
-Critical when nothing was learned. Not when there was no gradient from the first frame on.
+Without any decay it is reported when all weights have shrunk to less than a twentieth of what they were: a penalty in
+the loss does the same, and is part of the loss that falls. Critical then, and when nothing was learned. Not when there
+was no gradient from the first frame on.
 
 Evidence
 --------
@@ -75,10 +77,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from probes.diagnosis.beginning import begins_late
 from probes.diagnosis.finding import Evidence, Finding, Severity
 from probes.diagnosis.gradients import total_norm
 from probes.diagnosis.numbers import percent, round_rate, short
-from probes.diagnosis.progress import Progress, progress
+from probes.diagnosis.progress import Progress, progress, progress_if_known
 from probes.diagnosis.rule import Rule
 from probes.diagnosis.view import Floats, NotJudged, RunView, Steps
 
@@ -102,6 +105,8 @@ ADDED = frozenset(
 
 MINIMUM_FRAMES = 4
 NOTHING = 0.15
+GONE = 0.05
+"""Norm of weights, of that at the start, that is next to nothing."""
 BALANCE = 10.0
 """Pull up to which the gradient can be said to balance the decay."""
 
@@ -195,7 +200,8 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     if not view.optimizers:
         raise NotJudged("the optimizer is not known")
     if not any(group.weight_decay > 0 for group in view.optimizers):
-        return []
+        penalty = _penalty(view)
+        return [penalty] if penalty is not None else []
     learned = progress(view)
     if learned is None:
         raise NotJudged("no training loss was logged")
@@ -211,6 +217,39 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
         if criterion(measured, learned.share, learned.end, **thresholds):
             return [_report(view, measured, learned, thresholds)]
     return []
+
+
+def _penalty(view: RunView) -> Finding | None:
+    """Weights that all shrink to nothing although no optimizer decays them: a penalty that is part of the loss."""
+    table = view.layers("weight_norm")
+    matrices = {p.name for p in view.parameters if p.is_weight and p.trainable}
+    learned = progress_if_known(view)
+    if table is None or learned is None or len(table) < MINIMUM_FRAMES or begins_late(view, table.steps):
+        return None
+    norms = table.pick([name for name in table.layers if name in matrices])
+    if not norms.layers or not norms.measured[[0, -1]].all() or not np.isfinite(norms.values[[0, -1]]).all():
+        return None
+    start, end = norms.values[0], norms.values[-1]
+    if not (start > 0).all() or not (end < GONE * start).all():
+        return None
+    return RULE.finding(
+        "critical",
+        f"All weights have shrunk to less than {percent(GONE)} of their size (the largest from "
+        f"{short(float(start.max()))} to {short(float(end.max()))}) although no optimizer decays them, and "
+        f"{learned.series} went from {short(learned.start)} to {short(learned.end)}: a penalty on the weights in the "
+        "loss outweighs the data.",
+        (int(norms.steps[0]), view.last_step),
+        view,
+        layers=norms.layers,
+        evidence=(
+            Evidence("weight_norm", float((end / start).max()), GONE, "<", note="norm now, of that at the start"),
+            Evidence(learned.series, learned.end, note="level at the end"),
+        ),
+        suggestions=(
+            "weigh the penalty with 1e-4 to 1e-2, or leave it out first",
+            "penalise squares of the weights, not their norms: the pull of a norm does not shrink with the weights",
+        ),
+    )
 
 
 def _pull(view: RunView, apart: bool) -> Pull | None:

@@ -19,7 +19,8 @@ began small or at zero may grow to it; and it is growing still: 1.2 times as lar
 
 It is a warning when the training loss is no better than `learned` (0.5) of its beginning or of guessing, or not
 finite; or when it ends below zero, by more than it began above it, or by ten times as much as it began below it;
-or when the growth is a hundred times `factor`.
+when the loss swings by more than half of its beginning in the latter half of the run (from its 10th to its 90th
+percentile); or when the growth is a hundred times `factor`.
 Otherwise it is information.
 Weights that are not finite count by their last finite frame.
 
@@ -74,6 +75,8 @@ from probes.diagnosis.view import Floats, NotJudged, RunView, Steps
 
 MINIMUM_FRAMES = 4
 STILL = 1.2
+SWINGS = 20
+"""Values in the latter half of a loss that swings are told by."""
 ANY_NET = 100.0
 """Times `factor` that are no healthy growth, whatever the loss does meanwhile."""
 
@@ -170,6 +173,10 @@ def _harm(view: RunView, learned: float) -> str:
         return ""
     if fell.end < 0 and -fell.end > (fell.start if fell.start > 0 else -10.0 * fell.start):
         return f"{name} has fallen from {short(fell.start)} to {short(fell.end)}, without a bottom"
+    half = curve.finite.values[len(curve.finite) // 2 :]
+    swing = float(np.subtract(*np.percentile(half, [90, 10]))) if len(half) >= SWINGS else 0.0
+    if fell.start > 0 and swing > 0.5 * fell.start:
+        return f"{name} swings by {short(swing)} to the end"
     if fell.start > 0 and fell.share < learned:
         return f"{name} went from {short(fell.start)} to {short(fell.end)}"
     return ""

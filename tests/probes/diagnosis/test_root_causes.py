@@ -188,6 +188,72 @@ class TestOverfittingByAccuracy:
         assert self.run(1.0, 0.55, 0.1) == ["warning"]
 
 
+class TestPenaltyInTheLoss:
+    slug = "weight-decay-too-strong"
+
+    def run(self, last):
+        frames = np.array([0, 1, 10, 50, 200, 600])
+        norms = np.geomspace(1.0, last, 6)[:, None] * np.array([5.0, 2.0])
+        parameters = [{"name": n, "module": n, "shape": [8, 8], "trainable": True} for n in "ab"]
+        groups = [{"lr": 0.01, "weight_decay": 0.0, "momentum": 0.0, "parameters": ["a", "b"]}]
+        manifest = {
+            "model": {"parameters": parameters},
+            "optimizers": [{"class": "torch.optim.SGD", "groups": groups}],
+        }
+        # What falls is the penalty, which is part of the loss.
+        series = {"train/loss": (STEPS, 2.3 + 7 * np.exp(-STEPS / 50))}
+        return found(self.slug, series, {"weight_norm": (["a", "b"], frames, norms)}, manifest)
+
+    def test_weights_that_all_go_to_nothing_without_decay(self):
+        assert self.run(0.001) == ["critical"]
+        assert self.run(0.5) == []
+
+
+class TestCopiesOfNets:
+    slug = "parameters-not-updated"
+
+    def run(self, norms, gradient):
+        frames = np.arange(1, 9)
+        parameters = [{"name": f"{m}.weight", "module": m, "shape": [8, 8], "trainable": True} for m in "ab"]
+        groups = [{"lr": 0.01, "weight_decay": 0.0, "momentum": 0.0, "parameters": ["b.weight"]}]
+        manifest = {
+            "model": {"parameters": parameters},
+            "optimizers": [{"class": "torch.optim.SGD", "groups": groups}],
+        }
+        names = ["a.weight", "b.weight"]
+        layers = {
+            "weight_norm": (names, frames, np.stack([norms, np.linspace(1, 2, 8)], axis=1)),
+            "update_norm": (names, frames, np.stack([np.zeros(8), np.ones(8)], axis=1)),
+            "grad_norm": (["b.weight"], frames, np.ones((8, 1))),
+            "activation_grad_norm": (["a", "b"], frames, np.stack([np.full(8, gradient), np.ones(8)], axis=1)),
+        }
+        return found(self.slug, {"train/loss": (STEPS, np.full(600, 2.3))}, layers, manifest)
+
+    def test_a_layer_that_the_optimizer_misses_is_told(self):
+        assert self.run(np.ones(8), 1.0) == ["warning"]
+
+    def test_a_copy_that_changes_and_one_that_no_gradient_reaches_are_let_be(self):
+        assert self.run(np.repeat([1.0, 1.5], 4), 1.0) == []
+        assert self.run(np.ones(8), 0.0) == ["info"]
+
+
+class TestDivergenceInALongRun:
+    slug = "loss-diverging"
+
+    def test_it_is_told_within_twenty_steps_after_fifty_thousand(self):
+        steps = np.arange(1, 50_021)
+        values = 0.1 + 2.2 * np.exp(-steps / 2000) + 0.01 * RNG.standard_normal(len(steps))
+        assert found(self.slug, {"train/loss": (steps[:-20], values[:-20])}, status="running") == []
+        values[-20:] = 9.0
+        assert found(self.slug, {"train/loss": (steps, values)}, status="running") != []
+
+    def test_a_term_that_grows_early_while_another_falls_is_waited_for(self):
+        steps = np.arange(1, 41)
+        rising = {"train/loss": (steps, 1.8 + 0.2 * steps)}
+        assert found(self.slug, rising, status="running") != []
+        assert found(self.slug, rising | {"train/recon": (steps, np.exp(-steps / 20))}, status="running") == []
+
+
 class TestRandomDepth:
     slug = "missing-gradients"
 
