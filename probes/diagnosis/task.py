@@ -6,7 +6,7 @@ import numpy as np
 
 from probes.diagnosis.signal import closing
 from probes.diagnosis.tracks import accuracy
-from probes.diagnosis.view import RunView
+from probes.diagnosis.view import Floats, RunView
 
 _OF_CLASSES = ("CrossEntropyLoss", "NLLLoss")
 
@@ -16,6 +16,11 @@ def classifies(view: RunView) -> bool:
     loss = view.manifest.get("loss")
     named = isinstance(loss, dict) and loss.get("class") in _OF_CLASSES
     return named or any(accuracy(view, validation=validation) is not None for validation in (False, True))
+
+
+def share_right(values: Floats) -> Floats:
+    """An accuracy [T] as shares of 1: of percent, when any value is above 1.5. Empty stays empty."""
+    return values / 100.0 if len(values) and float(values.max()) > 1.5 else values
 
 
 def accuracy_at_end(view: RunView) -> float | None:

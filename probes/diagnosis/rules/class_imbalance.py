@@ -67,6 +67,7 @@ from probes.diagnosis.numbers import percent
 from probes.diagnosis.progress import label_counts
 from probes.diagnosis.rule import Rule
 from probes.diagnosis.signal import closing
+from probes.diagnosis.task import share_right
 from probes.diagnosis.tracks import accuracy
 from probes.diagnosis.view import Floats, NotJudged, RunView
 
@@ -105,19 +106,19 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     evidence = [Evidence("data/largest_label_share", part, 1 / len(counts), ">", note=f"share of class {top}")]
     harm = False
     if held is not None and len(held[1].finite) >= 2:
-        score = closing(held[1].finite.values)
+        score = closing(share_right(held[1].finite.values))
         message += f" {held[0]} is {score:.2f}."
         evidence.append(Evidence(held[0], score, part, "<", note="validation accuracy, last values"))
         harm = score <= part and score < 0.9 and view.status != "running"
         if fitted is not None and len(fitted[1].finite):
-            own = closing(fitted[1].finite.values)
+            own = closing(share_right(fitted[1].finite.values))
             evidence.append(Evidence(fitted[0], own, note="training accuracy, last values"))
             harm |= own - score > 0.1
         predicted, labelled = _shares(view)
         if predicted is not None and labelled is not None:
             # Weighted for the rare classes, a net gives them more often than they come: right less often on purpose.
             harm &= predicted > labelled - 0.05
-            harm |= predicted >= 0.99 and abs(score - part) < 0.03 and _flat(held[1].finite.values)
+            harm |= predicted >= 0.99 and abs(score - part) < 0.03 and _flat(share_right(held[1].finite.values))
     return [
         RULE.finding(
             "warning" if harm else "info",
@@ -146,7 +147,7 @@ def _shares(view: RunView) -> tuple[float | None, float | None]:
 def _flat(values: Floats) -> bool:
     """Whether a score stays where it is over at least 5 values."""
     half = values[len(values) // 2 :]
-    return len(values) >= 5 and bool(np.ptp(half) <= 0.005 * max(1.0, float(half.max())))
+    return len(values) >= 5 and bool(np.ptp(half) <= 0.005)
 
 
 RULE = Rule(

@@ -14,7 +14,7 @@ The size of the steps (norm of all updates over norm of all weights) is summed o
 straight lines. After `steps_needed` (200) steps this sum, the most that the weights can have travelled, is below
 `travel` (0.03) and the mean step below `step` (1e-4: the slow end in CS231n), while the training loss has fallen by
 less than `learned` (0.2), measured from that of guessing where it began above it. What weight decay takes in a step is
-no part of the size of a step. From a quarter of `steps_needed` on it is told already when the mean step is below
+no part of the size of a step. From 0.15 times `steps_needed` on it is told already when the mean step is below
 0.4 times `step` and the loss has fallen by less than a tenth of `learned`. Not while the learning rate is still being
 raised in a run that goes on (a warm-up that outlasts the run is a rate that is too low), and not for a loss that was
 below half of guessing from the beginning (fine-tuning). Nor for plain gradient descent at a rate above 0.003 whose
@@ -77,7 +77,7 @@ from probes.diagnosis.view import Curve, NotJudged, RunView
 GOOD_STEP = 1e-3
 """Step size that the suggested rate aims at (CS231n)."""
 MINIMUM_FRAMES = 4
-EARLY = 0.25
+EARLY = 0.15
 """Share of the steps needed after which steps that are far too small are told already."""
 STARVED, USUAL_RATE = 1e-3, 0.003
 """Gradient over weights of plain gradient descent that is next to none (usual: 0.01 to 1), at a rate that is usual."""
@@ -229,7 +229,7 @@ RULE = Rule(
     family="updates",
     severity="warning",
     title="The learning rate is too low",
-    needs="4 frames of update and weight norms over 50 steps, and one training loss",
+    needs="4 frames of update and weight norms over 30 steps, and one training loss",
     criterion=criterion,
     judge=judge,
     doc=__doc__,

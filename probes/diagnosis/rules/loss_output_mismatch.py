@@ -473,7 +473,7 @@ def _by_accuracy(view: RunView, kind: str) -> Finding | None:
     if begins_late(view, training_loss(view)[1].steps):
         return None
     # A cross-entropy cannot fall far without the answers on the same examples becoming right.
-    if best > chance + 0.1 or (0.5 * guessing < learned.start < 3.0 * guessing and not fell):
+    if best > chance + (0.05 if fell else 0.1) or (0.5 * guessing < learned.start < 3.0 * guessing and not fell):
         return None
     late = closing(losses)
     if late > 1.5 * learned.start:
@@ -487,7 +487,7 @@ def _by_accuracy(view: RunView, kind: str) -> Finding | None:
         view,
         evidence=(
             Evidence(learned.series, learned.start, guessing, ">", note="level at the beginning, against ln C"),
-            Evidence(name, best, chance + 0.1, "<", note="best value, against guessing"),
+            Evidence(name, best, chance + (0.05 if fell else 0.1), "<", note="best value, against guessing"),
         ),
         suggestions=(
             "use CrossEntropyLoss on one raw score for each class, with the class numbers as targets",

@@ -84,6 +84,7 @@ from probes.diagnosis.numbers import percent, short
 from probes.diagnosis.progress import where_it_began
 from probes.diagnosis.rule import Rule
 from probes.diagnosis.signal import block_medians, closing, noise, running_median
+from probes.diagnosis.task import share_right
 from probes.diagnosis.tracks import accuracy, training_loss, validation_loss
 from probes.diagnosis.view import Curve, Floats, NotJudged, RunView
 
@@ -231,9 +232,7 @@ def _lead(view: RunView) -> float | None:
     own, other = accuracy(view, validation=False), accuracy(view, validation=True)
     if own is None or other is None or len(own[1].finite) < 3 or len(other[1].finite) < 3:
         return None
-    fitted, held = closing(own[1].finite.values), closing(other[1].finite.values)
-    percent_scale = max(fitted, held) > 1.5
-    return (fitted - held) / (100.0 if percent_scale else 1.0)
+    return closing(share_right(own[1].finite.values)) - closing(share_right(other[1].finite.values))
 
 
 def _report(

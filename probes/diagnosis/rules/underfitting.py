@@ -80,6 +80,7 @@ from probes.diagnosis.numbers import percent, short
 from probes.diagnosis.progress import Progress, majority_share, progress
 from probes.diagnosis.rule import Rule
 from probes.diagnosis.signal import at_rest, closing
+from probes.diagnosis.task import share_right
 from probes.diagnosis.tracks import accuracy, training_loss, validation_loss
 from probes.diagnosis.view import NotJudged, RunView
 
@@ -190,8 +191,7 @@ def _better_without(view: RunView) -> bool:
     own, other = accuracy(view, validation=False), accuracy(view, validation=True)
     if own is None or other is None or len(own[1].finite) < MINIMUM_VALUES or len(other[1].finite) < 3:
         return False
-    fitted, held = closing(own[1].finite.values), closing(other[1].finite.values)
-    return held - fitted > BETTER * (100.0 if max(fitted, held) > 1.5 else 1.0)
+    return closing(share_right(other[1].finite.values)) - closing(share_right(own[1].finite.values)) > BETTER
 
 
 def _report(

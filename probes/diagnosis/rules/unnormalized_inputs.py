@@ -23,7 +23,7 @@ Over the frames, for each channel (median of the frames), one of
 
 Not judged when the first layer is a normalisation. A warning when, after 100 steps, the training loss has fallen
 by less than `learned` (0.3), measured from that of guessing where it began above it; for large or constant inputs
-also when, after 30 steps, it has fallen by less than 0.02, and for large ones when the validation accuracy is poor and
+also when, after 20 steps, it has fallen by less than 0.02, and for large ones when the validation accuracy is poor and
 no better than at first; only information otherwise.
 Pixels in [0, 1] are no finding.
 
@@ -81,7 +81,7 @@ from probes.diagnosis.view import Floats, NotJudged, RunView
 MINIMUM_STEPS = 100
 MANY = 0.25
 """Share of the channels that must lie far off zero: a few do no harm."""
-EARLY_STEPS, NOTHING = 30, 0.02
+EARLY_STEPS, NOTHING = 20, 0.02
 """Steps after which inputs that are large or constant are told already, when nothing at all was learned."""
 
 

@@ -88,6 +88,7 @@ from probes.diagnosis.numbers import names, percent, short
 from probes.diagnosis.progress import guessing_loss
 from probes.diagnosis.rule import Rule
 from probes.diagnosis.signal import longest_run, noise, opening
+from probes.diagnosis.task import share_right
 from probes.diagnosis.tracks import VALIDATION_SPLITS, accuracy, training_loss, validation_loss
 from probes.diagnosis.view import Curve, Floats, NotJudged, RunView, Steps
 
@@ -349,14 +350,14 @@ def _training_behind(view: RunView, dependent: Mapping[str, float | None], behin
     drops = max((dropped for dropped in dependent.values() if dropped is not None), default=0.0)
     if own is None or other is None or drops >= 0.5:
         return None
-    train, validation = own[1].finite, other[1].finite
+    train = Curve(own[1].finite.steps, share_right(own[1].finite.values))
+    validation = Curve(other[1].finite.steps, share_right(other[1].finite.values))
     if len(train) < ENOUGH or len(validation) < MINIMUM_PAIRS:
         return None
-    scale = 100.0 if max(train.values.max(), validation.values.max()) > 1.5 else 1.0
-    later, values = following(validation, train, mean=True) / scale, between(validation, train)
-    held = validation.values / scale
+    later, values = following(validation, train, mean=True), between(validation, train)
+    held = validation.values
     limit = behind + 0.5 * drops  # half of the units gone cost a quarter of the answers, at worst
-    error = noise(train.values) / scale / np.sqrt(values)
+    error = noise(train.values) / np.sqrt(values)
     place, length = longest_run((held - later - 2.0 * error > limit) & (later < POOR))
     if length < MINIMUM_PAIRS:
         return None

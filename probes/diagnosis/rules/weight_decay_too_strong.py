@@ -13,7 +13,7 @@ every answer is the same.
 
 Criterion
 ---------
-After `steps_needed` (50) steps and at least 4 frames, over the weight matrices and kernels that an optimizer decays:
+After `steps_needed` (30) steps and at least 4 frames, over the weight matrices and kernels that an optimizer decays:
 
 - the pull of the decay is set against what the data does, as norms over all of them together, median over the second
   half of the frames. For optimizers that add the decay to the gradient (SGD, Adam) it is decay * ||w|| / ||gradient||;
@@ -169,7 +169,7 @@ def criterion(
     gain: float = 0.7,
     learned: float = 0.8,
     shrunk: float = 0.7,
-    steps_needed: float = 50,
+    steps_needed: float = 30,
 ) -> bool:
     """Whether weight decay keeps the loss up.
 
@@ -324,7 +324,7 @@ RULE = Rule(
     family="updates",
     severity="critical",
     title="Weight decay is too strong",
-    needs="4 frames of weight, gradient and update norms over 50 steps, the optimizer, and one training loss",
+    needs="4 frames of weight, gradient and update norms over 30 steps, the optimizer, and one training loss",
     criterion=criterion,
     judge=judge,
     doc=__doc__,

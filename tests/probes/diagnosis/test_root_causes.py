@@ -70,6 +70,11 @@ class TestTrainingLeftBehind:
         assert self.run(0.75) == []
         assert self.run(0.6, validation=0.68) == []
 
+    def test_shares_in_one_split_and_percent_in_the_other_are_compared_alike(self):
+        series = {"train/accuracy": (STEPS, np.full(600, 0.9)), "val/accuracy": (TIMES, np.full(len(TIMES), 92.0))}
+        losses = {"train/loss": (STEPS, 2.3 - 0.001 * STEPS), "val/loss": (TIMES, 2.3 - 0.001 * TIMES)}
+        assert found(self.slug, series | losses) == []
+
     def test_single_noisy_batches_do_not_count(self):
         """A validation after every step, against batches of four examples: three in a row are often wrong by chance."""
         single = RNG.binomial(4, 0.65, 600) / 4
