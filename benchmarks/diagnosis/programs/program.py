@@ -12,6 +12,9 @@ from typing import Any, Literal
 
 Part = Literal["dev", "locked", "fresh", "second"]
 
+OPENED = frozenset({"mixup"})
+"""Programs of the locked half that were looked into after a change had made them alarm: they count as dev since."""
+
 Training = Callable[..., float]
 """A training program: given a run directory that does not exist yet, trains, and returns its score.
 
@@ -56,7 +59,8 @@ class Program:
             return "fresh"
         if module.startswith("second_"):
             return "second"
-        return "locked" if hashlib.sha256(self.name.encode()).digest()[0] % 2 else "dev"
+        by_hash = hashlib.sha256(self.name.encode()).digest()[0] % 2
+        return "locked" if by_hash and self.name not in OPENED else "dev"
 
 
 PROGRAMS: dict[str, Program] = {}

@@ -27,7 +27,9 @@ Criterion
   `scale` (0.1) times it.
 - *Training left behind*: at 3 validations in a row, the accuracy in training from that validation to the next is less
   than that in validation by `behind` (0.2, and half of the share that dropout drops), beyond two standard errors, and
-  below 0.6: many training targets are wrong. Not with dropout of 0.5 and more.
+  below 0.6: many training targets are wrong. A warning when the training loss is 0.88 to 1.15 times what wrong targets
+  cost at that accuracy r among C classes, H(r) + (1 - r) ln(C - 1) (Fano's inequality). Mixed or hard examples (mixup,
+  CutMix, augmentation) cost less: then it is information. Not with dropout of 0.5 and more.
 - *Better than training*: in the last third of at least 5 validations the median of the validation loss over the
   training loss that follows it (up to the next validation) is below `better` (0.6). That the training loss is measured
   earlier, while the model was worse, cannot explain this. Only information, and none where the model drops units:
@@ -72,6 +74,8 @@ References
 ----------
 - PyTorch documentation, `torch.nn.Module.eval`; Autograd mechanics: evaluation mode.
 - Kaufman, Rosset, Perlich and Stitelman, Leakage in data mining, 2012.
+- Cover and Thomas, Elements of Information Theory, 2.10 (Fano's inequality).
+- Zhang, Cisse, Dauphin and Lopez-Paz, mixup: Beyond Empirical Risk Minimization, 2018.
 - Srivastava et al., Dropout, 2014.
 """
 
@@ -84,6 +88,7 @@ import numpy as np
 
 from probes.diagnosis.beginning import begins_late
 from probes.diagnosis.finding import Evidence, Finding, Severity
+from probes.diagnosis.label_noise import classes_of, costs_as_wrong_targets
 from probes.diagnosis.numbers import names, percent, short
 from probes.diagnosis.progress import guessing_loss
 from probes.diagnosis.rule import Rule
@@ -362,11 +367,15 @@ def _training_behind(view: RunView, dependent: Mapping[str, float | None], behin
     if length < MINIMUM_PAIRS:
         return None
     step, last = int(validation.steps[place]), place + length - 1
+    stretch = slice(place, last + 1)
+    noisy = _wrong_targets(view, validation, later, stretch)
+    cause = "many of the training targets are not" if noisy else "the training examples are mixed or made much harder"
+    unless = "or the training examples are made much harder" if noisy else "or many of their targets are wrong"
     return RULE.finding(
-        "warning",
+        "warning" if noisy else "info",
         f"{other[0]} is {percent(float(held[last]))} at step {int(validation.steps[last])}, and {own[0]} only "
         f"{percent(float(later[last]))} in the steps after it; so it is at {length} validations in a row. What the net "
-        "has learned is right: many of the training targets are not, or the training examples are made much harder.",
+        f"has learned is right: {cause}, {unless}.",
         (step, view.last_step),
         view,
         evidence=(
@@ -379,6 +388,18 @@ def _training_behind(view: RunView, dependent: Mapping[str, float | None], behin
             "check that inputs and targets stay together when training examples are shuffled",
         ),
     )
+
+
+def _wrong_targets(view: RunView, validation: Curve, right: Floats, stretch: slice) -> bool:
+    """Whether the training loss in a stretch of the validations is what wrong targets cost at that accuracy."""
+    try:
+        loss = training_loss(view)[1].finite
+    except NotJudged:
+        return False
+    classes = classes_of(view)
+    if classes is None or not len(loss):
+        return False
+    return costs_as_wrong_targets(following(validation, loss, mean=True)[stretch], right[stretch], classes)
 
 
 def between(validation: Curve, train: Curve) -> Floats:

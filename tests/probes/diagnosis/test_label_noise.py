@@ -1,0 +1,48 @@
+"""Wrong targets and what they cost, against counted entropies and a net that knows every right class."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from probes.diagnosis.label_noise import classes_of, cost_of_wrong_targets, costs_as_wrong_targets
+from probes.diagnosis.view import RunView
+
+
+@pytest.mark.parametrize("classes", [2, 3, 10])
+@pytest.mark.parametrize("right", [0.3, 0.55, 0.8, 1.0])
+def test_the_cost_is_the_entropy_of_a_target_that_is_right_or_any_other(classes: int, right: float) -> None:
+    shares = np.array([right] + [(1 - right) / (classes - 1)] * (classes - 1))
+    entropy = -sum(p * math.log(p) for p in shares.tolist() if p > 0)
+    assert cost_of_wrong_targets(np.array([right]), classes)[0] == pytest.approx(entropy, abs=1e-6)
+
+
+def test_no_targets_leave_more_open_at_the_same_accuracy() -> None:
+    generator = np.random.default_rng(0)
+    for shares in generator.dirichlet(np.ones(7), size=200):
+        entropy = float(-(shares * np.log(shares)).sum())
+        assert entropy <= cost_of_wrong_targets(shares.max(keepdims=True), 7)[0] + 1e-9
+
+
+def test_targets_drawn_anew_are_told_from_mixed_examples() -> None:
+    """A net that answers as well as can be: half of the targets are any class, or each example is two mixed."""
+    generator = np.random.default_rng(1)
+    targets = generator.random((40, 500)) < 0.55  # right, of 10 classes
+    loss = np.where(targets, -math.log(0.55), -math.log(0.45 / 9)).mean(1)
+    assert costs_as_wrong_targets(loss, targets.mean(1), 10)
+    share = generator.random((40, 500))  # mixup: the loss is that of both targets, the accuracy that of the first
+    mixed = -(share * np.log(share) + (1 - share) * np.log(1 - share)).mean(1)
+    assert not costs_as_wrong_targets(mixed, (share > 0.5).mean(1), 10)
+
+
+def test_the_number_of_classes_is_that_of_the_targets_or_of_the_last_layer() -> None:
+    modules = [{"name": "head", "type": "Linear", "activation": None, "output_shape": [32, 5], "parameters": []}]
+
+    def of(manifest: dict[str, object]) -> int | None:
+        return classes_of(RunView.of_arrays({}, {}, manifest=manifest))
+
+    assert of({"data": {"classes": 3}, "model": {"modules": modules}}) == 3
+    assert of({"model": {"modules": modules}}) == 5
+    assert of({}) is None
