@@ -35,7 +35,8 @@ PROGRAMS = """
 (tutorials of PyTorch, examples of papers and books) and ports of faulty programs that are discussed on Stack Overflow,
 GitHub and in the literature on fault detection. Each is a loop of its own around `probes.watch`, written without a look
 at a threshold. A healthy one verifies that it learns, a faulty one that it fails. Half of them, by a hash of the name,
-are locked: counted, never looked into. The *fresh* and *second* sets were written later, by a person who did not know
+are locked: counted, never looked into (one, `mixup`, was, after a change of a rule had made it alarm: it counts as dev
+since). The *fresh* and *second* sets were written later, by a person who did not know
 the rules: *first sight* counts what was said of them before anybody mended a rule for them, the row above it what is
 said now. The second was written while rules were mended for the first. Four lists of expected findings were completed
 after the first sight, which moved its counts from 37 and 36 to 38 and 37, and from 35 and 33 to 37 and 35. Each faulty
