@@ -5,16 +5,28 @@ from __future__ import annotations
 import contextlib
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import FrameType
 
 
 @dataclass
 class Interrupt:
-    """``signum`` is the signal that asked the training to stop, or None."""
+    """Signals that ask the training to stop.
 
+    Attributes:
+        asked: the signal that came to this process, or None. It may come at any moment.
+        signum: the signal that all processes stop for, or None. Changes only where they `agree`, so that none of them
+            leaves the loop while another goes on and waits for it.
+    """
+
+    asked: int | None = None
     signum: int | None = None
+
+    def agree(self, highest: Callable[[int], int]) -> bool:
+        """Whether any process was asked to stop; ``highest`` gives the highest of a number over all of them."""
+        self.signum = highest(self.asked or 0) or None
+        return self.signum is not None
 
 
 @contextlib.contextmanager
@@ -26,9 +38,9 @@ def interruptible() -> Iterator[Interrupt]:
     interrupt = Interrupt()
 
     def note(signum: int, frame: FrameType | None) -> None:
-        if interrupt.signum is not None:
+        if interrupt.asked is not None:
             raise KeyboardInterrupt
-        interrupt.signum = signum
+        interrupt.asked = signum
 
     if threading.current_thread() is not threading.main_thread():
         yield interrupt

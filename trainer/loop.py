@@ -109,8 +109,7 @@ def train(
                 progress.step += 1
                 progress.batch += 1
                 bar.update()
-                interrupt.signum = here.highest(interrupt.signum or 0) or None
-                if interrupt.signum is not None:
+                if interrupt.agree(here.highest):
                     break
             if progress.batch < len(batches):
                 break  # interrupted within the epoch; the checkpoint below remembers where
