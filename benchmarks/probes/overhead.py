@@ -31,7 +31,7 @@ BLOCK = 10
 
 BLOCK_SECONDS = 0.25
 
-SECONDS = 25.0
+SECONDS = 20.0
 """How long each tool is measured at each cadence on each network."""
 
 WARM_UP = {"default": 40.0}
