@@ -98,9 +98,9 @@ def measure(run_dir: Path, profile: bool) -> dict[str, float]:
     opened = probes.open_run(run_dir)
     probes.diagnose(opened)
     writer = RunWriter(run_dir, opened.manifest, flush_interval=600)
-    names, first = opened.series_names, writer.start_step + 1
-    for step in range(first, first + 100):
-        writer.scalars(step, time.time(), dict.fromkeys(names, 0.3))
+    values = {name: float(opened.series(name).values[-1]) for name in opened.series_names}
+    for step in range(writer.start_step + 1, writer.start_step + 101):
+        writer.scalars(step, time.time(), values)
     writer.flush()
     began = time.perf_counter()
     opened.refresh()

@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 import probes
-from benchmarks.probes.overhead import training_step
+from benchmarks.probes.overhead import training_loop
 from benchmarks.probes.tools import babysit, bare
 from benchmarks.probes.workloads import WORKLOADS
 
@@ -56,7 +56,7 @@ def peak(workload: int, watched: bool) -> float:
     """MiB resident at most in 30 steps, with a frame at each or none."""
     torch.set_num_threads(2)
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
-        step = training_step(WORKLOADS[workload], babysit(1) if watched else bare, Path(folder) / "run", stack)
+        step = training_loop(WORKLOADS[workload], babysit(1) if watched else bare, Path(folder) / "run", stack).step
         for _ in range(30):
             step()
         return status("VmHWM")

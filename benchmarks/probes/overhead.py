@@ -61,8 +61,16 @@ class Ratio:
         return f"{self.middle:.3f} ({self.low:.2f}–{self.high:.2f})"
 
 
-def training_step(workload: Workload, tool: Tool, folder: Path, stack: ExitStack) -> Callable[[], None]:
-    """One step of a fresh copy of the network, watched by the tool."""
+@dataclass(frozen=True)
+class Loop:
+    """A training: its next step, and what is to be called when it goes on after a pause."""
+
+    step: Callable[[], None]
+    resume: Callable[[], None]
+
+
+def training_loop(workload: Workload, tool: Tool, folder: Path, stack: ExitStack) -> Loop:
+    """The training of a fresh copy of the network, watched by the tool."""
     torch.manual_seed(0)
     model = workload.model()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
@@ -76,7 +84,7 @@ def training_step(workload: Workload, tool: Tool, folder: Path, stack: ExitStack
         optimizer.step()
         after(loss)
 
-    return step
+    return Loop(step, getattr(after, "resume", lambda: None))
 
 
 def measure(
@@ -84,30 +92,30 @@ def measure(
 ) -> tuple[float, Ratio, int]:
     """Milliseconds of a bare step, the ratio of the tool, and the number of rounds."""
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
-        steps = {
-            name: training_step(workload, chosen, Path(folder) / name, stack)
+        loops = {
+            name: training_loop(workload, chosen, Path(folder) / name, stack)
             for name, chosen in (("bare", bare), ("watched", tool))
         }
-        times: dict[str, list[float]] = {name: [] for name in steps}
+        times: dict[str, list[float]] = {name: [] for name in loops}
         began = time.perf_counter()
-        _round(steps, {name: [] for name in steps}, BLOCK, CLOCKS[clock])
-        once = (time.perf_counter() - began) / len(steps)
+        _round(loops, {name: [] for name in loops}, BLOCK, CLOCKS[clock])
+        once = (time.perf_counter() - began) / len(loops)
         block = BLOCK * max(1, round(BLOCK_SECONDS / once))
         while time.perf_counter() < began + warm_up:
-            steps["watched"]()
+            loops["watched"].step()
         end = time.perf_counter() + seconds
         while time.perf_counter() < end or len(times["bare"]) < _LEAST_ROUNDS:
-            _round(steps, times, block, CLOCKS[clock])
+            _round(loops, times, block, CLOCKS[clock])
         return 1000 * median(times["bare"]) / block, _ratio(times["watched"], times["bare"]), len(times["bare"])
 
 
-def _round(
-    steps: Mapping[str, Callable[[], None]], times: dict[str, list[float]], count: int, clock: Callable[[], float]
-) -> None:
-    for name in random.sample(list(steps), len(steps)):
+def _round(loops: Mapping[str, Loop], times: dict[str, list[float]], count: int, clock: Callable[[], float]) -> None:
+    for name in random.sample(list(loops), len(loops)):
+        loops[name].resume()
+        step = loops[name].step
         began = clock()
         for _ in range(count):
-            steps[name]()
+            step()
         times[name].append(clock() - began)
 
 

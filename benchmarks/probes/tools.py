@@ -18,6 +18,9 @@ from torch import Tensor, nn
 import probes
 
 AfterStep = Callable[[Tensor], None]
+"""Called with the loss after each step. Where it has a method ``resume``, that is called when the loop goes on after a
+pause in which something else was measured."""
+
 Tool = Callable[[nn.Module, torch.optim.Optimizer, Path, ExitStack], AfterStep]
 
 NEVER = 1_000_000_000
@@ -32,10 +35,23 @@ def babysit(every: int | str) -> Tool:
     """`probes.watch` with the loss logged at every step."""
 
     def attach(model: nn.Module, optimizer: torch.optim.Optimizer, folder: Path, stack: ExitStack) -> AfterStep:
-        probe = stack.enter_context(probes.watch(model, optimizer, folder, every=every))
-        return lambda loss: probe.log("train", loss=loss)
+        return _Logged(stack.enter_context(probes.watch(model, optimizer, folder, every=every)))
 
     return attach
+
+
+class _Logged:
+    """Logs the loss. What passes while the loop rests is no time of its own: it would earn the default budget."""
+
+    def __init__(self, probe: probes.Probe) -> None:
+        self._probe = probe
+
+    def __call__(self, loss: Tensor) -> None:
+        self._probe.log("train", loss=loss)
+
+    def resume(self) -> None:
+        engine = self._probe._engine
+        engine._step_ended = engine._wait_from = engine._clock()
 
 
 def tensorboard(every: int) -> Tool:
