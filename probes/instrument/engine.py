@@ -16,7 +16,7 @@ from torch.optim import Optimizer
 
 from probes.instrument import manifest
 from probes.instrument.backward import reaches
-from probes.instrument.by_hand import PATIENCE, StepsByHand
+from probes.instrument.by_hand import PATIENCE, Found, StepsByHand
 from probes.instrument.collector import Collected, Collector
 from probes.instrument.delivery import Delivery
 from probes.instrument.exits import describe_exception, exits
@@ -265,6 +265,7 @@ class Engine:
         """Called before numbers are logged: where no optimizer steps, the steps are told from them."""
         if self._by_hand is None or not split.startswith("train"):
             return
+        found: Found = None  # also when looking for it fails
         with self.guard:
             found = self._by_hand.logged(names)
             if found == "no change" or (found is not None and self._followed_given):

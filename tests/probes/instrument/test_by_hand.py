@@ -119,3 +119,17 @@ def test_weights_changed_by_hand_beside_a_given_optimizer_are_said(
         assert probe.step == 1
     (said,) = [r.getMessage() for r in caplog.records if r.name == "babysit"]
     assert "no optimizer has stepped the watched model: steps are not counted" in said
+
+
+def test_a_failure_while_steps_are_told_from_log_calls_does_not_reach_the_loop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    def broken(self: object, names: object) -> None:
+        raise RuntimeError("broken on purpose")
+
+    monkeypatch.setattr("probes.instrument.by_hand.StepsByHand.logged", broken)
+    with probes.watch(nn.Linear(2, 1), run_dir=tmp_path / "run") as probe:
+        for _ in range(3):
+            probe.log("train", loss=1.0)
+    assert len(probes.open_run(tmp_path / "run").series("train/loss")) > 0
+    assert sum("broken on purpose" in record.getMessage() for record in caplog.records) == 1
