@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from probes.diagnosis.task import classes_of_targets, last_module
 from probes.diagnosis.view import Floats, RunView
 
 _ALIKE = (0.88, 1.15)
@@ -31,10 +32,9 @@ def costs_as_wrong_targets(loss: Floats, right: Floats, classes: int) -> bool:
 
 def classes_of(view: RunView) -> int | None:
     """Number of classes: of the targets seen, else the width of the last layer; None when neither is known."""
-    data = view.manifest.get("data")
-    seen = data.get("classes") if isinstance(data, dict) else None
-    if isinstance(seen, int) and seen >= 2:
+    seen = classes_of_targets(view)
+    if seen is not None:
         return seen
-    last = next((module.output_shape for module in reversed(view.modules) if module.output_shape), ())
-    width = last[1] if len(last) in (2, 4) else 0
+    last = last_module(view)
+    width = last.output_shape[1] if last is not None and len(last.output_shape) in (2, 4) else 0
     return width if width >= 2 else None

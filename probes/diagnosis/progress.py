@@ -10,6 +10,7 @@ import numpy as np
 
 from probes.diagnosis.beginning import beginning
 from probes.diagnosis.signal import closing
+from probes.diagnosis.task import classes_of_targets
 from probes.diagnosis.tracks import training_loss
 from probes.diagnosis.view import Curve, NotJudged, RunView
 
@@ -86,15 +87,15 @@ def guessing_loss(view: RunView) -> float | None:
     None when the loss function is not known to be a mean cross-entropy, or the number of classes is not known.
     Class weights, label smoothing and ignored targets leave it as it is.
     """
-    loss, data = view.manifest.get("loss"), view.manifest.get("data")
+    loss = view.manifest.get("loss")
     if (
         not isinstance(loss, Mapping)
         or loss.get("class") not in ("CrossEntropyLoss", "NLLLoss")
         or loss.get("reduction") != "mean"
     ):
         return None
-    classes = data.get("classes") if isinstance(data, Mapping) else None
-    return math.log(classes) if isinstance(classes, int) and classes >= 2 else None
+    classes = classes_of_targets(view)
+    return None if classes is None else math.log(classes)
 
 
 def variance_of_targets(view: RunView) -> float | None:

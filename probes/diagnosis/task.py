@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
+from probes.diagnosis.manifest import ModuleInfo
 from probes.diagnosis.signal import closing
 from probes.diagnosis.tracks import accuracy
 from probes.diagnosis.view import Floats, RunView
@@ -16,6 +19,18 @@ def classifies(view: RunView) -> bool:
     loss = view.manifest.get("loss")
     named = isinstance(loss, dict) and loss.get("class") in _OF_CLASSES
     return named or any(accuracy(view, validation=validation) is not None for validation in (False, True))
+
+
+def classes_of_targets(view: RunView) -> int | None:
+    """Number of classes among the targets seen; None when none were."""
+    data = view.manifest.get("data")
+    classes = data.get("classes") if isinstance(data, Mapping) else None
+    return classes if isinstance(classes, int) and classes >= 2 else None
+
+
+def last_module(view: RunView) -> ModuleInfo | None:
+    """The last module that was called; None when no call was seen."""
+    return next((module for module in reversed(view.modules) if module.output_shape), None)
 
 
 def share_right(values: Floats) -> Floats:

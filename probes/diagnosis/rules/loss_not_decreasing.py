@@ -86,6 +86,7 @@ from probes.diagnosis.numbers import percent, short
 from probes.diagnosis.progress import guessing_loss, majority_share, variance_of_targets
 from probes.diagnosis.rule import Rule
 from probes.diagnosis.signal import block_medians, closing, level, noise
+from probes.diagnosis.task import share_right
 from probes.diagnosis.tracks import accuracy, training_loss
 from probes.diagnosis.view import Curve, Floats, NotJudged, RunView, Steps
 
@@ -239,10 +240,10 @@ def _at_chance(view: RunView) -> bool:
     """Whether an accuracy over many values is known, and is that of always giving the most frequent class, or less."""
     common = majority_share(view)
     track = accuracy(view, validation=True) or accuracy(view, validation=False)
-    values = track[1].finite.values if track is not None else np.empty(0)
+    values = share_right(track[1].finite.values) if track is not None else np.empty(0)
     if len(values) < 5 or common <= 0:
         return False
-    return closing(values) / (100.0 if values.max() > 1.5 else 1.0) < common + 0.03
+    return closing(values) < common + 0.03
 
 
 def _learned_by_accuracy(view: RunView) -> bool:

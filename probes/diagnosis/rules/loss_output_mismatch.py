@@ -92,7 +92,7 @@ from probes.diagnosis.numbers import percent, short
 from probes.diagnosis.progress import Progress, majority_share, progress_if_known
 from probes.diagnosis.rule import Rule
 from probes.diagnosis.signal import at_rest, block_medians, closing
-from probes.diagnosis.task import accuracy_at_end, batch_size
+from probes.diagnosis.task import accuracy_at_end, batch_size, classes_of_targets, last_module, share_right
 from probes.diagnosis.tracks import accuracy, training_loss, validation_loss
 from probes.diagnosis.view import Floats, NotJudged, RunView
 
@@ -207,7 +207,7 @@ def criterion(
 
 def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     """Judge what the loss was called with, or else the training loss beside the last module."""
-    kind, last, outputs = _loss(view), _last(view), _outputs(view)
+    kind, last, outputs = _loss(view), last_module(view), _outputs(view)
     wrong_axis = _over_the_batch(view, kind)
     if wrong_axis is not None:
         return [wrong_axis]
@@ -460,7 +460,7 @@ def _by_accuracy(view: RunView, kind: str) -> Finding | None:
     if classes is None or track is None or learned is None or learned.start <= 0 or majority_share(view) > 0.6:
         return None
     name, curve = track
-    values = curve.finite.values
+    values = share_right(curve.finite.values)
     losses = training_loss(view)[1].finite.values
     fell = learned.share >= FELL and track is accuracy_track
     short_run = view.last_step < (PATIENCE if view.status == "running" and not fell else 100)
@@ -468,7 +468,7 @@ def _by_accuracy(view: RunView, kind: str) -> Finding | None:
         return None
     # Single batches of a few examples are right more often by chance: levels of them count.
     _, blocks = block_medians(curve.steps, values, max(5, min(10, len(values) // 5)))
-    best = float(np.max(blocks[len(blocks) // 3 :])) / (100.0 if float(values.max()) > 1.5 else 1.0)
+    best = float(np.max(blocks[len(blocks) // 3 :]))
     chance, guessing = max(majority_share(view), 1.0 / classes), math.log(classes)
     if begins_late(view, training_loss(view)[1].steps):
         return None
@@ -593,11 +593,6 @@ def _loss(view: RunView) -> str:
     return ALIASES.get(kind, kind)
 
 
-def _last(view: RunView) -> ModuleInfo | None:
-    """The last module that was called."""
-    return next((module for module in reversed(view.modules) if module.output_shape), None)
-
-
 def _outputs(view: RunView) -> Outputs | None:
     curves = [view.series(f"data/output_{name}") for name in ("min", "max", "mean")]
     if any(curve is None for curve in curves):
@@ -613,10 +608,9 @@ def _outputs(view: RunView) -> Outputs | None:
 
 
 def _classes(view: RunView) -> int | None:
-    data = view.manifest.get("data")
-    classes = data.get("classes") if isinstance(data, Mapping) else None
-    if isinstance(classes, int) and classes >= 2:
-        return classes
+    seen = classes_of_targets(view)
+    if seen is not None:
+        return seen
     shape = _shape(view, "output_shape")
     return shape[1] if len(shape) >= 2 and shape[1] >= 2 else None
 

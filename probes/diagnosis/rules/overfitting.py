@@ -201,8 +201,8 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
 def _nearly_all_right(view: RunView) -> bool:
     """Whether nine in ten validation examples are right at the end."""
     track = accuracy(view, validation=True)
-    values = track[1].finite.values if track is not None else np.empty(0)
-    return len(values) >= 3 and closing(values) >= 0.9 * (100.0 if values.max() > 1.5 else 1.0)
+    values = share_right(track[1].finite.values) if track is not None else np.empty(0)
+    return len(values) >= 3 and closing(values) >= 0.9
 
 
 def _severity(view: RunView, found: Overfit, lead: float | None, ahead: float) -> Severity:

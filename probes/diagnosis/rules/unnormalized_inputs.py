@@ -75,6 +75,7 @@ from probes.diagnosis.finding import Evidence, Finding, Severity
 from probes.diagnosis.numbers import percent, short
 from probes.diagnosis.progress import progress_if_known
 from probes.diagnosis.rule import Rule
+from probes.diagnosis.task import share_right
 from probes.diagnosis.tracks import accuracy
 from probes.diagnosis.view import Floats, NotJudged, RunView
 
@@ -186,11 +187,10 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
 def _guesses(view: RunView) -> bool:
     """Whether the validation accuracy, over many values, stays where it began and is poor."""
     track = accuracy(view, validation=True)
-    values = track[1].finite.values if track is not None else np.empty(0)
+    values = share_right(track[1].finite.values) if track is not None else np.empty(0)
     if len(values) < 5:
         return False
-    scale = 100.0 if values.max() > 1.5 else 1.0
-    return bool(float(np.median(values[-3:])) < min(0.6 * scale, float(values[0]) + 0.1 * scale))
+    return bool(float(np.median(values[-3:])) < min(0.6, float(values[0]) + 0.1))
 
 
 RULE = Rule(

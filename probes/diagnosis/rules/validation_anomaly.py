@@ -258,8 +258,7 @@ def _impossible(view: RunView, name: str, validation: Curve, bound: float) -> Fi
     steps, mine, theirs = np.intersect1d(validation.steps, track[1].finite.steps, return_indices=True)
     if len(steps) < 3:
         return None
-    losses, right = validation.values[mine], track[1].finite.values[theirs]
-    right = right / 100.0 if float(right.max()) > 1.5 else right
+    losses, right = validation.values[mine], share_right(track[1].finite.values[theirs])
     least = np.clip(1.0 - right, 0.0, 1.0) * math.log(2.0)
     low = (losses < bound * least) & (right < 0.995)
     if low.mean() <= 0.5:
