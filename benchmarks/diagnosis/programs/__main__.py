@@ -31,7 +31,7 @@ def main() -> None:
     verdicts = judge(chosen, args.folder)
     if args.keep_first_sight:
         first_sight.keep(
-            {v.program.name: v.sight for v in verdicts if v.proven and v.program.part in ("fresh", "second")}
+            {v.program.name: v.sight for v in verdicts if v.proven and v.program.part in ("fresh", "second", "third")}
         )
     print(details(verdicts, every=args.every))
     print(counts(verdicts))
