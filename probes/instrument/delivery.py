@@ -40,12 +40,17 @@ class Delivery:
         self._waiting: tuple[RunWriter, deque[PendingFrame]] = writer, deque()
         self._totals = OutcomeTotals()
         self._device_scalars = DeviceScalars(self._send_scalars)
-        self._thread_seconds = 0.0
+        self._accounted = writer, 0.0  # whose processor time, and how much of it, was taken in
         self._elsewhere: deque[float] = deque()
 
     def take_thread_seconds(self) -> float:
-        """Processor seconds spent folding on the writer's thread, and on others, since the last call."""
-        seconds, self._thread_seconds = self._thread_seconds, 0.0
+        """Processor seconds spent on the writer's thread, and on others of the probe's, since the last call."""
+        writer, before = self._accounted
+        if writer is not self.writer:  # a rollback gave the run another
+            writer, before = self.writer, 0.0
+        now = writer.thread_seconds
+        self._accounted = writer, now
+        seconds = now - before
         while self._elsewhere:
             seconds += self._elsewhere.popleft()
         return seconds
@@ -93,10 +98,7 @@ class Delivery:
         def records() -> list[Record] | None:
             if pending.taken:
                 return []  # folded together with an earlier one
-            began = _time.thread_time()
-            frames = self._received(waiting)
-            folded = fold_frames(frames, self._dead)
-            self._thread_seconds += _time.thread_time() - began
+            folded = fold_frames(self._received(waiting), self._dead)
             return folded if pending.taken else None
 
         if writer.defer(records):

@@ -110,6 +110,7 @@ class RunWriter:
         self._control: SimpleQueue[tuple[Any, ...]] = SimpleQueue()
         self._awake = False
         self._closed = False
+        self.thread_seconds = 0.0  # processor time that the thread has used, for who keeps account of it
         self._pid = os.getpid()
         self._interval = flush_interval
         self._thread = threading.Thread(target=self._run, name="babysit-writer", daemon=True)
@@ -237,6 +238,7 @@ class RunWriter:
                 if command[0] == "close":
                     self._lock.release()
                     return
+            self.thread_seconds = _time.thread_time()
 
     def _obey(self, command: tuple[Any, ...], due: bool) -> bool:
         """Do what ``command`` asks; True when everything pending was offered to the disk."""
