@@ -24,7 +24,9 @@ of it and writes this page. What a rule says is in [rules/](rules/README.md).
 each. A run is *harmed* when its score on validation examples is worse than that of the same recipe without the fault;
 a fault that did no harm is counted apart. *Expected* are the findings that name the fault or what it does, at warning
 or above. The corpus is split by configuration: rules were improved with the **development** part in sight; the
-**locked** part is counted only, and no threshold was tuned on it. The *delay* is the step at which the verdict is given
+**locked** part is counted only, and no threshold was tuned on it. The **crossed** part was added when the rules stood:
+healthy variants of the development part with another seed or with a fault; afterwards rules were improved with it in
+sight too, and what was said of it before that is kept. The *delay* is the step at which the verdict is given
 when the run is judged as it stood at that step, the earliest of sixteen moments between 1% and 90% of the run.
 """
 

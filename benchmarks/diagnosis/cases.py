@@ -12,7 +12,7 @@ from typing import Literal
 from probes.errors import BabysitError
 
 TABLE = "corpus.csv"
-PARTS = ("dev", "locked")
+PARTS = ("dev", "crossed", "locked")
 
 Label = Literal["healthy", "ill", "harmless"]
 
@@ -23,7 +23,7 @@ class Case:
 
     Attributes:
         path: its run directory.
-        part: "dev", on which rules may be improved, or "locked", which nobody looks into.
+        part: "dev" and "crossed", on which rules may be improved, or "locked", which nobody looks into.
         fault: the fault that was put in; empty for none.
         label: "healthy": no fault, and it learned; "ill": the fault did harm; "harmless": it learned in spite of it.
         expected: slugs that name the fault; empty for a healthy run.

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import collections
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from statistics import median
 
+from benchmarks.diagnosis import first_sight
 from benchmarks.diagnosis.baselines import BASELINES
 from benchmarks.diagnosis.cases import PARTS
 from benchmarks.diagnosis.verdicts import Verdict
@@ -15,14 +17,16 @@ NEAR = 20
 
 
 def report(verdicts: Sequence[Verdict]) -> str:
-    """All tables; the two parts of the corpus apart."""
+    """All tables; the parts of the corpus apart."""
     pieces = ["## In short", summary(verdicts)]
+    if any(v.case.part == "crossed" for v in verdicts):
+        pieces.append(at_first_sight([v for v in verdicts if v.case.part == "crossed"]))
     for part in PARTS:
         mine = [v for v in verdicts if v.case.part == part]
         if mine:
             pieces += [f"## By fault, {part} part", by_fault(mine)]
     pieces += ["## Published criteria on the same runs", baselines(verdicts)]
-    pieces += ["## First finding by fault, harmed runs of both parts", confusion(verdicts)]
+    pieces += ["## First finding by fault, harmed runs of all parts", confusion(verdicts)]
     return "\n\n".join(pieces) + "\n"
 
 
@@ -57,6 +61,21 @@ def summary(verdicts: Sequence[Verdict]) -> str:
     lines = ["| | " + " | ".join(PARTS) + " |", "|---|" + "--:|" * len(PARTS)]
     parts = [[v for v in verdicts if v.case.part == part] for part in PARTS]
     return "\n".join([*lines, *(f"| {name} | " + " | ".join(count(vs) for vs in parts) + " |" for name, count in rows)])
+
+
+def at_first_sight(verdicts: Sequence[Verdict], path: Path = first_sight.CORPUS) -> str:
+    """What was said of the crossed runs when they were judged for the first time, as a sentence."""
+    sights = first_sight.read(path)
+    seen = [(v, sights[v.case.name]) for v in verdicts if v.case.name in sights]
+    healthy = [sight for v, sight in seen if v.case.label == "healthy"]
+    ill = [(v.case.expected, sight.findings) for v, sight in seen if v.case.label == "ill"]
+    return (
+        "Of the crossed part *at first sight*, before anybody mended a rule with it in view: "
+        f"{sum(bool(s.findings) for s in healthy)} of {len(healthy)} healthy runs with a warning or worse at the end, "
+        f"{sum(bool(s.findings or s.midway) for s in healthy)} at any moment; "
+        f"{sum(not set(said).isdisjoint(expected) for expected, said in ill)} of {len(ill)} harmed runs with an "
+        f"expected finding, {sum(said[:1] != () and said[0] in expected for expected, said in ill)} with it first."
+    )
 
 
 def by_fault(verdicts: Sequence[Verdict]) -> str:
@@ -114,10 +133,10 @@ def confusion(verdicts: Sequence[Verdict]) -> str:
 
 
 def details(verdicts: Sequence[Verdict], *, every: bool = False) -> str:
-    """One line for each run of the development part that was judged wrongly; the locked part is never listed."""
+    """One line for each run outside the locked part that was judged wrongly; the locked part is never listed."""
     lines = []
     for v in verdicts:
-        if v.case.part != "dev":
+        if v.case.part == "locked":
             continue
         said = " ".join(f"{f.rule}@{f.first_step}{'!' if f.severity == 'critical' else ''}" for f in v.found) or "-"
         kind = ""

@@ -9,8 +9,10 @@ import torch
 from torch import nn
 
 import probes
+from benchmarks.diagnosis import first_sight
 from benchmarks.diagnosis.cases import read_cases
-from benchmarks.diagnosis.tables import baselines, by_fault, confusion, details, summary
+from benchmarks.diagnosis.first_sight import Sight
+from benchmarks.diagnosis.tables import at_first_sight, baselines, by_fault, confusion, details, summary
 from benchmarks.diagnosis.verdicts import judge_all
 from probes.errors import BabysitError
 
@@ -97,7 +99,7 @@ def test_the_published_criteria_are_asked_on_the_same_runs(verdicts):
 
 
 def test_the_two_parts_are_counted_apart(verdicts):
-    lines = {line.split("|")[1].strip(): line.split("|")[2:4] for line in summary(verdicts).splitlines()[2:]}
+    lines = {line.split("|")[1].strip(): line.split("|")[2:5:2] for line in summary(verdicts).splitlines()[2:]}
     cells = {name: tuple(cell.strip() for cell in row) for name, row in lines.items()}
     assert cells["healthy runs"] == ("1", "0")
     assert cells["... an expected finding (goal: at least 92%)"] == ("1 of 1 (100.0%)", "0 of 1 (0.0%)")
@@ -110,6 +112,15 @@ def test_by_fault_and_confusion(verdicts):
     dev = [v for v in verdicts if v.case.part == "dev"]
     assert "| `nan-in-data` | 1 | 1 | 1 | 1 | 60 | 50% | 0 | 0 |" in by_fault(dev)
     assert "| `nan-in-data` | 2 | **nonfinite-values** 2 |" in confusion(verdicts)
+
+
+def test_the_crossed_part_at_first_sight_is_what_was_kept_then(verdicts, tmp_path):
+    """Not what is said now: of the healthy run a warning on the way, of the ill one a wrong finding first."""
+    path = tmp_path / "sight.json"
+    first_sight.keep({"well": Sight((), ("noisy-loss",)), "ill": Sight(("overfitting", "nonfinite-values"))}, path)
+    text = at_first_sight(verdicts[:2], path)
+    assert "0 of 1 healthy runs with a warning or worse at the end, 1 at any moment" in text
+    assert "1 of 1 harmed runs with an expected finding, 0 with it first" in text
 
 
 def test_locked_runs_are_never_listed(verdicts):

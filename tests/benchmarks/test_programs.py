@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import collections
 
-from benchmarks.diagnosis.programs import PROGRAMS, Program, first_sight
-from benchmarks.diagnosis.programs.first_sight import Sight
+from benchmarks.diagnosis import first_sight
+from benchmarks.diagnosis.first_sight import Sight
+from benchmarks.diagnosis.programs import PROGRAMS, Program
 from benchmarks.diagnosis.programs.judge import Verdict, counts, details, judge
 from benchmarks.diagnosis.programs.record import outcome_of, record
 from probes.diagnosis import RULES

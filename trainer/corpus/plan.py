@@ -5,13 +5,16 @@ from __future__ import annotations
 import fnmatch
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal
 
-from trainer.corpus.bases import BASES, Base, Part
+from trainer.corpus.bases import BASES, Base
+from trainer.corpus.crossed import CROSSED
 from trainer.corpus.faulty import PLACES
 from trainer.corpus.healthy import VARIANTS
 
-PARTS: tuple[Part, ...] = ("dev", "locked")
+Part = Literal["dev", "crossed", "locked"]
+PARTS: tuple[Part, ...] = ("dev", "crossed", "locked")
 AS_IT_IS = "as-it-is"
 
 
@@ -21,7 +24,7 @@ class Planned:
 
     Attributes:
         name: unique; the name of its run directory.
-        part: "dev" or "locked".
+        part: "dev", "crossed" or "locked".
         recipe, overrides: what is trained, without seed and fault.
         fault, seed: the fault injected, if any, and the seed.
         at_least: the validation score that makes it healthy (for an ill one, that of its reference).
@@ -47,7 +50,7 @@ class Planned:
 
 
 def planned(part: str = "all", only: str = "*") -> list[Planned]:
-    """Every training of a part ("dev", "locked" or "all") whose name matches the shell pattern ``only``.
+    """Every training of a part ("dev", "crossed", "locked" or "all") whose name matches the shell pattern ``only``.
 
     References come first, so that a run always finds its own.
     """
@@ -61,13 +64,38 @@ def _everything() -> Iterator[Planned]:
             yield _healthy(base, AS_IT_IS, (), seed)
         for line in VARIANTS[base.name].split("\n"):
             if words := line.split():
-                yield _healthy(base, words[0], tuple(words[1:]), seed=0)
+                run = _healthy(base, words[0], tuple(words[1:]), seed=0)
+                yield run
+                if base.part == "dev":
+                    yield _again(run)
     for fault, places in PLACES.items():
         for name in places.split():
             base = BASES[name]
             reference = f"{name}.{AS_IT_IS}.0"
             run = f"{name}.{fault}.0"
             yield Planned(run, base.part, base.recipe, base.overrides, fault, 0, base.at_least, reference, base.every)
+    for fault, places in CROSSED.items():
+        for place in places.split():
+            yield _with_fault(_variant(place), fault)
+
+
+def _variant(place: str) -> Planned:
+    """The healthy run of ``place`` (base.label) at seed 0."""
+    name, label = place.split(".")
+    words = next(words for line in VARIANTS[name].split("\n") if (words := line.split()) and words[0] == label)
+    return _healthy(BASES[name], label, tuple(words[1:]), seed=0)
+
+
+def _again(run: Planned) -> Planned:
+    """A healthy variant with another seed."""
+    name = f"{run.name.removesuffix('.0')}.1"
+    return replace(run, name=name, part="crossed", seed=1, reference=name)
+
+
+def _with_fault(run: Planned, fault: str) -> Planned:
+    """A healthy variant with a fault."""
+    name = f"{run.name.removesuffix('.0')}.{fault}.0"
+    return replace(run, name=name, part="crossed", fault=fault, reference=run.name)
 
 
 def _healthy(base: Base, label: str, overrides: tuple[str, ...], seed: int) -> Planned:

@@ -25,7 +25,7 @@ def main() -> None:
         from benchmarks.diagnosis.programs.record import record
 
         record(chosen, args.folder, workers=args.workers)
-    from benchmarks.diagnosis.programs import first_sight
+    from benchmarks.diagnosis import first_sight
     from benchmarks.diagnosis.programs.judge import counts, details, judge
 
     verdicts = judge(chosen, args.folder)

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import get_args
 
 import probes
-from benchmarks.diagnosis.programs import first_sight
-from benchmarks.diagnosis.programs.first_sight import Sight
+from benchmarks.diagnosis import first_sight
+from benchmarks.diagnosis.first_sight import Sight
 from benchmarks.diagnosis.programs.program import Part, Program
 from benchmarks.diagnosis.programs.record import RUN, outcome_of
 from probes.diagnosis.finding import Finding, rank

@@ -11,6 +11,7 @@ from probes.diagnosis.registry import RULES
 from trainer.assembly import assemble
 from trainer.corpus import PARTS, planned
 from trainer.corpus.bases import BASES
+from trainer.corpus.crossed import CROSSED
 from trainer.corpus.faulty import PLACES
 from trainer.corpus.healthy import VARIANTS
 from trainer.faults import FAULTS
@@ -97,12 +98,25 @@ def test_names_and_settings_are_unique():
 
 
 def test_every_fault_is_in_both_parts_and_every_recipe_in_one():
-    assert set(PLACES) == set(FAULTS)
+    assert set(PLACES) == set(CROSSED) == set(FAULTS)
     for fault in FAULTS:
         assert {run.part for run in RUNS if run.fault == fault} == set(PARTS), fault
-    parts = {recipe: {run.part for run in RUNS if run.recipe == recipe} for recipe in recipe_names()}
+    parts = {recipe: {_half(run) for run in RUNS if run.recipe == recipe} for recipe in recipe_names()}
     assert {recipe for recipe, of in parts.items() if len(of) != 1} == NOT_IN_THE_CORPUS
     assert set(VARIANTS) == set(BASES)
+
+
+def _half(run):
+    return "locked" if run.part == "locked" else "open"
+
+
+def test_the_crossed_part_is_healthy_variants_with_a_fault_and_with_another_seed():
+    crossed = [run for run in RUNS if run.part == "crossed"]
+    variants = {(run.recipe, run.overrides) for run in RUNS if run.part == "dev" and run.fault is None}
+    as_it_is = {(base.recipe, base.overrides) for base in BASES.values()}
+    for run in crossed:
+        assert (run.recipe, run.overrides) in variants - as_it_is, run.name
+        assert (run.seed == 1) == (run.fault is None), run.name
 
 
 def test_references_come_first_and_differ_by_the_fault_alone():
@@ -116,8 +130,8 @@ def test_references_come_first_and_differ_by_the_fault_alone():
 
 
 def test_part_and_pattern():
-    dev, locked = planned("dev"), planned("locked")
-    assert {run.part for run in dev} == {"dev"} and len(dev) + len(locked) == len(RUNS)
+    dev, crossed, locked = (planned(part) for part in PARTS)
+    assert {run.part for run in dev} == {"dev"} and len(dev) + len(crossed) + len(locked) == len(RUNS)
     assert [run.name for run in planned("dev", "wine-mlp.as*")] == [f"wine-mlp.as-it-is.{seed}" for seed in range(3)]
 
 

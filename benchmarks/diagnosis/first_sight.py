@@ -1,6 +1,6 @@
-"""What was said of the fresh programs when they were judged for the first time, before anybody mended a rule for them.
+"""What was said of runs when they were judged for the first time, before anybody mended a rule for them.
 
-Kept in a file beside this one: a verdict that stands there is never replaced.
+Kept in files beside this one: a verdict that stands there is never replaced.
 """
 
 from __future__ import annotations
@@ -10,7 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-FILE = Path(__file__).with_name("fresh_first_sight.json")
+PROGRAMS = Path(__file__).with_name("programs_first_sight.json")
+"""Of the fresh sets of independent programs."""
+
+CORPUS = Path(__file__).with_name("corpus_first_sight.json")
+"""Of the crossed part of the corpus."""
 
 
 @dataclass(frozen=True)
@@ -21,13 +25,13 @@ class Sight:
     midway: tuple[str, ...] = ()
 
 
-def read(path: Path = FILE) -> dict[str, Sight]:
-    """Name of a program -> what was said of it at first sight."""
+def read(path: Path = PROGRAMS) -> dict[str, Sight]:
+    """Name of a program or run -> what was said of it at first sight."""
     raw = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     return {name: Sight(tuple(one["findings"]), tuple(one["midway"])) for name, one in raw.items()}
 
 
-def keep(sights: Mapping[str, Sight], path: Path = FILE) -> None:
+def keep(sights: Mapping[str, Sight], path: Path = PROGRAMS) -> None:
     """Add those of ``sights`` that are not kept yet."""
     kept = {**sights, **read(path)}
     lines = (
