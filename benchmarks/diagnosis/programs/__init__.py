@@ -27,6 +27,10 @@ from benchmarks.diagnosis.programs import (  # noqa: F401 - importing them regis
     second_ports,
     second_textbook,
     second_traps,
+    third_bugs_optimizers,
+    third_bugs_rates,
+    third_bugs_starts,
+    third_bugs_wiring,
 )
 from benchmarks.diagnosis.programs.program import PROGRAMS, Program
 
