@@ -21,16 +21,22 @@ The training loss is brought to the steps of the validation loss (median since t
 - it does not come back: the end is nearer to the maximum since the minimum than to the minimum;
 - meanwhile the training loss fell by 2% or more, or is less than half the validation loss.
 
+Where its last third is all above the start, all that was gained is lost again: then 0.05 of the minimum is rise enough.
+
+Or the training examples are *known by heart*: the training loss is below 1% of its start, the validation loss above
+a fifth of that, and the training accuracy ahead by `wrong` (0.125, one validation example in eight) or more. Training
+has nothing left to say then, whether the validation loss still creeps or not.
+
 Or there is a *gap*: the validation loss no longer improves, and
 
 - the training loss is below 5% of its start, and the validation loss still above `gap` (0.35) of that start;
 - or the training accuracy is ahead by `ahead` (0.4) or more, and the training loss below 0.6 times the validation loss.
 
 A rise of less than half of the minimum while the validation accuracy keeps its best level, and the training accuracy
-is not ahead by `ahead`, is only information: the net grows overconfident, no worse. So is a gap of the losses alone,
-with nine in ten validation examples right, or a training accuracy that is ahead by less than 0.08 (0.2, while the
-validation accuracy is at its best and the loss below 0.6 of the start). Debugger takes a
-ratio (val - train) / train above 0.1, which holds for most healthy nets whose training loss is small.
+is not ahead by `ahead` (nor known by heart, nor all lost again), is only information: the net grows overconfident, no
+worse. So is a gap of the losses alone, with nine in ten validation examples right, or a training accuracy that is ahead
+by less than 0.08 (0.2, while the validation accuracy is at its best and the loss below 0.6 of the start). Debugger
+takes a ratio (val - train) / train above 0.1, which holds for most healthy nets whose training loss is small.
 
 Evidence
 --------
@@ -92,14 +98,22 @@ WELL_BELOW = 0.6
 """Validation loss, of the start, that is still a good deal better than having learned nothing."""
 SMALL_LEAD = 0.08
 """Training accuracy less validation accuracy up to which a gap of the losses is overconfidence, and no more."""
+LEARNED_OUT, LEFT = 0.01, 0.2
+"""Training loss, of the start, that has nothing left to teach, and validation loss that shows how much was not learned.
+
+Nets that do well in validation are below 0.15 of the start when their training loss has reached a hundredth of it.
+"""
+LOST_ALL = 0.05
+"""Rise over the minimum that is enough where validation stays above the start."""
 
 
 @dataclass(frozen=True)
 class Overfit:
     """Index of the minimum, validation and training loss there and at the end.
 
-    ``low`` tells whether validation ends well below the start, ``kind`` what is reported; ``gap``
-    whether there is a gap as well when it is a rise.
+    ``low`` tells whether validation ends well below the start, ``kind`` what is reported; ``gap`` whether there is a
+    gap as well when it is a rise, ``heart`` whether the training examples are known by heart, ``lost`` whether all
+    that was gained in validation is lost again.
     """
 
     kind: Literal["rise", "gap"]
@@ -111,6 +125,8 @@ class Overfit:
     train_best: float
     train_end: float
     low: bool
+    heart: bool = False
+    lost: bool = False
 
 
 def criterion(
@@ -124,6 +140,7 @@ def criterion(
     lost: float = 0.05,
     gap: float = 0.35,
     ahead: float = 0.4,
+    wrong: float = 0.125,
 ) -> Overfit | None:
     """Whether a run overfits.
 
@@ -138,6 +155,7 @@ def criterion(
         lost: rise over the minimum, as a share of what was gained from the start to the minimum.
         gap: validation loss at the end, as a share of the start, when training has reached below 5% of it.
         ahead: lead that is a gap by itself (nets that do well on their validation set lead by less than 0.1).
+        wrong: lead at which examples that are known by heart were too few, or too much alike.
     """
     smooth = running_median(validation, 3)
     best = int(np.argmin(smooth[: max(1, len(smooth) - 1)]))
@@ -153,15 +171,19 @@ def criterion(
     stuck = stuck or (lead is not None and lead >= ahead and closing(train) < 0.6 * closing(validation))
     stuck = stuck and third >= 2 and closing(validation) > middle - max(jitter, 0.05 * abs(low))
 
-    limit = max(rise * abs(low), lost * (start - low), 4.0 * jitter)
+    all_lost = low < start < float(validation[-max(3, third) :].min())
+    heart = start > 0 and closing(train) < LEARNED_OUT * start and closing(validation) > LEFT * start
+    heart = heart and lead is not None and lead >= wrong
+    limit = max((LOST_ALL if all_lost else rise) * abs(low), lost * (start - low), 4.0 * jitter)
     kept_falling = train_end < train_best - 0.02 * abs(train_best) or train_end < 0.5 * end
     if len(after) >= 3 and end - low > limit and kept_falling and train_end < end:
         highest = float(running_median(after, 3).max())
         if end - low >= 0.5 * (highest - low):
-            return Overfit("rise", stuck, *verdict)
+            return Overfit("rise", stuck, *verdict, heart, all_lost)
 
-    if stuck:
-        return Overfit("gap", True, best, low, closing(validation), jitter, train_best, closing(train), verdict[-1])
+    if stuck or heart:
+        end, train_end = closing(validation), closing(train)
+        return Overfit("gap", True, best, low, end, jitter, train_best, train_end, verdict[-1], heart)
     return None
 
 
@@ -207,6 +229,8 @@ def _nearly_all_right(view: RunView) -> bool:
 
 def _severity(view: RunView, found: Overfit, lead: float | None, ahead: float) -> Severity:
     """Information when the accuracy keeps its best level and the rise is moderate; else a warning."""
+    if found.heart or found.lost:
+        return "warning"
     mild = found.validation_end - found.validation_best <= 0.5 * abs(found.validation_best)
     if found.gap and mild and ((lead is not None and lead < SMALL_LEAD) or _nearly_all_right(view)):
         return "info"
@@ -256,10 +280,10 @@ def _report(
     else:
         share = percent(found.train_end / max(found.validation_end, 1e-300))
         message = (
-            f"{name} no longer falls, at {short(found.validation_end)}, while {train_name} is at "
-            f"{short(found.train_end)}, {share} of it: the training examples are known by heart."
+            f"{name} {'stays' if found.heart else 'no longer falls,'} at {short(found.validation_end)}, while "
+            f"{train_name} is at {short(found.train_end)}, {share} of it: the training examples are known by heart."
         )
-        if lead is not None and lead >= 0.5 * ahead:
+        if lead is not None and (found.heart or lead >= 0.5 * ahead):
             message += f" The training accuracy is ahead by {percent(lead)}."
         first = f"use the checkpoint of step {step}, where {name} was lowest ({short(found.validation_best)})"
     decay = max((group.weight_decay for group in view.optimizers), default=0.0)

@@ -1,0 +1,67 @@
+"""What the splits tell of each other: examples known by heart, gains lost again. On made series, each with its twin."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from probes.diagnosis import RULES
+from probes.diagnosis.engine import judge
+from probes.diagnosis.view import RunView
+
+STEPS = np.arange(1, 601)
+TIMES = np.arange(0, 601, 40)
+CLASSIFIER = {"loss": {"class": "CrossEntropyLoss", "reduction": "mean"}, "data": {"classes": 10}}
+
+
+def findings(slug, series, layers=None, manifest=CLASSIFIER, status="finished"):
+    report = judge(RunView.of_arrays(series, layers, manifest=manifest, status=status), [RULES[slug]])
+    assert not [r for r in report.not_judged if "failed" in r.reason]
+    return [(f.severity, f.message) for f in report.findings]
+
+
+def loud(*arguments, **options):
+    return [severity for severity, _ in findings(*arguments, **options) if severity != "info"]
+
+
+class TestKnownByHeart:
+    """Sixty examples, over and over: the training loss goes to nothing, the validation loss stays and creeps down."""
+
+    def run(self, last, held, right=1.0):
+        series = {
+            "train/loss": (STEPS, last + 2.3 * np.exp(-STEPS / 20)),
+            "val/loss": (TIMES, held + (2.3 - held) * np.exp(-TIMES / 30) - 0.0002 * TIMES),
+            "train/accuracy": (STEPS, np.full(600, right)),
+            "val/accuracy": (TIMES, 0.83 * (1 - np.exp(-TIMES / 30)) + 0.02 * (held < 0.5)),
+        }
+        return findings("overfitting", series)
+
+    def test_a_net_with_nothing_left_to_learn_and_one_in_eight_wrong(self):
+        ((severity, message),) = self.run(0.002, 0.75)
+        assert severity == "warning"
+        assert "by heart" in message
+        assert "ahead by 17%" in message
+
+    def test_its_twins_are_no_more_than_information(self):
+        for last, held, right in ((0.08, 0.75, 1.0), (0.002, 0.45, 1.0), (0.002, 0.75, 0.93)):
+            assert [severity for severity, _ in self.run(last, held, right)] in ([], ["info"])
+
+
+class TestAllGainsLost:
+    def run(self, end, noise=0.002, low=2.15, seed=0):
+        late = low + (end - low) * np.clip((TIMES - 80) / 400, 0, 1)
+        validation = np.where(TIMES <= 80, low + (80 - TIMES) * (2.303 - low) / 80, late)
+        series = {
+            "train/loss": (STEPS, 2.3 - 0.6 * STEPS / 600),
+            "val/loss": (TIMES, validation + noise * np.random.default_rng(seed).standard_normal(len(TIMES))),
+            "val/accuracy": (TIMES, np.full(len(TIMES), 0.12)),
+        }
+        return loud("overfitting", series)
+
+    def test_a_small_rise_beyond_the_start_is_one(self):
+        assert self.run(2.45) == ["warning"]
+
+    def test_the_same_rise_below_the_start_is_none(self):
+        assert self.run(2.29) == []
+
+    def test_noise_around_the_start_is_none(self):
+        assert [seed for seed in range(200) if self.run(2.303, noise=0.08, low=2.303, seed=seed)] == []
