@@ -3,7 +3,7 @@
 What it detects
 ---------------
 A run that is over, whose loss fell at the end at the mean pace of the whole run or faster, at a level that is still
-poor.
+poor: as it was left, at the end of a schedule of a few steps, or within the warm-up.
 
 Why it matters
 --------------
@@ -12,22 +12,29 @@ compare how they start.
 
 Criterion
 ---------
-A straight line through the last 40% of the steps gives the fall at the end, judged from `steps_needed` (8) values of
-the loss and 20 steps on. A finding when that fall is at least `pace` (0.9) times the mean fall per step of the whole
-run, is certain (5 standard errors), and as many steps again would gain more than `promise` (0.05) of the level at the
-end, and the level is poor:
+A straight line through the last 40% of the steps gives the fall at the end, judged from 8 values of the loss and 20
+steps on. A finding when that fall is at least `pace` (0.9) times the mean fall per step of the whole run, is certain
+(5 standard errors), and as many steps again would gain more than `promise` (0.05) of the level at the end, and the
+level is poor:
 
 - where an accuracy was logged: it is above always giving the most frequent class by less than `good` (0.65) of the
   way to 1, and the loss has lost less than 0.6 of its beginning;
 - else: after 40 steps and more, the loss has lost less than `learned` (0.3) of its beginning, or of the loss of
   guessing where it began above that.
 
-A run of fewer than 50 steps at a steady rate is a trial: a finding only when less than 0.12 of the loss is
-gone. But a schedule of fewer than `few` (100) steps that ends near zero is meant to be the whole training, and lets no
-loss fall at its end: there the
-fall along the learning rate summed up must be 0.3 times the mean one or more, and promise 0.1. The level is poor by the
-same measure of accuracy, or, without one, when less than half of the loss is gone and the fall still goes on at 0.6
-times the mean pace.
+A run of fewer than 50 steps at a steady rate is a trial: a finding only when less than 0.12 of the loss is gone, or
+when it was validated 8 times and more, which nobody does in a trial: then each step was meant to be an epoch.
+
+A schedule of fewer than `few` (100) steps that ends near zero is meant to be the whole training, and lets no loss fall
+at its end. There the fall along the learning rate summed up must be 0.3 times the mean one or more, and promise 0.1.
+The level is poor by the same measure of accuracy, and also at a better accuracy where more than 0.4 of the loss is left
+while it falls as fast as ever (`pace`, for certain), so that as much again would halve it; without an accuracy, when
+less than half of the loss is gone and the fall still goes on at 0.6 times the mean pace. Where such a schedule has
+`steps_needed` (4) to 20 steps in all, it is enough that the loss has fallen along it (3 standard errors of a straight
+line through all of it) and half of it is left.
+
+A run that ends while its learning rate is still being raised has ended within its warm-up: a finding when the loss
+was falling at the end (2 standard errors, and promise) and less than 0.9 of it is gone.
 
 Only for runs that ended by themselves: one that goes on is never too short, and one that crashed has other troubles.
 A loss that was below half of guessing from the beginning (fine-tuning) is let be, and so is a run whose validation
@@ -75,6 +82,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -84,30 +92,42 @@ from probes.diagnosis.numbers import percent, short
 from probes.diagnosis.progress import guessing_loss, majority_share
 from probes.diagnosis.rates import highest_rates
 from probes.diagnosis.rule import Rule
-from probes.diagnosis.signal import level
+from probes.diagnosis.signal import closing, level
 from probes.diagnosis.slope import Fall, fall
 from probes.diagnosis.task import accuracy_at_end
 from probes.diagnosis.tracks import training_loss, validation_loss
 from probes.diagnosis.view import Floats, NotJudged, RunView, Steps
 
-MINIMUM_VALUES = 8
+MINIMUM_VALUES, FEWEST_VALUES = 8, 4
 CERTAIN = 5.0
 LEAST_STEPS, SURE_STEPS = 20, 40
 TRIAL, BARELY = 50, 0.12
 """Steps of a trial, and the fall of its loss that shows a net on its way."""
 BRIEF_PACE, BRIEF_PROMISE, LEARNED = 0.3, 0.1, 0.05
 """Fall at the end over the mean one, promise, and fall in all, from which a run of few steps was going somewhere."""
+HALVES = 0.5
+"""Promise of a loss that as much training again would halve; also the share of it that a handful of steps leaves."""
+SEEN, GLIMPSED = 3.0, 2.0
+"""Standard errors of a fall in a handful of steps, and in a warm-up: for what is said, any fall will do."""
+RAISED, DONE = 2.0, 0.9
+"""Rise of the rate over a run that makes it a warm-up, and the part of the loss that is all one can wish for."""
 RESTS = 0.01
 """Fall of the validation loss over a third of the run, as a share of its level, that is none."""
+
+Kind = Literal["steady", "schedule", "warm-up"]
 
 
 @dataclass(frozen=True)
 class Unfinished:
-    """How the loss falls at the end, the share of its beginning that is gone, and whether its schedule was brief."""
+    """How the loss falls at the end, the share of its beginning that is gone, and what ended the run.
+
+    Attributes:
+        kind: "steady": nothing did; "schedule": a brief one was over; "warm-up": the rate was still being raised.
+    """
 
     fall: Fall
     share: float
-    brief: bool = False
+    kind: Kind = "steady"
 
 
 def criterion(
@@ -117,13 +137,14 @@ def criterion(
     common: float = 0.0,
     guessing: float | None = None,
     rates: Floats | None = None,
+    validated: int = 0,
     *,
     pace: float = 0.9,
     promise: float = 0.05,
     good: float = 0.65,
     learned: float = 0.3,
     few: float = 100,
-    steps_needed: float = 8,
+    steps_needed: float = 4,
 ) -> Unfinished | None:
     """Whether a run ended too early.
 
@@ -133,6 +154,7 @@ def criterion(
         common: accuracy of always giving the most frequent class.
         guessing: the loss of guessing, None when unknown.
         rates: learning rate at each step of the loss, [T]; None when unknown.
+        validated: how often a validation loss was logged.
         pace: fall at the end over the mean fall (healthy runs slow down: 0.6 and less).
         promise: gain of as many steps again, as a share of the level at the end.
         good: accuracy that is good enough, as a share of the way from ``common`` to 1.
@@ -140,52 +162,78 @@ def criterion(
         few: steps below which a schedule is brief.
         steps_needed: fewest steps.
     """
-    if len(values) < MINIMUM_VALUES or steps[-1] < steps_needed:
+    if len(values) < FEWEST_VALUES or steps[-1] < steps_needed:
         return None
-    scheduled = rates is not None and steps[-1] < few
-    brief = _brief(steps, values, rates, accuracy, common, guessing, good) if scheduled else None
-    if brief is not None:
-        return brief
+    poorly = accuracy is not None and accuracy - common < good * (1.0 - common)
+    known = rates if rates is not None and np.isfinite(rates).all() and rates.max() > 0 else None
+    if known is not None and steps[-1] < few and 5.0 * known[-1] < known.max():
+        along = np.cumsum(known / known.max())
+        brief = _brief(along, values, accuracy is not None, poorly, guessing, pace)
+        if brief is None and steps[-1] <= LEAST_STEPS:
+            brief = _handful(along, values, guessing)
+        if brief is not None:
+            return brief
     found = fall(steps.astype(np.float64), values) if steps[-1] >= LEAST_STEPS else None
-    if found is None or found.pace < pace or found.promise < promise or found.certainty < CERTAIN:
+    if found is None or found.promise < promise or len(values) < MINIMUM_VALUES or _fine_tuned(found, guessing):
         return None
-    if guessing is not None and found.start < 0.5 * guessing:
+    if known is not None and _rises(known) and found.certainty >= GLIMPSED:
+        left = closing(values) / _reference(found, guessing)
+        return Unfinished(found, 1.0 - left, "warm-up") if left > 1.0 - DONE else None
+    share = _gone(found, guessing)
+    if found.pace < pace or found.certainty < CERTAIN:
         return None
-    reference = found.start if guessing is None else min(found.start, guessing)
-    share = (reference - found.end) / reference
     if accuracy is not None:
-        poor = share < 0.6 and (accuracy - common) < good * (1.0 - common)
+        poor = share < 0.6 and poorly
     else:
         poor = LEARNED < share < learned and steps[-1] >= SURE_STEPS
-    if steps[-1] < TRIAL and share >= BARELY:
+    if steps[-1] < TRIAL and share >= BARELY and validated < MINIMUM_VALUES:
         poor = False  # a trial of a few steps, which learns
     return Unfinished(found, share) if poor else None
 
 
 def _brief(
-    steps: Steps,
-    values: Floats,
-    rates: Floats | None,
-    accuracy: float | None,
-    common: float,
-    guessing: float | None,
-    good: float,
+    along: Floats, values: Floats, measured: bool, poorly: bool, guessing: float | None, pace: float
 ) -> Unfinished | None:
     """A schedule of few steps from beginning to end, over which the loss falls as long as there is a rate."""
-    if rates is None or not np.isfinite(rates).all() or not 0 < 5.0 * rates[-1] < rates.max():
-        return None
-    found = fall(np.cumsum(rates / rates.max()), values)
+    found = fall(along, values) if len(values) >= MINIMUM_VALUES else None
     if found is None or found.pace < BRIEF_PACE or found.promise < BRIEF_PROMISE or found.certainty < 1.0:
         return None
-    if guessing is not None and found.start < 0.5 * guessing:
-        return None
-    reference = found.start if guessing is None else min(found.start, guessing)
-    share = (reference - found.end) / reference
-    if accuracy is not None:
-        poor = share < 0.6 and (accuracy - common) < good * (1.0 - common)
+    share = _gone(found, guessing)
+    if measured:
+        as_ever = found.pace >= pace and found.promise >= HALVES and found.certainty >= CERTAIN
+        poor = share < 0.6 and (poorly or as_ever)
     else:
         poor = share < 0.5 and found.pace >= 2.0 * BRIEF_PACE and found.certainty >= CERTAIN
-    return Unfinished(found, share, brief=True) if poor and share > LEARNED else None
+    poor &= share > LEARNED and not _fine_tuned(found, guessing)
+    return Unfinished(found, share, "schedule") if poor else None
+
+
+def _handful(along: Floats, values: Floats, guessing: float | None) -> Unfinished | None:
+    """A schedule of so few steps that a fall of the loss is all that can be asked of it."""
+    found = fall(along, values, part=1.01)
+    if found is None or found.certainty < SEEN or _fine_tuned(found, guessing):
+        return None
+    share = _gone(found, guessing)
+    return Unfinished(found, share, "schedule") if share < HALVES else None
+
+
+def _rises(rates: Floats) -> bool:
+    """Whether the rate [T] was never lowered, and is being raised at the end."""
+    falls = np.diff(rates) < -1e-9 * rates.max()
+    return not falls.any() and rates[-1] > RAISED * rates[0] and rates[-1] > rates[int(0.9 * len(rates))]
+
+
+def _gone(found: Fall, guessing: float | None) -> float:
+    """The share of the beginning, or of guessing where it began above that, that is gone."""
+    return 1.0 - found.end / _reference(found, guessing)
+
+
+def _reference(found: Fall, guessing: float | None) -> float:
+    return found.start if guessing is None else min(found.start, guessing)
+
+
+def _fine_tuned(found: Fall, guessing: float | None) -> bool:
+    return guessing is not None and found.start < 0.5 * guessing
 
 
 def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
@@ -194,36 +242,39 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
         raise NotJudged(f"the run is {view.status}: only one that has ended by itself can be too short")
     name, curve = training_loss(view)
     loss = curve.finite
-    if len(loss) < MINIMUM_VALUES or view.last_step < thresholds["steps_needed"]:
+    if len(loss) < FEWEST_VALUES or view.last_step < thresholds["steps_needed"]:
         needed = int(thresholds["steps_needed"])
-        raise NotJudged(f"{len(loss)} values of {name} in {view.last_step} steps, needs {MINIMUM_VALUES} in {needed}")
+        raise NotJudged(f"{len(loss)} values of {name} in {view.last_step} steps, needs {FEWEST_VALUES} in {needed}")
     need_beginning(view, loss.steps, name)
     if len(loss) < 0.9 * len(curve):
         raise NotJudged(f"{len(curve) - len(loss)} of {len(curve)} values of {name} are not finite")
     reached = accuracy_at_end(view)
     rates = highest_rates(view, loss)
-    found = criterion(loss.steps, loss.values, reached, majority_share(view), guessing_loss(view), rates, **thresholds)
-    if found is None:
-        return []
-    if _validation_rests(view):
+    held = _validated(view)
+    common, guessing = majority_share(view), guessing_loss(view)
+    found = criterion(loss.steps, loss.values, reached, common, guessing, rates, len(held), **thresholds)
+    if found is None or _rests(held):
         return []
     trend = found.fall
     went = f"{name} went from {short(trend.start)} to {short(trend.end)}"
     if reached is not None:
         went += f", with an accuracy of {percent(reached)},"
-    only, along = (" only", ", by the sum of the learning rate") if found.brief else ("", "")
+    scheduled = found.kind == "schedule"
+    only, along = (" only", ", by the sum of the learning rate") if scheduled else ("", "")
+    if found.kind == "warm-up":
+        along += ", while its learning rate was still being raised: it ended within the warm-up"
     evidence = [
         Evidence(
             name,
             trend.pace,
-            BRIEF_PACE if found.brief else thresholds["pace"],
+            BRIEF_PACE if scheduled else thresholds["pace"],
             ">",
             note="fall at the end over the mean fall of the run",
         ),
         Evidence(
             name,
             trend.promise,
-            BRIEF_PROMISE if found.brief else thresholds["promise"],
+            BRIEF_PROMISE if scheduled else thresholds["promise"],
             ">",
             note="gain of as many steps again, of the level",
         ),
@@ -232,6 +283,11 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     if reached is not None:
         evidence.append(Evidence("accuracy", reached, thresholds["good"], "<", note="accuracy at the end"))
     rate = view.learning_rate(view.last_step)
+    faster = f"if the time is short, try a learning rate of {short(3 * rate)} instead of {short(rate)}" if rate else ""
+    if found.kind == "warm-up":
+        faster = (
+            f"if the time is short, end the warm-up within the first tenth of it: after {view.last_step // 10} steps"
+        )
     return [
         RULE.finding(
             "warning",
@@ -243,22 +299,24 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
             suggestions=(
                 f"train on until the loss no longer falls: {5 * view.last_step:,} steps instead of {view.last_step:,}",
                 "check the number of epochs, and that the loop was not left early",
-                f"if the time is short, try a learning rate of {short(3 * rate)} instead of {short(rate)}"
-                if rate
-                else "if the time is short, try a learning rate three times higher",
+                faster or "if the time is short, try a learning rate three times higher",
             ),
         )
     ]
 
 
-def _validation_rests(view: RunView) -> bool:
-    """Whether the validation loss, where there is one, did not fall from the middle of the run to its end."""
+def _validated(view: RunView) -> Floats:
+    """The finite values of the validation loss; empty when there is none."""
     try:
-        values = validation_loss(view)[1].finite.values
+        return validation_loss(view)[1].finite.values
     except NotJudged:
-        return False
-    third = len(values) // 3
-    return third >= 2 and level(values[-third:]) > (1.0 - RESTS) * level(values[third:-third])
+        return np.empty(0)
+
+
+def _rests(validation: Floats) -> bool:
+    """Whether the validation loss did not fall from the middle of the run to its end."""
+    third = len(validation) // 3
+    return third >= 2 and level(validation[-third:]) > (1.0 - RESTS) * level(validation[third:-third])
 
 
 RULE = Rule(
@@ -266,7 +324,7 @@ RULE = Rule(
     family="loss",
     severity="warning",
     title="The training was too short",
-    needs="8 values of one training loss over 8 steps, of a run that is over",
+    needs="4 values of one training loss over 4 steps, of a run that is over",
     criterion=criterion,
     judge=judge,
     doc=__doc__,

@@ -108,6 +108,67 @@ class TestBriefSchedule:
         series = {"train/loss": (self.steps, slowing), "optimizer/lr": (self.steps, np.full(30, 0.01))}
         assert found(self.slug, series) == []
 
+    def test_as_much_again_that_would_halve_the_loss_outweighs_an_accuracy(self):
+        assert self.run(0.8, self.cosine, fell=1.3) == ["warning"]
+        assert self.run(0.8, self.cosine, fell=0.5) == []  # falls as fast, and would not be halved
+        assert self.run(0.8, self.cosine, fell=1.6) == []  # two thirds are gone
+
+
+class TestHandfulOfSteps:
+    """Schedules of four to twenty steps: an epoch of one step."""
+
+    slug = "training-too-short"
+
+    def run(self, loss, rates):
+        steps = np.arange(1, len(loss) + 1)
+        return found(self.slug, {"train/loss": (steps, np.asarray(loss)), "optimizer/lr": (steps, np.asarray(rates))})
+
+    cosine = (0.005, 0.0043, 0.0025, 0.0007)
+
+    def test_four_steps_along_which_the_loss_falls_are_too_few(self):
+        assert self.run([2.30, 2.292, 2.284, 2.278], self.cosine) == ["warning"]
+
+    def test_a_loss_that_learned_or_wanders_and_a_rate_that_goes_on_are_none(self):
+        assert self.run([2.30, 1.9, 1.3, 0.9], self.cosine) == []
+        assert self.run([2.30, 2.28, 2.31, 2.29], self.cosine) == []
+        assert self.run([2.30, 2.292, 2.284, 2.278], [0.005] * 4) == []
+
+
+class TestEndedWithinTheWarmUp:
+    slug = "training-too-short"
+    steps = np.arange(1, 45)
+    warming = 0.001 * np.arange(1, 45)
+
+    def run(self, loss, rates=warming):
+        return found(self.slug, {"train/loss": (self.steps, loss), "optimizer/lr": (self.steps, rates)})
+
+    falling = 2.3 - 1.5 * (np.arange(44) / 43) ** 2 + 0.02 * RNG.standard_normal(44)
+
+    def test_a_loss_that_falls_while_the_rate_rises_to_the_last_step(self):
+        assert self.run(self.falling) == ["warning"]
+
+    def test_a_warm_up_that_ends_before_the_run_is_none(self):
+        assert self.run(self.falling, np.minimum(self.warming, 0.02)) == []
+        assert self.run(self.falling, np.minimum(self.warming, self.warming[::-1])) == []
+
+    def test_a_rate_test_that_diverges_and_a_loss_that_is_gone_are_none(self):
+        assert self.run(np.r_[self.falling[:30], 3 + np.arange(14)]) == []
+        assert self.run(0.05 + 2.3 * np.exp(-self.steps / 12)) == []
+
+
+class TestOneStepAnEpoch:
+    slug = "training-too-short"
+
+    def run(self, validations):
+        steps = np.arange(1, 31)
+        series = {"train/loss": (steps, 2.3 - 0.016 * steps), "val/accuracy": (steps[-3:], np.full(3, 0.5))}
+        seen = np.linspace(1, 30, validations).astype(int)
+        return found(self.slug, series | {"val/loss": (seen, 2.3 - 0.016 * seen)})
+
+    def test_thirty_steps_are_a_trial_unless_each_of_them_was_an_epoch(self):
+        assert self.run(30) == ["warning"]
+        assert self.run(2) == []
+
 
 class TestAgents:
     def test_the_loss_of_an_agent_does_not_have_to_fall(self):
