@@ -15,8 +15,8 @@ from trainings import digits
 import probes
 from probes.diagnosis import RULES
 from probes.diagnosis.engine import judge
-from probes.diagnosis.rules.loss_output_mismatch import criterion as squeezed
-from probes.diagnosis.rules.loss_output_mismatch import entropy, floor_of
+from probes.diagnosis.mismatch.bounds import entropy, floor_of
+from probes.diagnosis.mismatch.by_floor import criterion as squeezed
 from probes.diagnosis.rules.validation_anomaly import following
 from probes.diagnosis.view import Curve, RunView
 

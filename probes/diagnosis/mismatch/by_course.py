@@ -1,0 +1,126 @@
+"""Judge the course of the training loss and the accuracy beside it."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from probes.diagnosis.beginning import begins_late
+from probes.diagnosis.finding import Evidence
+from probes.diagnosis.mismatch.called import number_of_classes
+from probes.diagnosis.mismatch.found import Mismatch
+from probes.diagnosis.numbers import percent, short
+from probes.diagnosis.progress import majority_share, progress_if_known
+from probes.diagnosis.signal import at_rest, block_medians, closing
+from probes.diagnosis.task import batch_size, share_right
+from probes.diagnosis.tracks import accuracy, training_loss
+from probes.diagnosis.view import NotJudged, RunView
+
+PATIENCE = 150
+"""Steps of a run that goes on before a loss at rest is held against it."""
+BOTTOMLESS = 3.0
+"""Depth below zero, in sizes of the loss at the beginning, from which a loss that falls ever faster has no bottom."""
+FELL = 0.3
+"""Fall of a loss that no cross-entropy makes while the accuracy on the same examples stays at chance."""
+
+
+def without_bottom(view: RunView) -> Mismatch | None:
+    """A loss that falls through zero and on, faster and faster: nothing holds it."""
+    try:
+        name, curve = training_loss(view)
+    except NotJudged:
+        return None
+    values = curve.finite.values
+    if len(values) < 20 or view.last_step < 50 or not values[0] > 0 or begins_late(view, curve.steps):
+        return None
+    start = float(np.abs(values[: max(3, len(values) // 20)]).max())
+    _, levels = block_medians(curve.finite.steps, values, 8)
+    falls = -np.diff(levels)
+    if not levels[-1] < -BOTTOMLESS * start or not (falls > 0).all() or not falls[-3:].min() > falls[:3].max():
+        return None
+    first = int(curve.steps[int(np.argmax(curve.values < 0))])
+    return Mismatch(
+        f"{name} fell through zero at step {first} and is at {short(closing(values))}, after {short(start)} at the "
+        "beginning, and falls faster and faster: it has no lowest value, and is no measure of being right.",
+        first,
+        evidence=(Evidence(name, closing(values), -BOTTOMLESS * start, "<", note="level at the end"),),
+        suggestions=(
+            "check the targets: a binary cross-entropy takes 0 and 1 (not -1 and 1), a cross-entropy class numbers",
+            "check what the loss expects: logarithms of probabilities, probabilities or raw scores",
+            "check the sign of each of its terms",
+        ),
+    )
+
+
+def over_the_batch(view: RunView, kind: str) -> Mismatch | None:
+    """A negative log-likelihood that begins at ln(batch size), not at ln(classes): a softmax over the wrong axis."""
+    batch, classes = batch_size(view), number_of_classes(view)
+    if kind not in ("NLLLoss", "nll_loss") or batch is None or classes is None or not batch > 1:
+        return None
+    try:
+        name, curve = training_loss(view)
+    except NotJudged:
+        return None
+    values = curve.finite.values
+    if len(values) < 3 or begins_late(view, curve.steps) or curve.steps[0] > 2:
+        return None
+    begin, wrong, guessing = float(np.median(values[:3])), math.log(batch), math.log(classes)
+    if abs(begin - wrong) > 0.04 * wrong or abs(begin - guessing) < 0.15 * guessing:
+        return None
+    return Mismatch(
+        f"{name} began at {short(begin)}: that is the logarithm of the batch size ({batch}), where guessing among "
+        f"{classes} classes gives {short(guessing)}. The log_softmax seems to be taken over the examples of the batch.",
+        int(curve.steps[0]),
+        evidence=(
+            Evidence(name, begin, wrong, "=", note=f"level at the beginning, against ln {batch}"),
+            Evidence(name, guessing, note=f"ln {classes}: the loss of guessing"),
+        ),
+        suggestions=(
+            "use log_softmax(scores, dim=1): over the classes, not dim=0",
+            "or CrossEntropyLoss on raw scores",
+        ),
+    )
+
+
+def by_accuracy(view: RunView, kind: str) -> Mismatch | None:
+    """A loss of one's own, of another size than a cross-entropy, that has come to rest with the accuracy at chance."""
+    classes = number_of_classes(view)
+    accuracy_track = accuracy(view, validation=False)
+    track = accuracy_track or accuracy(view, validation=True)
+    learned = progress_if_known(view)
+    if classes is None or track is None or learned is None or learned.start <= 0 or majority_share(view) > 0.6:
+        return None
+    name, curve = track
+    values = share_right(curve.finite.values)
+    losses = training_loss(view)[1].finite.values
+    fell = learned.share >= FELL and track is accuracy_track
+    short_run = view.last_step < (PATIENCE if view.status == "running" and not fell else 100)
+    if len(values) < 5 or len(losses) < 30 or short_run or not (fell or at_rest(losses)):
+        return None
+    # Single batches of a few examples are right more often by chance: levels of them count.
+    _, blocks = block_medians(curve.steps, values, max(5, min(10, len(values) // 5)))
+    best = float(np.max(blocks[len(blocks) // 3 :]))
+    chance, guessing = max(majority_share(view), 1.0 / classes), math.log(classes)
+    if begins_late(view, training_loss(view)[1].steps):
+        return None
+    # A cross-entropy cannot fall far without the answers on the same examples becoming right.
+    if best > chance + (0.05 if fell else 0.1) or (0.5 * guessing < learned.start < 3.0 * guessing and not fell):
+        return None
+    late = closing(losses)
+    if late > 1.5 * learned.start:
+        return None  # it rises: loss-diverging tells
+    return Mismatch(
+        f"{learned.series} ({kind}) went from {short(learned.start)} to {short(late)} and came to rest there, while "
+        f"{name} stayed at {percent(best)}, as by guessing among {classes} classes (whose cross-entropy is "
+        f"{short(guessing)}): what this loss rewards is not to be right.",
+        int(curve.steps[0]),
+        evidence=(
+            Evidence(learned.series, learned.start, guessing, ">", note="level at the beginning, against ln C"),
+            Evidence(name, best, chance + (0.05 if fell else 0.1), "<", note="best value, against guessing"),
+        ),
+        suggestions=(
+            "use CrossEntropyLoss on one raw score for each class, with the class numbers as targets",
+            "compute the loss by hand for a right and a wrong answer: the right one must be lower",
+        ),
+    )

@@ -1,0 +1,200 @@
+"""Judge the outputs that the loss was called with."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+
+from probes.diagnosis.finding import Evidence
+from probes.diagnosis.manifest import ModuleInfo
+from probes.diagnosis.mismatch.bounds import floor_of
+from probes.diagnosis.mismatch.called import (
+    REGRESSION,
+    SQUASHED,
+    Outputs,
+    data_number,
+    number_of_classes,
+    shape_of,
+)
+from probes.diagnosis.mismatch.found import Mismatch
+from probes.diagnosis.numbers import short
+from probes.diagnosis.progress import Progress, progress_if_known
+from probes.diagnosis.task import accuracy_at_end
+from probes.diagnosis.view import RunView
+
+BOUNDS: Mapping[str, tuple[float, float]] = {
+    "softmax": (0.0, 1.0),
+    "softmin": (0.0, 1.0),
+    "sigmoid": (0.0, 1.0),
+    "hardsigmoid": (0.0, 1.0),
+    "tanh": (-1.0, 1.0),
+    "softsign": (-1.0, 1.0),
+    "hardtanh": (-1.0, 1.0),
+    "relu": (0.0, math.inf),
+    "relu6": (0.0, 6.0),
+    "softplus": (0.0, math.inf),
+}
+"""Activation -> the range of its outputs."""
+
+SPREAD = 0.5
+"""Range of the outputs of one batch, within [0, 1], that shows a squashing function, where no module does."""
+
+
+def by_outputs(
+    view: RunView, kind: str, last: ModuleInfo | None, outputs: Outputs, thresholds: Mapping[str, float]
+) -> Mismatch | None:
+    """What is wrong with the outputs that a loss of this ``kind`` was called with, or None."""
+    slug = last.activation if last is not None else None
+    seen = outputs.last - outputs.first >= thresholds["steps_needed"] and len(outputs) >= 4
+    # The outputs of a model that does not learn may stay anywhere: what is squashed comes to reach both ends.
+    kept = seen and float((outputs.high - outputs.low).max()) > SPREAD
+    shape = shape_of(view, "output_shape")
+    if kind == "CrossEntropyLoss" and len(shape) >= 2 and shape[1] == 1:
+        return _one_output(view, outputs, "CrossEntropyLoss of a single score is 0 whatever the score is")
+    if kind == "BCELoss" and bool((outputs.low > 1.0 - 1e-6).all()):
+        return _one_output(view, outputs, "all outputs are 1, as a softmax of a single score always is")
+    if kind == "CrossEntropyLoss":
+        classes = number_of_classes(view)
+        if classes is None:
+            return None
+        if outputs.normalised(classes):
+            return _squashed(kind, outputs, "probabilities (they are 0 to 1, with a mean of 1/C)", classes)
+        if outputs.within(0.0, 1.0) and (slug in SQUASHED or kept):
+            return _squashed(kind, outputs, "values between 0 and 1, as after a sigmoid", classes)
+        if slug in ("tanh", "softsign", "hardtanh") and outputs.within(-1.0, 1.0):
+            return _squashed(kind, outputs, f"values between -1 and 1, after a {slug}", classes, 2.0)
+        learned = progress_if_known(view)
+        if slug == "relu" and outputs.within(0.0, math.inf) and learned is not None and _poor(view, learned):
+            return _squashed(kind, outputs, "values from 0 up, after a ReLU", classes, math.inf)
+    elif kind == "NLLLoss":
+        if bool((outputs.high > 1e-3).any()):
+            what = "probabilities" if outputs.within(0.0, 1.0) else "raw scores"
+            return _mismatch(
+                outputs,
+                f"NLLLoss is given {what} (outputs up to {short(float(outputs.high.max()))}), where it expects "
+                "logarithms of probabilities, which are never above 0: it falls without end, and means nothing.",
+                ("use CrossEntropyLoss on raw scores, or end the model in log_softmax",),
+                Evidence("data/output_max", float(outputs.high.max()), 0.0, ">", note="highest output"),
+            )
+    elif kind == "BCEWithLogitsLoss":
+        if outputs.within(0.0, 1.0) and (slug in SQUASHED or kept):
+            return _squashed(kind, outputs, "values between 0 and 1, as after a sigmoid", None)
+        low, high = data_number(view, "target_min"), data_number(view, "target_max")
+        if low is not None and high is not None and (low < -1e-6 or high > 1.0 + 1e-6):
+            return _mismatch(
+                outputs,
+                f"BCEWithLogitsLoss is given targets from {short(low)} to {short(high)}, where it expects 0 to 1: it "
+                "has no minimum there, and falls without end.",
+                ("map the targets to 0 and 1", "for several classes use CrossEntropyLoss with the class numbers"),
+                Evidence("data/target_max", high, 1.0, ">", note="highest target"),
+                Evidence("data/target_min", low, 0.0, "<", note="lowest target"),
+            )
+    elif kind in REGRESSION:
+        return _broadcast(view, kind, outputs) or _unreachable(view, kind, slug, outputs, seen, thresholds["reach"])
+    return None
+
+
+def _one_output(view: RunView, outputs: Outputs, what: str) -> Mismatch:
+    """A softmax over a single score: a constant."""
+    return _mismatch(
+        outputs,
+        f"The outputs have the shape {list(shape_of(view, 'output_shape'))}: {what}, so that nothing can be learned.",
+        (
+            "for two classes use one score and BCEWithLogitsLoss, or two scores and CrossEntropyLoss",
+            "mind the axis: the scores of the classes lie along axis 1",
+        ),
+        Evidence("data/output_min", float(outputs.low.min()), note="lowest output"),
+        Evidence("data/output_max", float(outputs.high.max()), note="highest output"),
+    )
+
+
+def _squashed(kind: str, outputs: Outputs, what: str, classes: int | None, span: float = 1.0) -> Mismatch:
+    """The outputs went through an activation that the loss does not expect."""
+    limit = ""
+    if classes is not None and math.isfinite(span):
+        floor = floor_of(classes, span)
+        limit = f" With {classes} classes this loss cannot fall below {short(floor)}."
+    elif classes is None:
+        limit = " This loss cannot fall below 0.313 for a target of 1, nor below 0.693 for a target of 0."
+    wanted = "one score for each class" if kind == "CrossEntropyLoss" else "a score"
+    return _mismatch(
+        outputs,
+        f"{kind} is given {what}, where it expects {wanted}, of any size: it applies its own "
+        f"{'softmax' if kind == 'CrossEntropyLoss' else 'sigmoid'} to them.{limit}",
+        (
+            "remove the activation after the last layer: return raw scores, and apply it for predictions only",
+            "or keep it, and use the loss that belongs to it: NLLLoss on log_softmax"
+            if kind == "CrossEntropyLoss"
+            else "or keep the sigmoid, and use BCELoss",
+        ),
+        Evidence("data/output_min", float(outputs.low.min()), 0.0, note="lowest output"),
+        Evidence("data/output_max", float(outputs.high.max()), 1.0, "<", note="highest output"),
+        Evidence("data/output_mean", float(outputs.mean[-1]), note="mean of the outputs"),
+    )
+
+
+def _broadcast(view: RunView, kind: str, outputs: Outputs) -> Mismatch | None:
+    """Outputs and targets of shapes that combine to a table of all pairs."""
+    ours, theirs = shape_of(view, "output_shape"), shape_of(view, "target_shape")
+    if not ours or not theirs or ours == theirs:
+        return None
+    try:
+        combined = np.broadcast_shapes(ours, theirs)
+    except ValueError:
+        return None
+    if math.prod(combined) <= max(math.prod(ours), math.prod(theirs)):
+        return None
+    return _mismatch(
+        outputs,
+        f"{kind} is given outputs of shape {list(ours)} and targets of shape {list(theirs)}: they are combined to "
+        f"{list(combined)}, so that every output is compared with every target, and the best answer is their mean.",
+        ("give both the same shape: outputs.squeeze(-1), or targets.unsqueeze(-1)",),
+        Evidence("data/output_mean", math.prod(combined), math.prod(ours), ">", note="elements that are compared"),
+    )
+
+
+def _unreachable(
+    view: RunView, kind: str, slug: str | None, outputs: Outputs, seen: bool, reach: float
+) -> Mismatch | None:
+    """Targets beyond what the last activation can give."""
+    low, high = data_number(view, "target_min"), data_number(view, "target_max")
+    mean, std = view.series("data/target_mean"), view.series("data/target_std")
+    if low is None or high is None or high <= low or mean is None or std is None:
+        return None
+    bounds = BOUNDS.get(slug or "")
+    if bounds is None and seen and bool((outputs.low == 0.0).all()):
+        bounds, slug = (0.0, math.inf), "activation that ends at 0"
+    elif bounds is None and seen and outputs.within(0.0, 1.0) and outputs.high[-1] > 0.98:
+        bounds, slug = (0.0, 1.0), "activation that ends at 1"
+    if bounds is None or not outputs.within(*bounds):
+        return None
+    center, spread = float(np.median(mean.values)), float(np.median(std.values))
+    above, below = high - bounds[1], bounds[0] - low
+    far = max(above, below) > reach * (high - low)
+    if not far or not (center + spread > bounds[1] or center - spread < bounds[0]):
+        return None
+    span = f"{short(bounds[0])} to {short(bounds[1])}" if math.isfinite(bounds[1]) else f"{short(bounds[0])} and more"
+    return _mismatch(
+        outputs,
+        f"The targets reach from {short(low)} to {short(high)} (mean {short(center)}, standard deviation "
+        f"{short(spread)}), but the last {slug} gives only {span}: {kind} cannot become small.",
+        ("remove the activation after the last layer", "or scale the targets into its range"),
+        Evidence("data/target_max", high, bounds[1] if above >= below else None, ">", note="highest target"),
+        Evidence("data/target_min", low, bounds[0] if below > above else None, "<", note="lowest target"),
+        Evidence("data/output_max", float(outputs.high.max()), note="highest output"),
+        Evidence("data/output_min", float(outputs.low.min()), note="lowest output"),
+    )
+
+
+def _poor(view: RunView, learned: Progress) -> bool:
+    """Whether a classifier is far from right, by its accuracy where one is known."""
+    if learned.share < 0.5:
+        return True
+    reached = accuracy_at_end(view)
+    return reached is not None and reached < 0.7 and learned.share < 0.8
+
+
+def _mismatch(outputs: Outputs, message: str, suggestions: tuple[str, ...], *evidence: Evidence) -> Mismatch:
+    return Mismatch(message, outputs.first, suggestions, evidence)
