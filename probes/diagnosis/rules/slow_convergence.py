@@ -21,7 +21,11 @@ steps). Either
   its mean over the run below `mean_rate` (0.12; 0.2 where the last 40% had less than a tenth of `spent`) of that; the
   loss no longer falls (over that time by less than 2% of its level), but fell all the while there was a rate: laid out
   along the learning rate summed up instead of along the steps, its fall in the last 40% is at least `pace` (0.5) times
-  the mean, or the rate was gone before the weights could go anywhere (less than 30 steps at the full rate);
+  the mean, or the rate was gone before the weights could go anywhere (less than 30 steps at the full rate). Where the
+  rate was below a thousandth of its highest for half of the run, a loss that has lost up to 0.8 counts as well, if it
+  was on its way when the rate was taken: until the rate was halved it fell (2 standard errors) at half of `pace` or
+  more, and as much training again, along the summed-up rate, would have halved it (5 standard errors). If that fall was
+  as fast as ever (0.9 times the mean), only an accuracy of 0.9 of the way to 1 excuses it;
 - or *small steps*: after twice `steps_needed`, the loss has lost less than `barely` (0.3), falls at the end at 0.7
   times the mean pace or faster, certainly (5 standard errors; on the validation loss, where single batches are too
   noisy to tell), and a step changes the weights by less than `small_step` (5e-4) of their size in the median (1e-3 is
@@ -85,13 +89,17 @@ from probes.diagnosis.numbers import percent, round_rate, short
 from probes.diagnosis.progress import guessing_loss, majority_share
 from probes.diagnosis.rates import highest_rates
 from probes.diagnosis.rule import Rule
-from probes.diagnosis.signal import closing, level, opening
-from probes.diagnosis.slope import fall
+from probes.diagnosis.signal import closing, level, opening, trailing_run
+from probes.diagnosis.slope import Fall, fall
 from probes.diagnosis.task import accuracy_at_end
 from probes.diagnosis.tracks import training_loss, validation_loss
 from probes.diagnosis.view import Curve, Floats, NotJudged, RunView
 
 MINIMUM_VALUES = 10
+MUCH, IDLE, NOTHING = 0.8, 0.5, 1e-3
+"""Fall of the loss that needs no more, share of the run without a rate, and the rate that is none, of its highest."""
+HALVES, AS_EVER = 0.5, 0.9
+"""Promise of a loss that as much training again would halve, and fall over the mean one that has not slowed down."""
 GONE = 5.0 / 3.0
 """Times the mean rate that is let pass where the rate was next to nothing for the last 40% of the steps."""
 GOOD_STEP = 1e-3
@@ -104,6 +112,7 @@ class Slow:
 
     Attributes:
         measure: sum of the learning rate over its highest, in steps ("rate"), or the median step size ("steps").
+        enough: accuracy, as a share of the way from always giving the most frequent class to 1, that excuses it.
     """
 
     kind: Literal["rate", "steps"]
@@ -111,6 +120,7 @@ class Slow:
     end: float
     share: float
     measure: float
+    enough: float
 
 
 def criterion(
@@ -148,21 +158,32 @@ def criterion(
     start, end = opening(values), closing(values)
     reference = start if guessing is None else min(start, guessing)
     share = (reference - end) / reference if reference > 0 else 1.0
-    if share >= learned or (guessing is not None and start < 0.5 * guessing):
+    if share >= MUCH or (guessing is not None and start < 0.5 * guessing):
         return None
     if rates is not None and rates.max() > 0:
         done = _ran_out(loss, rates / rates.max(), spent, mean_rate, pace)
-        if done is not None:
-            return Slow("rate", start, end, share, done)
+        if done is not None and (share < learned or _cut_short(loss, rates / rates.max(), done.along, pace)):
+            as_ever = done.along is not None and done.along.pace >= AS_EVER and done.along.certainty >= 5.0
+            return Slow("rate", start, end, share, done.trained, 0.9 if as_ever else 0.8)
+    if share >= learned:
+        return None
     trend = fall(steps.astype(np.float64), values)
     slow = trend is not None and trend.pace >= 0.7 and trend.certainty >= 5.0
     if slow and size is not None and 0 < size < small_step and share < barely and steps[-1] >= 2 * steps_needed:
-        return Slow("steps", start, end, share, size)
+        return Slow("steps", start, end, share, size, 0.6)
     return None
 
 
-def _ran_out(loss: Curve, rates: Floats, spent: float, mean_rate: float, pace: float) -> float | None:
-    """Steps at the full rate that the whole schedule amounts to, when it was gone while the loss still fell."""
+@dataclass(frozen=True)
+class _Spent:
+    """Steps at the full rate that a schedule amounts to, and how the loss fell along them."""
+
+    trained: float
+    along: Fall | None
+
+
+def _ran_out(loss: Curve, rates: Floats, spent: float, mean_rate: float, pace: float) -> _Spent | None:
+    """What the whole schedule amounts to, when it was gone while the loss still fell."""
     tail = loss.steps >= loss.steps[0] + 0.6 * (loss.steps[-1] - loss.steps[0])
     gone = 0.1 * spent > rates[tail].max()
     if rates[tail].max() >= spent or rates.mean() >= mean_rate * (GONE if gone else 1.0):
@@ -177,8 +198,19 @@ def _ran_out(loss: Curve, rates: Floats, spent: float, mean_rate: float, pace: f
     if float(trained[-1]) < 30.0 or (
         along is not None and along.pace >= (0.6 if gone else 1.0) * pace and along.certainty >= 3.0
     ):
-        return float(trained[-1])
+        return _Spent(float(trained[-1]), along)
     return None
+
+
+def _cut_short(loss: Curve, rates: Floats, along: Fall | None, pace: float) -> bool:
+    """Whether half of the run had no rate, and the loss was on its way down when it was taken."""
+    idle = trailing_run(rates < NOTHING)
+    if idle < IDLE * len(rates) or along is None or along.promise < HALVES or along.certainty < 5.0:
+        return False
+    top = int(np.argmax(rates))
+    full = top + int(np.argmax(rates[top:] < 0.5))
+    before = fall(loss.steps[:full].astype(np.float64), loss.values[:full])
+    return before is not None and before.pace >= 0.5 * pace and before.certainty >= 2.0
 
 
 def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
@@ -202,8 +234,7 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     reached, common = accuracy_at_end(view), majority_share(view)
     if found is None:
         return []
-    enough = 0.8 if found.kind == "rate" else 0.6
-    if reached is not None and reached - common >= enough * (1.0 - common):
+    if reached is not None and reached - common >= found.enough * (1.0 - common):
         return []
     return [_report(view, name, loss, found, thresholds)]
 

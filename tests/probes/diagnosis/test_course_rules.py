@@ -243,6 +243,26 @@ class TestSlowConvergence:
     def test_what_had_converged_or_had_a_rate_is_none(self, rates, loss):
         assert severities(self.slug, {"train/loss": loss + noise(0.005), "optimizer/lr": rates}) == []
 
+    tenth_an_epoch = 0.1 * 0.1 ** ((STEPS - 1) // 44)
+
+    def cut_short(self, loss, rates=tenth_an_epoch, accuracy=0.8):
+        reached = (STEPS[99::100], np.full(6, accuracy))
+        return severities(self.slug, {"train/loss": loss, "optimizer/lr": rates, "val/accuracy": reached})
+
+    def test_a_rate_that_is_taken_away_on_the_way_fires_where_much_was_learned(self):
+        trained = np.cumsum(self.tenth_an_epoch / 0.1)
+        loss = 2.3 - 0.03 * trained + noise(0.01)
+        assert 0.5 < 1 - loss[-1] / loss[0] < 0.7
+        assert self.cut_short(loss) == ["warning"]
+        assert self.cut_short(loss, accuracy=0.95) == []
+
+    def test_a_rate_that_is_taken_away_when_the_loss_rests_is_none(self):
+        """As on a plateau: with the rate its noise goes, and the loss falls once more."""
+        rates = np.where(STEPS <= 80, 0.1, 1e-5)
+        rested = 0.9 + 1.4 * np.exp(-STEPS / 10)
+        assert self.cut_short(rested + noise(0.01), rates) == []
+        assert self.cut_short(rested - np.where(STEPS <= 80, 0.0, 0.2) + noise(0.01), rates) == []
+
     def steps(self, size, loss, status="finished", trainable=True):
         parameters = [
             {"name": "a", "module": "a", "shape": [8, 8], "trainable": True},
