@@ -3,7 +3,8 @@
 Each is a loop of its own around `probes.watch`, not a recipe of the trainer. They were written without looking at a
 rule's thresholds. Half of them, by a hash of the name, are locked: their verdicts are counted, and nobody looks into
 them. The `fresh_*` modules are a third set, written when the rules stood, and the `second_*` modules a fourth, written
-while rules were mended for the third: what was said of each program at first sight is kept.
+while rules were mended for the third, and the `third_*` modules a fifth, by authors who had not read the rules: what
+was said of each program at first sight is kept.
 """
 
 from __future__ import annotations
@@ -31,6 +32,14 @@ from benchmarks.diagnosis.programs import (  # noqa: F401 - importing them regis
     third_bugs_rates,
     third_bugs_starts,
     third_bugs_wiring,
+    third_generators,
+    third_images,
+    third_language,
+    third_optimizers,
+    third_regimes,
+    third_series,
+    third_structures,
+    third_tables,
 )
 from benchmarks.diagnosis.programs.program import PROGRAMS, Program
 
