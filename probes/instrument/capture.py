@@ -7,6 +7,7 @@ middle of the loop, with or without ``no_grad``, never mixes into the training s
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
@@ -117,11 +118,19 @@ def sample_values(output: Tensor, axis: int) -> Tensor:
 
 def sample_range(output: Tensor, axis: int, kind: ActivationKind) -> Range:
     """The range of each unit's outputs."""
-    seen = output[row_slices(output.shape, axis, ALIVE_LIMIT)]
-    others = [a for a in range(seen.dim()) if a != axis]
-    lowest = None if kind.slug in ("relu", "relu6") else seen.amin(others)
+    # Laid out afresh and reduced one axis after the other: at once, over rows with gaps, takes up to ten times as long.
+    seen = output[row_slices(output.shape, axis, ALIVE_LIMIT)].contiguous()
     tokens = axis == seen.dim() - 1
-    return Range(seen.amax(others), lowest, seen.numel() // seen.shape[axis] if tokens else seen.shape[0])
+    count = seen.numel() // seen.shape[axis] if tokens else seen.shape[0]
+    if tokens:
+        seen = seen.view(-1, seen.shape[axis])
+
+    def reduced(extreme: Callable[[Tensor, int], Tensor]) -> Tensor:
+        over_examples = extreme(seen, 0)
+        return over_examples if tokens else extreme(over_examples.view(seen.shape[1], -1), 1)
+
+    lowest = None if kind.slug in ("relu", "relu6") else reduced(torch.amin)
+    return Range(reduced(torch.amax), lowest, count)
 
 
 def alive_units(seen: Range, kind: ActivationKind) -> Tensor:

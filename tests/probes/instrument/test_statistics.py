@@ -10,6 +10,7 @@ from probes import buckets
 from probes.instrument import capture
 from probes.instrument.activations import activation_kind
 from probes.instrument.norms import norms
+from probes.instrument.sampling import row_slices
 from probes.instrument.sheet import MAX, MEAN, MIN, STD, Sheet, describe
 
 
@@ -134,6 +135,21 @@ def test_alive_units_are_those_that_fired_somewhere():
     seen = capture.sample_range(output, 1, kind)
     assert capture.alive_units(seen, kind).tolist() == [True, True, False, True, True, True]
     assert seen.observations == 32
+
+
+@pytest.mark.parametrize(
+    ("shape", "axis"),
+    [((40, 7), 1), ((9, 5, 3), 1), ((9, 5, 3), 2), ((40, 12, 9, 11), 1), ((33, 300, 40), 2), ((5, 3, 4, 6, 2), 1)],
+)
+def test_the_range_of_each_unit_is_that_of_the_elements_looked_at(shape, axis):
+    """Reduced step by step; here, by NumPy at once, also with a NaN, which belongs to its unit alone."""
+    output = torch.randn(shape)
+    output.view(-1)[0] = float("nan")
+    seen = capture.sample_range(output, axis, activation_kind(torch.nn.GELU()))
+    looked_at = output[row_slices(output.shape, axis, capture.ALIVE_LIMIT)].numpy()
+    others = tuple(a for a in range(len(shape)) if a != axis)
+    np.testing.assert_array_equal(seen.highest.numpy(), looked_at.max(others))
+    np.testing.assert_array_equal(seen.lowest.numpy(), looked_at.min(others))
 
 
 def test_near_zero_everywhere_is_dead_for_smooth_activations():
