@@ -25,6 +25,10 @@ It is reported when
 - the decay is added to the gradient, its pull is above `pull` (0.3) and below 10 (beyond that there is no gradient that
   it could balance), and the loss would fall by `gain` (0.7) percent or more if the weights were larger by one percent
   (decay * ||w||^2 / loss: at rest the gradient of the loss along the weights balances the decay); or
+- the decay is added to the gradient, its pull is between these, the weights have come to rest (over the last third of
+  the frames their norm stays within a tenth), and the scores are too small for the answers: the training loss is above
+  `timid` (1.25) times the most that its accuracy r leaves open among C classes, H(r) + (1 - r) ln(C - 1) (Fano's
+  inequality; not with smoothed labels); or
 - the decay is apart from the gradient, its pull is above `apart` (1), and the weights have not doubled; or
 - nothing was learned (a fall of less than 0.15), the pull is above 0.9, and the weights have shrunk below `shrunk`
   (0.7) of what they were, and the pull was above 0.03 in one of the first three frames already.
@@ -67,6 +71,7 @@ References
 ----------
 - Loshchilov and Hutter, Decoupled weight decay regularization, 2019.
 - Krogh and Hertz, A simple weight decay can improve generalization, 1992.
+- Cover and Thomas, Elements of Information Theory, 2.10 (Fano's inequality).
 - CS231n, Neural Networks part 2: regularization.
 """
 
@@ -80,9 +85,12 @@ import numpy as np
 from probes.diagnosis.beginning import begins_late
 from probes.diagnosis.finding import Evidence, Finding, Severity
 from probes.diagnosis.gradients import total_norm
+from probes.diagnosis.label_noise import classes_of, cost_of_wrong_targets
 from probes.diagnosis.numbers import percent, round_rate, short
-from probes.diagnosis.progress import Progress, progress, progress_if_known
+from probes.diagnosis.progress import Progress, guessing_loss, progress, progress_if_known
 from probes.diagnosis.rule import Rule
+from probes.diagnosis.task import share_right
+from probes.diagnosis.tracks import accuracy
 from probes.diagnosis.view import Floats, NotJudged, RunView, Steps
 
 ADDED = frozenset(
@@ -104,11 +112,16 @@ ADDED = frozenset(
 """Optimizers that add it to the gradient. Of any other the decay is held against the whole update."""
 
 MINIMUM_FRAMES = 4
+FEW = 20
+"""Training accuracies; with fewer their mean says little."""
 NOTHING = 0.15
 GONE = 0.05
 """Norm of weights, of that at the start, that is next to nothing."""
 BALANCE = 10.0
 """Pull up to which the gradient can be said to balance the decay."""
+
+AT_REST = 1.1
+"""Largest over smallest norm of the weights in the last third, up to which the decay and the data hold a balance."""
 
 GROWN = 2.0
 """Growth of the weights beyond which something else than the decay decides."""
@@ -154,6 +167,12 @@ class Pull:
         return float(self.ratio[:3].max())
 
     @property
+    def at_rest(self) -> bool:
+        """Whether the weights keep their size over the last third of the frames, at least 3."""
+        late = self.size[-max(3, len(self.size) // 3) :]
+        return bool(late.max() <= AT_REST * late.min())
+
+    @property
     def shrunk(self) -> float:
         """Norm at the end over that at the start."""
         return float(self.size[-1] / self.start) if self.start > 0 else float("inf")
@@ -163,12 +182,14 @@ def criterion(
     pull_of_decay: Pull,
     share: float,
     loss: float,
+    open_at_most: float | None = None,
     *,
     pull: float = 0.3,
     apart: float = 1.0,
     gain: float = 0.7,
     learned: float = 0.8,
     shrunk: float = 0.7,
+    timid: float = 1.25,
     steps_needed: float = 30,
 ) -> bool:
     """Whether weight decay keeps the loss up.
@@ -177,12 +198,15 @@ def criterion(
         pull_of_decay: what the decay does to the weights.
         share: fall of the training loss, as a share of its reference.
         loss: training loss at the end.
+        open_at_most: the most that the training accuracy leaves open about a target, in units of the loss; None when
+            it is not known.
         pull: pull over gradient (healthy classifiers with a decay of up to 0.005 stay below 0.15, a noisy regression
             of all data at once below 0.25).
         apart: pull over update, for decay apart from the gradient (AdamW with a decay of 0.3 stays below 0.15).
         gain: relative fall of the loss for a relative growth of the weights.
         learned: fall of the loss above which the decay does no harm worth telling.
         shrunk: norm of the weights over that at the start, where nothing is learned.
+        timid: loss over ``open_at_most`` (1 for a net that knows no more than its accuracy says, less for any other).
         steps_needed: steps before which nothing is said (used by the judge).
     """
     level = pull_of_decay.level
@@ -192,7 +216,11 @@ def criterion(
         return True
     if pull_of_decay.apart:
         return level > apart and pull_of_decay.shrunk < GROWN
-    return pull < level < BALANCE and pull_of_decay.energy > gain * loss > 0 and pull_of_decay.shrunk < GROWN
+    if not pull < level < BALANCE:
+        return False
+    if open_at_most is not None and loss > timid * open_at_most and pull_of_decay.at_rest:
+        return True
+    return pull_of_decay.energy > gain * loss > 0 and pull_of_decay.shrunk < GROWN
 
 
 def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
@@ -214,9 +242,21 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
             raise NotJudged(
                 f"{len(measured.steps)} frames in {view.last_step} steps, needs {MINIMUM_FRAMES} in {needed}"
             )
-        if criterion(measured, learned.share, learned.end, **thresholds):
+        if criterion(measured, learned.share, learned.end, _open_at_most(view), **thresholds):
             return [_report(view, measured, learned, thresholds)]
     return []
+
+
+def _open_at_most(view: RunView) -> float | None:
+    """What the training accuracy of the last tenth leaves open about a target; None when it cannot be known."""
+    track, classes, loss = accuracy(view, validation=False), classes_of(view), view.manifest.get("loss")
+    if guessing_loss(view) is None or track is None or classes is None or not isinstance(loss, Mapping):
+        return None
+    right = share_right(track[1].finite.values)
+    if len(right) < FEW or loss.get("label_smoothing"):
+        return None
+    level = right[-max(FEW // 2, len(right) // 10) :].mean()
+    return float(cost_of_wrong_targets(np.array([level]), classes)[0])
 
 
 def _penalty(view: RunView) -> Finding | None:

@@ -195,6 +195,32 @@ class TestWeightDecayTooStrong:
         (finding,) = self.run(STUCK, np.geomspace(4.0, 1e-4, 9), 1e-6, 0.1)
         assert finding.severity == "critical"
 
+    @pytest.mark.parametrize(
+        ("right", "smoothing", "sizes", "fires"),
+        [
+            (0.87, 0.0, np.full(9, 4.0), True),
+            (0.6, 0.0, np.full(9, 4.0), False),  # as much as so many wrong answers leave open
+            (0.87, 0.2, np.full(9, 4.0), False),  # the targets themselves leave more open
+            (0.87, 0.0, np.geomspace(0.5, 4.0, 9), False),  # the weights still grow
+        ],
+    )
+    def test_scores_too_small_for_the_answers(self, right, smoothing, sizes, fires):
+        """A loss of 1.26 with 87% right of ten classes: a net that dares to say so has 0.67 or less (Fano)."""
+        table = {
+            "weight_norm": (["w"], np.append(0, FRAMES), np.append(0.2, sizes)),
+            "grad_norm": (["w"], FRAMES, np.full(9, 0.2)),
+            "update_norm": (["w"], FRAMES, np.full(9, 0.01)),
+        }
+        group = {"lr": 0.1, "weight_decay": 0.02, "parameters": ["w"]}
+        manifest = described(weights=[("w", "fc", (8, 8), True)]) | {
+            "optimizers": [{"class": "SGD", "groups": [group]}],
+            "loss": {"class": "CrossEntropyLoss", "reduction": "mean", "label_smoothing": smoothing},
+            "data": {"classes": 10},
+        }
+        loss = 1.26 + (np.log(10) - 1.26) * np.exp(-STEPS / 20)
+        series = {"train/loss": (STEPS, loss), "train/accuracy": (STEPS, np.full(len(STEPS), right))}
+        assert bool(findings(self.slug, series, table, manifest)) == fires
+
     def test_what_does_no_harm_is_clear(self):
         assert self.run(LEARNED, np.full(9, 4.0), 0.5, 0.1) == [], "it learned"
         assert self.run(HALFWAY, np.full(9, 4.0), 5.0, 0.1) == [], "the gradient is stronger"
