@@ -82,10 +82,10 @@ from probes.diagnosis.course import course
 from probes.diagnosis.finding import Evidence, Finding
 from probes.diagnosis.gradients import step_size, without_decay
 from probes.diagnosis.numbers import round_rate, short
-from probes.diagnosis.progress import majority_share, progress_if_known, where_it_began
+from probes.diagnosis.outcome import came_to_little
+from probes.diagnosis.progress import progress_if_known, where_it_began
 from probes.diagnosis.rule import Rule
 from probes.diagnosis.signal import level
-from probes.diagnosis.task import accuracy_at_end
 from probes.diagnosis.tracks import training_loss
 from probes.diagnosis.view import Curve, NotJudged, RunView
 
@@ -234,9 +234,7 @@ def _overrun(view: RunView, sizes: Curve, limit: float) -> TooHigh | None:
     learned = progress_if_known(view)
     if not first[frame] > limit or learned is None:
         return None
-    reached, common = accuracy_at_end(view), majority_share(view)
-    good = learned.share >= 0.6 if reached is not None else learned.share >= 0.5
-    if good or (reached is not None and reached - common >= 0.65 * (1.0 - common)):
+    if not came_to_little(view, learned):
         return None
     return TooHigh("overrun", frame, float(first[frame]), learned.start, learned.end)
 

@@ -13,15 +13,26 @@ all inputs look alike to the last layers, and no gradient comes back.
 
 Criterion
 ---------
-In the first frame, at step 1, the standard deviation of the output of the last layer that has weights, over the
-root mean square of the inputs where these were recorded, is above `large` (10); or what of it differs from example
-to example, and not from unit to unit as biases do, is below `small` (1e-3), and not exactly zero (a last layer that
-begins at zero is common and healthy). The weights must be to blame: the median over the layers of their standard
-deviation times the square root of the fan-in (He: 1.4, Xavier about 1, torch's default 0.6) is then above
-`large_gain` (2) or below `small_gain` (0.3). A signal that dies in usual weights is left to `vanishing-gradients`.
+In the first frame, at step 1, one of
+
+- *large*: the median over the layers of the weights' standard deviation times the square root of the fan-in (He: 1.4,
+  Xavier about 1, torch's default 0.6) is above `large_gain` (2), and it shows: the standard deviation of the output of
+  the last layer that has weights, over the root mean square of the inputs where these were recorded, is above `large`
+  (10), or most outputs of the modules with a bounded activation are saturated, or the first loss is above twice that
+  of guessing;
+- *small*: that median is below `small_gain` (0.3), and what of the last layer's output differs from example to
+  example, and not from unit to unit as biases do, is below `small` (1e-3), and not exactly zero (a last layer that
+  begins at zero is common and healthy);
+- *fading*: in a net of four layers or more, none of them bounded, what differs from example to example is after the
+  last hidden layer less than `small` (1e-3) of what it is after the first layer: each layer's weights are too small
+  for the depth, though usual in themselves.
+
 A warning when after `steps_needed` (100) steps the training loss has fallen by less than `learned` (0.2), measured
-from that of guessing where it began above it; nothing otherwise. Layers that begin with all weights equal are told
-by `symmetric-initialization`.
+from that of guessing where it began above it. When the weights are too large or too small also when, after twice as
+many steps, less than 0.6 of the loss is gone and the net still gets wrong more than a third of what guessing gets
+wrong (without an accuracy: less than half of the loss, where the level of guessing is known). A fading net is given
+1,000 steps while the run goes on. Nothing otherwise. Layers that begin with all weights equal are told by
+`symmetric-initialization`.
 
 Evidence
 --------
@@ -67,23 +78,30 @@ References
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Literal
 
-import numpy as np
-
 from probes.diagnosis.finding import Evidence, Finding
+from probes.diagnosis.initial import Initial, first_loss, initial
 from probes.diagnosis.numbers import percent, short
-from probes.diagnosis.progress import progress
+from probes.diagnosis.outcome import came_to_little
+from probes.diagnosis.progress import Progress, progress
 from probes.diagnosis.rule import Rule
 from probes.diagnosis.view import NotJudged, RunView
 
+Kind = Literal["large", "small", "fading"]
+
+SATURATED = 0.5
+"""Share of the outputs of the bounded activations that lie at the ends of their range (Debugger: half)."""
+SURPRISE = 2.0
+"""First loss over that of guessing, with which weights of such a size have shown (a default initialisation: 1.5)."""
+FADING_STEPS = 1000
+"""Steps of a run that goes on in which a deep net may leave the plateau that a faded signal begins with."""
+
 
 def criterion(
-    output: float,
-    varying: float,
-    gain: float,
+    seen: Initial,
+    surprise: float = 1.0,
     *,
     large_gain: float = 2.0,
     small_gain: float = 0.3,
@@ -91,13 +109,12 @@ def criterion(
     small: float = 1e-3,
     learned: float = 0.2,
     steps_needed: float = 100,
-) -> Literal["large", "small"] | None:
-    """Whether outputs are far too large or too small before anything is learned.
+) -> Kind | None:
+    """Whether the initial weights are far too large or too small, by themselves or for the depth of the net.
 
     Args:
-        output: standard deviation of the last layer's output over the root mean square of the inputs.
-        varying: the same across the examples of the batch alone.
-        gain: standard deviation of the weights times the root of the fan-in, median of the layers.
+        seen: what the first frame tells.
+        surprise: the first loss over that of guessing; 1 where it is not known.
         large_gain: gain above which the weights are to blame (He: 1.4).
         small_gain: gain below which they are (torch's default: 0.6).
         large: He, Xavier and torch's defaults stay between 0.05 and 3 for ten layers.
@@ -105,95 +122,89 @@ def criterion(
         learned: fall of the loss above which no harm was done (used by the judge).
         steps_needed: steps before which nothing is said (used by the judge).
     """
-    if output > large and gain > large_gain:
+    if seen.gain > large_gain and (seen.output > large or seen.saturated > SATURATED or surprise > SURPRISE):
         return "large"
-    return "small" if 0.0 < varying < small and gain < small_gain else None
+    if 0.0 < seen.varying < small and seen.gain < small_gain:
+        return "small"
+    return "fading" if seen.passed is not None and 0.0 < seen.passed < small else None
 
 
 def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     """Judge the first frame, and whether the net has learned since."""
-    table = view.need_layers("activation_std")
-    homes = {parameter.module for parameter in view.parameters if parameter.is_weight}
-    places = [column for column, name in enumerate(table.layers) if name in homes]
-    if int(table.steps[0]) > 1 or not places or not table.measured[0, places[-1]]:
-        raise NotJudged("the outputs of the last layer with weights were not recorded at step 1")
+    seen = initial(view)
     learned = progress(view)
     if learned is None or view.last_step < thresholds["steps_needed"]:
         raise NotJudged(f"needs a training loss over {int(thresholds['steps_needed'])} steps")
-    layer, spread = table.layers[places[-1]], float(table.values[0, places[-1]])
-    gain = _gain(view)
-    varying, size = spread * _varying_share(view, layer), _input_size(view)
-    kind = criterion(spread / size, varying / size, gain, **thresholds)
-    if kind is None or learned.share >= thresholds["learned"]:
+    first = first_loss(view)
+    surprise = first / learned.guessing if first is not None and learned.guessing else 1.0
+    kind = criterion(seen, surprise, **thresholds)
+    if kind is None or not _harmed(view, kind, learned, thresholds):
         return []
-    message = (
-        f"Before anything is learned the outputs of {layer} have a standard deviation of "
-        f"{short(spread if kind == 'large' else varying)}{'' if kind == 'large' else ' from example to example'}: the "
-        f"initial weights are far too {kind} (standard deviation times root of the fan-in: {short(gain)}). "
-        f"{learned.series} went from {short(learned.start)} to {short(learned.end)}."
-    )
-    limit = thresholds[kind]
     return [
         RULE.finding(
             "warning",
-            message,
-            (int(table.steps[0]), view.last_step),
+            f"{_message(seen, kind)} {learned.series} went from {short(learned.start)} to {short(learned.end)}.",
+            (1, view.last_step),
             view,
-            layers=(layer,),
+            layers=(seen.layer,),
             evidence=(
-                Evidence("activation_std", spread, limit if kind == "large" else None, ">", 1, layer, "at step 1"),
-                Evidence(
-                    "activation_std", varying, limit if kind == "small" else None, "<", 1, layer, "across examples"
-                ),
-                Evidence(
-                    learned.series,
-                    learned.share,
-                    thresholds["learned"],
-                    "<",
-                    note=f"fall of the loss ({percent(max(learned.share, 0.0))})",
-                ),
+                *_evidence(seen, kind, thresholds),
+                Evidence(learned.series, learned.share, note=f"fall of the loss ({percent(max(learned.share, 0.0))})"),
             ),
             suggestions=(
                 "initialise for the activation in use: torch.nn.init.kaiming_normal_ for ReLU, xavier_uniform_ for "
                 "tanh and sigmoid",
-                "or leave the initialisation to torch.nn",
                 "add batch or layer normalisation between the layers",
+                "use shortcuts (residual blocks), or fewer layers"
+                if kind == "fading"
+                else "or leave the initialisation to torch.nn",
             ),
         )
     ]
 
 
-def _varying_share(view: RunView, layer: str) -> float:
-    """Standard deviation across the batch over that of all elements, in the first frame; 1 when not recorded."""
-    table = view.layers("batch_variation")
-    picked = table.pick([layer]) if table is not None else None
-    if picked is None or not picked.layers or not picked.measured[0, 0] or not np.isfinite(picked.values[0, 0]):
-        return 1.0
-    return float(picked.values[0, 0])
+def _harmed(view: RunView, kind: Kind, learned: Progress, thresholds: dict[str, float]) -> bool:
+    running = view.status == "running"
+    if learned.share < thresholds["learned"]:
+        return kind != "fading" or not running or view.last_step >= FADING_STEPS
+    if kind == "fading" or view.last_step < 2 * thresholds["steps_needed"]:
+        return False
+    known = learned.guessing is not None or learned.variance is not None
+    return known and came_to_little(view, learned)
 
 
-def _input_size(view: RunView) -> float:
-    """Root mean square of the inputs in the first frame; 1 when it was not recorded."""
-    means, stds = view.layers("input_mean"), view.layers("input_std")
-    if means is None or stds is None:
-        return 1.0
-    size = float(np.sqrt(np.mean(means.values[0] ** 2 + stds.values[0] ** 2)))
-    return size if np.isfinite(size) and size > 0 else 1.0
+def _message(seen: Initial, kind: Kind) -> str:
+    if kind == "fading":
+        return (
+            f"Before anything is learned, what differs from example to example after the last hidden layer is "
+            f"{short(seen.passed or 0.0)} of what it is after the first layer: the signal dies on its way up through "
+            f"weights that are too small for so many layers (standard deviation times root of the fan-in: "
+            f"{short(seen.gain)})."
+        )
+    if kind == "large" and seen.saturated > SATURATED:
+        what = f"{percent(seen.saturated)} of the outputs of the bounded activations are saturated"
+    else:
+        what = f"the outputs of {seen.layer} have a standard deviation of " + (
+            short(seen.spread) if kind == "large" else f"{short(seen.varying)} from example to example"
+        )
+    return (
+        f"Before anything is learned {what}: the initial weights are far too {kind} (standard deviation times root of "
+        f"the fan-in: {short(seen.gain)})."
+    )
 
 
-def _gain(view: RunView) -> float:
-    """Standard deviation times root of the fan-in of the weights as recorded first; median of the layers.
-
-    Raises:
-        NotJudged: not recorded, or some weights begin with all elements equal, which is another rule's business.
-    """
-    stds = view.need_layers("weight_std")
-    fans = {p.name: p.numel / p.shape[0] for p in view.parameters if p.is_weight and p.numel}
-    own = [column for column, name in enumerate(stds.layers) if name in fans and stds.measured[0, column]]
-    gains = np.asarray([stds.values[0, column] * math.sqrt(fans[stds.layers[column]]) for column in own])
-    if not len(gains) or not (gains[:-1] > 0).all():
-        raise NotJudged("the spread of the initial weights is not known, or zero")
-    return float(np.median(gains))
+def _evidence(seen: Initial, kind: Kind, thresholds: dict[str, float]) -> tuple[Evidence, ...]:
+    if kind == "fading":
+        return (Evidence("activation_std", seen.passed or 0.0, thresholds["small"], "<", 1, seen.layer, "passed up"),)
+    gain = thresholds[f"{kind}_gain"]
+    limit = thresholds[kind]
+    return (
+        Evidence("weight_std", seen.gain, gain, ">" if kind == "large" else "<", 0, None, "times root of the fan-in"),
+        Evidence("activation_std", seen.spread, limit if kind == "large" else None, ">", 1, seen.layer, "at step 1"),
+        Evidence(
+            "activation_std", seen.varying, limit if kind == "small" else None, "<", 1, seen.layer, "across examples"
+        ),
+    )
 
 
 RULE = Rule(

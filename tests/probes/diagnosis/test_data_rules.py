@@ -326,6 +326,69 @@ class TestPoorInitialization:
     def test_constant_weights_are_told_by_another_rule(self):
         assert self.run(200.0, spread=0.0) == []
 
+    def half_learned(self, right, **seen):
+        """A loss that falls by 0.3 from that of guessing, with this accuracy at the end."""
+        loss = 2.3 - 0.7 * (1 - np.exp(-STEPS / 60)) + 0.02 * RNG.standard_normal(400)
+        return self.seen(loss, {"val/accuracy": (VALIDATIONS, np.linspace(0.1, right, len(VALIDATIONS)))}, **seen)
+
+    def seen(self, loss, more=(), layers=2, spread=0.35, stds=None, varying=None, saturated=None, status="finished"):
+        names = [f"layer{n}" for n in range(layers)]
+        parameters = [{"name": f"{n}.weight", "module": n, "shape": [8, 8], "trainable": True} for n in names]
+        wide = lambda row: np.tile(np.broadcast_to(row, layers), (10, 1))  # noqa: E731
+        tables = {
+            "activation_std": (names, FRAMES, wide(1.0 if stds is None else stds)),
+            "batch_variation": (names, FRAMES, wide(1.0 if varying is None else varying)),
+            "weight_std": ([f"{n}.weight" for n in names], FRAMES, wide(spread)),
+        }
+        if saturated is not None:
+            tables["saturated_fraction"] = (names, FRAMES, wide(saturated))
+        series = {"train/loss": (STEPS, loss)} | dict(more)
+        manifest = {"model": {"parameters": parameters}} | CLASSIFIER
+        return findings(self.slug, series, tables, manifest, status=status)
+
+    @pytest.mark.parametrize(
+        "seen", [{"stds": 200.0, "spread": 1.0}, {"stds": 1.0, "spread": 1.0, "saturated": 0.8},
+                 {"varying": 1e-5, "spread": 0.05}],
+    )  # fmt: skip
+    def test_what_began_badly_and_came_to_little_is_told_and_what_came_to_something_is_not(self, seen):
+        assert len(self.half_learned(0.4, **seen)) == 1
+        assert self.half_learned(0.9, **seen) == [], "it was overcome"
+        assert self.half_learned(0.4, **seen | {"spread": 0.35}) == [], "usual weights are not to blame"
+
+    def test_large_weights_show_in_the_first_loss(self):
+        sure = 2.0 + 9.0 * np.exp(-STEPS / 40)
+        (finding,) = self.seen(sure, spread=1.0)
+        assert "far too large" in finding.message
+        assert self.seen(FLAT, spread=1.0) == [], "large weights that nothing shows of (they are scaled elsewhere)"
+
+    def test_a_signal_that_fades_through_the_depth_is_told_where_nothing_is_learned(self):
+        fading = 0.3 ** np.arange(10)
+        (finding,) = self.seen(FLAT, layers=10, stds=fading)
+        assert "dies on its way up" in finding.message
+        assert self.seen(FLAT, layers=10, stds=fading, status="running") == [], "it may leave the plateau yet"
+        assert self.seen(FALLING, layers=10, stds=fading) == [], "it learns"
+        assert self.seen(FLAT, layers=10, stds=0.8 ** np.arange(10)) == [], "the signal arrives"
+        assert self.seen(FLAT, layers=10, stds=fading, saturated=0.0) == [], "sigmoids shrink it, whatever the weights"
+        head_of_zeros = np.where(np.arange(10) < 9, 1.0, 0.0)
+        assert self.seen(FLAT, layers=10, stds=head_of_zeros) == []
+
+    def test_rows_that_are_looked_up_are_no_large_weights(self):
+        """torch's own initialisation of an embedding is a standard deviation of 1, over 64 columns: a gain of 8."""
+        torch.manual_seed(0)
+        net = nn.Sequential(nn.Embedding(50, 64), nn.Flatten(), nn.Linear(64 * 4, 5))
+        names = ["0.weight", "2.weight"]
+        stds = [float(p.detach().std()) for p in (net[0].weight, net[2].weight)]
+        modules = [{"name": "0", "type": "Embedding"}, {"name": "2", "type": "Linear"}]
+        parameters = [{"name": n, "module": n[0], "shape": s, "trainable": True} for n, s in
+                      zip(names, ([50, 64], [5, 256]), strict=True)]  # fmt: skip
+        tables = {
+            "activation_std": (["0", "2"], FRAMES, np.tile([1.0, 0.6], (10, 1))),
+            "weight_std": (names, FRAMES, np.tile(stds, (10, 1))),
+        }
+        manifest = {"model": {"parameters": parameters, "modules": modules}} | CLASSIFIER
+        sure = 2.0 + 9.0 * np.exp(-STEPS / 40)
+        assert findings(self.slug, {"train/loss": (STEPS, sure)}, tables, manifest) == []
+
     def test_letters_of_a_text_are_no_classes_out_of_balance(self):
         counts = [1400] + [400] * 10 + [20] * 81
         assert TestClassImbalance().run(counts, train=0.16, validation=0.12).findings == []

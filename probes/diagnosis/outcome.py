@@ -1,0 +1,27 @@
+"""Whether a run came to little in the end: for what is seen from the first step on, and must have done harm."""
+
+from __future__ import annotations
+
+from probes.diagnosis.progress import Progress, majority_share
+from probes.diagnosis.task import accuracy_at_end
+from probes.diagnosis.view import RunView
+
+MOST, HALF = 0.6, 0.5
+"""Share of the loss that is gone in a run that came to something, with an accuracy beside it and without."""
+RIGHT = 0.65
+"""Share of what always giving the commonest class gets wrong, that a classifier of some use gets right."""
+
+
+def answers_poorly(view: RunView) -> bool | None:
+    """Whether a classifier still gets wrong more than a third of what guessing gets wrong; None without an accuracy.
+
+    The better of training and validation accuracy at the end counts.
+    """
+    reached, common = accuracy_at_end(view), majority_share(view)
+    return None if reached is None else reached - common < RIGHT * (1.0 - common)
+
+
+def came_to_little(view: RunView, learned: Progress) -> bool:
+    """Whether less than 0.6 of the loss is gone and the accuracy is poor; less than half where none is known."""
+    poor = answers_poorly(view)
+    return learned.share < HALF if poor is None else poor and learned.share < MOST
