@@ -36,6 +36,7 @@ CAUSES: Mapping[str, tuple[str, ...]] = {
         "noisy-loss",
         "weight-decay-too-strong",
         "loss-output-mismatch",
+        "parameters-not-updated",
     ),
     "validation-anomaly": ("loss-output-mismatch",),
     "loss-diverging": (

@@ -2,8 +2,8 @@
 
 What it detects
 ---------------
-Parameters that require a gradient but are in no optimizer, and parameters in an optimizer whose steps leave
-them exactly as they were, although they have a gradient.
+Parameters that require a gradient but are in no optimizer, parameters in an optimizer whose steps leave them exactly
+as they were, although they have a gradient, and frozen layers that nobody has ever trained.
 
 Why it matters
 --------------
@@ -22,18 +22,26 @@ Criterion
 - *Unchanged* (weight matrices and kernels): the update is exactly zero in every one of at least `frames` (3)
   frames that have a gradient above zero; parameter groups whose learning rate is zero are left out unless
   that is so of all. A warning; critical when nothing at all is updated.
+- *Frozen untrained*: more than `most` (0.5) of the weights do not require a gradient and are as PyTorch initialises
+  them: every bias of their module is zero (every scale of a normalisation one), or no weight is beyond
+  1 / sqrt(inputs), up to which they are spread evenly. Values that change, and a frozen module that fails this, are
+  those of a pretrained net or of a copy: then nothing is said. A warning after `settled` (100) steps, when the run is
+  over, or after twice as many with a loss at rest, and the net is not good: an accuracy (of validation, where it is
+  known) that is above always giving the most frequent class by less than 0.95 of the way to 1, or without one, a loss
+  that has lost less than 0.75 of its beginning. Else information: random features on purpose may do.
 
 Evidence
 --------
-The parameters, and for those in an optimizer the norms of gradient and update.
+The parameters, and for those in an optimizer the norms of gradient and update; for frozen ones their share of all.
 
 What to try
 -----------
 1. Call `optimizer.step()` after `loss.backward()`.
 2. Build the optimizer after the model is complete, from `model.parameters()`.
 3. If a part is meant to stay fixed, say so: `requires_grad_(False)`. That also saves its gradients.
-4. Look at the learning rate (a schedule that reaches zero, a group with rate zero).
-5. Keep master weights in float32 when training in half precision.
+4. Load the pretrained weights before freezing them, and check that the names of the file were found.
+5. Look at the learning rate (a schedule that reaches zero, a group with rate zero).
+6. Keep master weights in float32 when training in half precision.
 
 When it misleads
 ----------------
@@ -70,16 +78,32 @@ from collections.abc import Sequence
 import numpy as np
 
 from probes.diagnosis.finding import Evidence, Finding
-from probes.diagnosis.numbers import names, short
-from probes.diagnosis.progress import progress_if_known
+from probes.diagnosis.numbers import names, percent, short
+from probes.diagnosis.progress import majority_share, progress_if_known
 from probes.diagnosis.rule import Rule
-from probes.diagnosis.tracks import training_losses
+from probes.diagnosis.signal import at_rest, closing
+from probes.diagnosis.task import share_right
+from probes.diagnosis.tracks import accuracy, training_loss, training_losses
+from probes.diagnosis.untrained import untrained
 from probes.diagnosis.view import Floats, Mask, NotJudged, RunView
 
 FEW_FRAMES = 3
 
 
-def criterion(update: Floats, gradient: Floats, *, frames: float = 3, waiting: float = 100) -> Mask:
+GOOD, MUCH = 0.95, 0.75
+"""Accuracy (as a share of the way from always giving the most frequent class to 1) and fall of the loss that are good
+enough for a net of which most is random."""
+
+
+def criterion(
+    update: Floats,
+    gradient: Floats,
+    *,
+    frames: float = 3,
+    waiting: float = 100,
+    most: float = 0.5,
+    settled: float = 100,
+) -> Mask:
     """Which parameters stay exactly as they were although they have a gradient, [L].
 
     Args:
@@ -88,6 +112,8 @@ def criterion(update: Floats, gradient: Floats, *, frames: float = 3, waiting: f
         frames: fewest frames with a gradient above zero (a warm-up from zero leaves the first step without
             effect).
         waiting: losses logged without any step, from which it is said that there is none (used by the judge).
+        most: share of the weights that are frozen as initialised (used by the judge).
+        settled: steps after which frozen weights may be seen to hold the net back (used by the judge).
     """
     pushed = np.isfinite(gradient) & (gradient > 0) & np.isfinite(update)
     return np.asarray((pushed.sum(axis=0) >= frames) & (np.where(pushed, update, 0.0) == 0.0).all(axis=0))
@@ -105,8 +131,57 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     if waited is not None and waited[1] >= thresholds["waiting"]:
         return [_never_stepped(view, *waited, trainable)]
     outside = [name for name in trainable if name not in held and not _changes(view, name)]
-    findings = [_outside(view, outside, trainable)] if outside else []
-    return findings or _unchanged(view, held, thresholds)
+    if outside:
+        return [_outside(view, outside, trainable)]
+    return _frozen(view, thresholds) or _unchanged(view, held, thresholds)
+
+
+def _frozen(view: RunView, thresholds: dict[str, float]) -> list[Finding]:
+    """The finding when most of the net is frozen as it was initialised."""
+    fresh = untrained(view)
+    everything = sum(p.numel for p in view.parameters if p.is_weight)
+    share = sum(p.numel for p in fresh) / everything if everything else 0.0
+    if share <= thresholds["most"]:
+        return []
+    ended = view.status == "finished"
+    late = view.last_step >= thresholds["settled"] * (1 if ended else 2)
+    poor = late and not view.warming_up and (ended or _rests(view)) and _poor(view)
+    layers = tuple(dict.fromkeys(p.module for p in fresh))
+    return [
+        RULE.finding(
+            "warning" if poor else "info",
+            f"{percent(share)} of the weights ({names(layers)}) are frozen, and as they were initialised: what the "
+            "other layers read is random.",
+            (0, view.last_step),
+            view,
+            layers=layers,
+            evidence=(
+                Evidence("run.json", share, thresholds["most"], ">", layer=layers[0], note="weights frozen untrained"),
+            ),
+            suggestions=(
+                "train them: requires_grad_(True), and give them to the optimizer",
+                "if a pretrained net was meant, load its weights, and check that all of their names were found",
+            ),
+        )
+    ]
+
+
+def _rests(view: RunView) -> bool:
+    try:
+        return at_rest(training_loss(view)[1].finite.values)
+    except NotJudged:
+        return False
+
+
+def _poor(view: RunView) -> bool:
+    """Whether the net is known not to be good."""
+    common = majority_share(view)
+    track = accuracy(view, validation=True) or accuracy(view, validation=False)
+    values = share_right(track[1].finite.values) if track is not None else np.empty(0)
+    if len(values):
+        return closing(values) - common < GOOD * (1.0 - common)
+    learned = progress_if_known(view)
+    return learned is not None and learned.share < MUCH
 
 
 def _changes(view: RunView, name: str) -> bool:

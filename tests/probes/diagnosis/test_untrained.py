@@ -1,0 +1,108 @@
+"""Frozen layers that are as they were initialised, told from pretrained ones: on real layers, as PyTorch makes them."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+import probes
+from probes.diagnosis.untrained import untrained
+from probes.diagnosis.view import RunView
+
+
+class Rows(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.cell = nn.LSTM(8, 32, batch_first=True)
+
+    def forward(self, images):
+        return self.cell(images.flatten(1, 2))[0][:, -1]
+
+
+def dense():
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, 48), nn.ReLU(), nn.Linear(48, 48), nn.ReLU())
+
+
+def convolutions():
+    body = nn.Sequential(nn.Conv2d(1, 16, 5), nn.BatchNorm2d(16), nn.ReLU(), nn.Conv2d(16, 16, 3), nn.Flatten())
+    for layer in (body[0], body[3]):
+        nn.init.kaiming_normal_(layer.weight)
+        nn.init.zeros_(layer.bias)
+    return body
+
+
+BODIES = [dense, convolutions, lambda: nn.Sequential(Rows())]
+
+
+def trained(model, run_dir=None, steps=30, noisy=False, rate=0.1):
+    """Train on a rule that can be learned, or on labels drawn by lot; watched when there is a run directory."""
+    torch.manual_seed(1)
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    optimizer = torch.optim.SGD(parameters, lr=rate)
+    pictures = torch.randn(64, 1, 8, 8)
+    labels = torch.randint(0, 4, (64,)) if noisy else (pictures[:, 0, :2, :2].flatten(1)).argmax(1)
+    probe = probes.watch(model, optimizer, run_dir=run_dir, every=10) if run_dir else None
+    for _ in range(steps):
+        loss = nn.functional.cross_entropy(model(pictures), labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        if probe:
+            probe.log("train", loss=loss)
+    if probe:
+        probe.close()
+    return model
+
+
+def with_head(body):
+    width = body(torch.randn(2, 1, 8, 8)).shape[1]
+    return nn.Sequential(body, nn.Linear(width, 4))
+
+
+def frozen(model):
+    model[0].requires_grad_(False)
+    return model
+
+
+@pytest.mark.parametrize("body", BODIES)
+def test_layers_frozen_as_they_were_made_are_untrained(body, tmp_path):
+    torch.manual_seed(0)
+    model = frozen(with_head(body()))
+    trained(model, tmp_path / "run", steps=12)
+    found = untrained(RunView.of_run(probes.open_run(tmp_path / "run")))
+    expected = {name for name, p in model.named_parameters() if p.dim() > 1 and not p.requires_grad}
+    assert {p.name for p in found} == expected
+
+
+@pytest.mark.parametrize("body", BODIES)
+def test_layers_frozen_after_a_training_are_not(body, tmp_path):
+    torch.manual_seed(0)
+    model = frozen(trained(with_head(body())))
+    trained(model, tmp_path / "run", steps=12)
+    assert untrained(RunView.of_run(probes.open_run(tmp_path / "run"))) == ()
+
+
+def test_frozen_layers_that_follow_another_net_are_not(tmp_path):
+    torch.manual_seed(0)
+    model = frozen(with_head(dense()))
+    model[0].register_forward_pre_hook(lambda module, inputs: [p.mul_(0.999) for p in module.parameters()] and None)
+    trained(model, tmp_path / "run", steps=12)
+    assert untrained(RunView.of_run(probes.open_run(tmp_path / "run"))) == ()
+
+
+@pytest.mark.parametrize(("noisy", "said"), [(True, ["warning"]), (False, ["info"])])
+def test_the_rule_warns_where_the_net_is_poor(noisy, said, tmp_path):
+    torch.manual_seed(0)
+    body = nn.Sequential(nn.Flatten(), nn.Linear(64, 4 if noisy else 256), nn.ReLU())
+    trained(frozen(with_head(body)), tmp_path / "run", steps=110, noisy=noisy, rate=0.1 if noisy else 2.0)
+    (finding,) = probes.diagnose(tmp_path / "run", ["parameters-not-updated"]).findings
+    assert [finding.severity] == said
+    assert "as they were initialised" in finding.message
+
+
+def test_a_pretrained_body_under_a_poor_head_is_not_reported(tmp_path):
+    torch.manual_seed(0)
+    model = frozen(trained(with_head(dense())))
+    trained(model, tmp_path / "run", steps=110, noisy=True)
+    assert probes.diagnose(tmp_path / "run", ["parameters-not-updated"]).findings == []
