@@ -29,6 +29,7 @@ from benchmarks.diagnosis.programs import (  # noqa: F401 - importing them regis
     second_textbook,
     second_traps,
     third_bugs_data,
+    third_bugs_games,
     third_bugs_heads,
     third_bugs_modes,
     third_bugs_optimizers,
