@@ -41,6 +41,7 @@ from benchmarks.diagnosis.programs import (  # noqa: F401 - importing them regis
     third_language,
     third_optimizers,
     third_regimes,
+    third_scripts,
     third_series,
     third_structures,
     third_tables,
