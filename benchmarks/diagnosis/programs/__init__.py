@@ -33,6 +33,7 @@ from benchmarks.diagnosis.programs import (  # noqa: F401 - importing them regis
     third_bugs_heads,
     third_bugs_modes,
     third_bugs_optimizers,
+    third_bugs_quiet,
     third_bugs_rates,
     third_bugs_starts,
     third_bugs_wiring,
