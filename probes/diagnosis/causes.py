@@ -20,6 +20,10 @@ CAUSES: Mapping[str, tuple[str, ...]] = {
         "unexpected-initial-loss",
         "loss-output-mismatch",
         "weights-growing",
+        "unnormalized-inputs",
+        "poor-initialization",
+        "noisy-loss",
+        "oscillating-loss",
     ),
     "exploding-gradients": (
         "learning-rate-too-high",
@@ -44,6 +48,7 @@ CAUSES: Mapping[str, tuple[str, ...]] = {
         "learning-rate-too-high",
         "gradients-not-cleared",
         "unnormalized-inputs",
+        "poor-initialization",
         "loss-output-mismatch",
         "noisy-loss",
         "oscillating-loss",
@@ -232,6 +237,7 @@ CAUSES: Mapping[str, tuple[str, ...]] = {
         "missing-gradients",
         "noisy-loss",
         "oscillating-loss",
+        "validation-anomaly",
     ),
     "training-too-short": (
         "slow-convergence",
@@ -268,6 +274,9 @@ WHOLE_RUN = frozenset(
     {"learning-rate-too-low", "loss-not-decreasing", "slow-convergence", "underfitting", "training-too-short"}
 )
 """What is said of a run as a whole: its first step is none at which anything happened."""
+
+SINCE_ITS_BEST = frozenset({"overfitting"})
+"""What is dated from the best level before it: what spoils that may begin at any time after."""
 
 EARLY = 0.1
 """Share of the run within which a cause of these may begin."""
@@ -307,6 +316,8 @@ def _at_most_information(finding: Finding) -> Finding:
 
 def _latest_cause(finding: Finding, frames: Steps) -> int:
     """The last step at which a cause of ``finding`` may have begun."""
+    if finding.rule in SINCE_ITS_BEST:
+        return finding.last_step
     seen = _seen_by(finding.first_step, frames)
     return max(seen, int(EARLY * finding.last_step)) if finding.rule in WHOLE_RUN else seen
 

@@ -11,14 +11,13 @@ else is learned, and the rare classes, often those that matter, are not learned 
 
 Criterion
 ---------
-Of at least `seen` (50) targets, the most frequent class makes up half or more, and `ratio` (5) times its fair
-share 1/C or, with few classes, as much as `share` (0.8) whenever that is less, and the others are rarer by `ratio`
-(median of the others). It is a warning when it harms: the validation accuracy, over its last values, is below the
-training accuracy by more than 0.1, or, in a run that has ended, not above the share of the most frequent class.
-It is one, too, when the predictions are all of one class in the latter half, and the validation accuracy is the share
-of that class and stays there. It is none where the net gives the frequent class less often than it comes: then the rare
-ones have more weight on purpose.
-Otherwise, or without a validation accuracy, it is information.
+Of at least `seen` (30) targets, the most frequent class makes up half or more, by two standard errors, and `ratio` (5)
+times its fair share 1/C or, with few classes, as much as `share` (0.8) whenever that is less, and the others are rarer
+by `ratio` (median of the others). It is a warning when it harms: the validation accuracy, over its last values, is
+below the training accuracy by more than 0.1, or, in a run that has ended, not above the share of the most frequent
+class. It is one, too, when the predictions are all of one class in the latter half, and the validation accuracy is the
+share of that class and stays there. It is none where the net gives the frequent class less often than it comes: then
+the rare ones have more weight on purpose. Otherwise, or without a validation accuracy, it is information.
 
 Evidence
 --------
@@ -73,7 +72,7 @@ from probes.diagnosis.view import Floats, NotJudged, RunView
 
 
 def criterion(
-    counts: Sequence[int], *, ratio: float = 5.0, share: float = 0.8, seen: float = 50
+    counts: Sequence[int], *, ratio: float = 5.0, share: float = 0.8, seen: float = 30
 ) -> tuple[int, float] | None:
     """(most frequent class, its share) when it is seen far more often than the others; None otherwise.
 
@@ -87,7 +86,8 @@ def criterion(
     top = int(numbers.argmax())
     part = float(numbers[top] / numbers.sum())
     others = float(np.median(np.delete(numbers, top)))
-    if part < max(0.5, min(ratio / len(numbers), share)) or numbers[top] < ratio * others:
+    error = float(np.sqrt(part * (1.0 - part) / numbers.sum()))
+    if part - 2.0 * error < 0.5 or part < min(ratio / len(numbers), share) or numbers[top] < ratio * others:
         return None
     return top, part
 
@@ -155,7 +155,7 @@ RULE = Rule(
     family="data and head",
     severity="warning",
     title="One class is seen far too often",
-    needs="50 targets of classes, as a given loss_fn lets the probe see them",
+    needs="30 targets of classes, as a given loss_fn lets the probe see them",
     criterion=criterion,
     judge=judge,
     doc=__doc__,

@@ -12,8 +12,11 @@ Criterion
 ---------
 In the last 3 frames or more, over at least half of the run and after `steps_needed` (100) steps, the largest share
 of one class among the predictions is at least `share` (0.99), while that among the targets is lower by `margin`
-(0.3). Batches of fewer than 8 examples are not judged. While the run goes on it is information, for a plateau may
-yet be left; a warning once the run has ended.
+(0.3). Of yes-or-no scores under BCEWithLogitsLoss the signs are the predictions: they count as constant when the
+scores of a batch have one sign, and no more than `rarer` (0.4) of its targets, which differ, are that answer. To give
+the more frequent answer always is no fault there: with little to go by, no example may reach one half. Batches of
+fewer than 8 examples are not judged. While the run goes on it is information, for a plateau may yet be left; a warning
+once the run has ended.
 
 Evidence
 --------
@@ -22,8 +25,9 @@ The shares among predictions and among targets in the last frame.
 What to try
 -----------
 1. Look at what is reported as its cause, if anything is.
-2. Check that the loss belongs to the task, and that it is given scores, not classes or probabilities.
-3. Check that inputs differ as the net sees them.
+2. Check `pos_weight`: no more than negatives over positives.
+3. Check that the loss belongs to the task, and that it is given scores, not classes or probabilities.
+4. Check that inputs differ as the net sees them.
 
 When it misleads
 ----------------
@@ -62,15 +66,22 @@ from probes.diagnosis.finding import Evidence, Finding, Severity
 from probes.diagnosis.numbers import percent
 from probes.diagnosis.rule import Rule
 from probes.diagnosis.signal import trailing_run
-from probes.diagnosis.view import Floats, NotJudged, RunView
+from probes.diagnosis.view import Curve, Floats, NotJudged, RunView
 
 MINIMUM_FRAMES = 3
 MINIMUM_EXAMPLES = 8
+OUTPUTS, TARGETS = "data/output_min", "data/target_mean"
 PREDICTIONS, LABELS = "data/largest_prediction_share", "data/largest_label_share"
 
 
 def criterion(
-    predictions: Floats, labels: Floats, *, share: float = 0.99, margin: float = 0.3, steps_needed: float = 100
+    predictions: Floats,
+    labels: Floats,
+    *,
+    share: float = 0.99,
+    margin: float = 0.3,
+    rarer: float = 0.4,
+    steps_needed: float = 100,
 ) -> int:
     """In how many frames, up to the last without a gap, all predictions are the same.
 
@@ -78,6 +89,7 @@ def criterion(
         predictions, labels: share of the most frequent class per frame, [T].
         share: share that is all (one of a hundred may differ).
         margin: how much less uniform the targets are.
+        rarer: share of the targets that a constant yes or no may get right, at most (used by the judge).
         steps_needed: steps before which nothing is said (used by the judge).
     """
     return trailing_run((predictions >= share) & (labels <= predictions - margin))
@@ -86,6 +98,10 @@ def criterion(
 def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     """Judge the predictions of the training batches."""
     predictions, labels = view.series(PREDICTIONS), view.series(LABELS)
+    sources, signs = (PREDICTIONS, LABELS), predictions is None or labels is None
+    if signs:
+        predictions, labels = _signs(view, thresholds["rarer"])
+        sources = (OUTPUTS, TARGETS)
     if predictions is None or labels is None:
         raise NotJudged("no predictions were seen (give loss_fn to watch)")
     steps, mine, theirs = np.intersect1d(predictions.steps, labels.steps, return_indices=True)
@@ -106,20 +122,45 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
         RULE.finding(
             severity,
             f"In the last {length} frames {percent(same)} of the predictions of a batch are one class, of the targets "
-            f"only {percent(varied)} (step {seen}).",
+            f"only {percent(varied)} {'are that class ' if signs else ''}(step {seen}).",
             (first, view.last_step),
             view,
             evidence=(
-                Evidence(PREDICTIONS, same, thresholds["share"], ">", seen, note="most frequent class, predictions"),
-                Evidence(LABELS, varied, same - thresholds["margin"], "<", seen, note="most frequent class, targets"),
+                Evidence(sources[0], same, thresholds["share"], ">", seen, note="most frequent class, predictions"),
+                Evidence(
+                    sources[1], varied, same - thresholds["margin"], "<", seen, note="most frequent class, targets"
+                ),
             ),
             suggestions=(
+                *(("set pos_weight to no more than negatives over positives, or leave it out",) if signs else ()),
                 "check that the loss belongs to the task and is given what it expects: scores and class numbers",
                 "check that the inputs differ as the net sees them",
                 "try to overfit one small batch (babysit check)",
             ),
         )
     ]
+
+
+def _signs(view: RunView, rarer: float) -> tuple[Curve | None, Curve | None]:
+    """Per frame of a binary cross-entropy on scores: 1.0 where all have one sign and few targets are that answer (0.0
+    elsewhere), and the share of the targets that are; (None, None) for any other loss.
+    """
+    loss = view.manifest.get("loss")
+    if not isinstance(loss, Mapping) or loss.get("class") != "BCEWithLogitsLoss":
+        return None, None
+    series = [view.series(f"data/{name}") for name in ("output_min", "output_max", "target_min", "target_max")]
+    mean = view.series("data/target_mean")
+    if mean is None or any(curve is None for curve in series):
+        return None, None
+    known = [curve for curve in series if curve is not None]
+    steps = mean.steps
+    for curve in known:
+        steps = np.intersect1d(steps, curve.steps)
+    low, high, none, all_ = (curve.values[np.searchsorted(curve.steps, steps)] for curve in known)
+    yes = mean.values[np.searchsorted(mean.steps, steps)]
+    right = np.where(low > 0, yes, 1.0 - yes)
+    same = ((low > 0) | (high < 0)) & (none < all_) & (right <= rarer)
+    return Curve(steps, same.astype(np.float64)), Curve(steps, right)
 
 
 RULE = Rule(

@@ -26,8 +26,9 @@ Criterion
 - *Another scale*: while the training loss was still within 15% of its first level, the validation loss was below
   `scale` (0.1) times it.
 - *Training left behind*: at 3 validations in a row, the accuracy in training from that validation to the next is less
-  than that in validation by `behind` (0.2, and half of the share that dropout drops), beyond two standard errors, and
-  below 0.6: many training targets are wrong. A warning when the training loss is 0.88 to 1.15 times what wrong targets
+  than that in validation by `behind` (0.2 with ten classes; with fewer as much of what lies above chance, at least
+  0.15; and half of the share that dropout drops), beyond two standard errors, and below 0.6: many training targets are
+  wrong. A warning when the training loss is 0.88 to 1.15 times what wrong targets
   cost at that accuracy r among C classes, H(r) + (1 - r) ln(C - 1) (Fano's inequality). Mixed or hard examples (mixup,
   CutMix, augmentation) cost less: then it is information. Not with dropout of 0.5 and more.
 - *Better than training*: in the last third of at least 5 validations the median of the validation loss over the
@@ -102,6 +103,8 @@ UNLEARNED = 0.85
 ENOUGH = 5
 WEAK = 0.05
 MINIMUM_PAIRS = 3
+LEAST_BEHIND = 0.15
+"""Difference of the accuracies that a small validation set does not make by chance."""
 POOR = 0.6
 """Accuracy in training above which there is no harm."""
 
@@ -360,7 +363,8 @@ def _training_behind(view: RunView, dependent: Mapping[str, float | None], behin
         return None
     later, values = following(validation, train, mean=True), between(validation, train)
     held = validation.values
-    limit = behind + 0.5 * drops  # half of the units gone cost a quarter of the answers, at worst
+    # Half of the units gone cost a quarter of the answers, at worst.
+    limit = max(LEAST_BEHIND, behind * _above_chance(view)) + 0.5 * drops
     error = noise(train.values) / np.sqrt(values)
     place, length = longest_run((held - later - 2.0 * error > limit) & (later < POOR))
     if length < MINIMUM_PAIRS:
@@ -387,6 +391,12 @@ def _training_behind(view: RunView, dependent: Mapping[str, float | None], behin
             "check that inputs and targets stay together when training examples are shuffled",
         ),
     )
+
+
+def _above_chance(view: RunView) -> float:
+    """How much of the accuracy lies above chance, against ten classes; 1 when their number is not known, or higher."""
+    classes = classes_of(view)
+    return 1.0 if classes is None else min(1.0, (1.0 - 1.0 / classes) / 0.9)
 
 
 def _wrong_targets(view: RunView, validation: Curve, right: Floats, stretch: slice) -> bool:

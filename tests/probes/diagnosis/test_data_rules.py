@@ -126,6 +126,37 @@ class TestUnnormalizedInputs:
         (finding,) = self.run([128.0], [64.0], from_above).findings
         assert finding.severity == "warning"
 
+    def large(self, loss, right=None, saturated=None, status="finished", size=128.0, manifest=None):
+        """Inputs of this size, with the loss, the accuracy of validation at the end, and the first tanh as given."""
+        layers = {k: (["0"], FRAMES, np.full(10, v)) for k, v in (("input_mean", size), ("input_std", size / 2))}
+        if saturated is not None:
+            layers["saturated_fraction"] = (["act1", "act2"], FRAMES, np.tile([saturated, 0.1], (10, 1)))
+        series = {"train/loss": (STEPS, loss)}
+        if right is not None:
+            series["val/accuracy"] = (VALIDATIONS, right * (1 - np.exp(-VALIDATIONS / 50)))
+        report = judged(self.slug, series, layers, manifest or CLASSIFIER, status=status)
+        return [finding.severity for finding in report.findings]
+
+    def test_a_loss_that_large_inputs_made_large_does_not_excuse_poor_answers(self):
+        margin = {"loss": {"class": "Hinge"}, "data": {"classes": 10, "label_counts": [30] * 10}}
+        from_above = 3.0 + 16 * np.exp(-STEPS / 20) + 0.02 * RNG.standard_normal(400)
+        assert self.large(from_above, right=0.6, manifest=margin) == ["warning"]
+        assert self.large(from_above, right=0.95, manifest=margin) == ["info"]
+        assert self.large(from_above, right=0.6, status="running", manifest=margin) == ["info"], "it may get better yet"
+        assert self.large(from_above, right=0.6, size=0.5, manifest=margin) == [], "usual inputs"
+        half = 1.4 + 0.9 * np.exp(-STEPS / 60) + 0.02 * RNG.standard_normal(400)
+        assert self.large(half, right=0.6) == ["warning"]
+        assert self.large(half, right=0.9) == ["info"]
+
+    def test_a_first_activation_that_passes_only_signs_is_harm(self):
+        own = {"loss": {"class": "MSELoss", "reduction": "mean"}}
+        partly = 0.3 + 0.7 * np.exp(-STEPS / 60) + 0.005 * RNG.standard_normal(400)
+        assert self.large(partly, saturated=0.99, manifest=own) == ["warning"]
+        assert self.large(partly, saturated=0.5, manifest=own) == ["info"]
+        assert self.large(0.1 * partly + 0.9 * np.exp(-STEPS / 40), saturated=0.99, manifest=own) == ["info"], (
+            "nothing is lost"
+        )
+
     def test_a_net_that_normalises_its_inputs_is_not_judged(self):
         modules = [{"name": "bn", "type": "BatchNorm2d", "output_shape": [8, 1, 8, 8]}]
         report = self.run([128.0], [64.0], model={"modules": modules})
@@ -257,7 +288,12 @@ class TestClassImbalance:
         assert self.run(counts).findings == []
 
     def test_a_few_targets_say_nothing(self):
-        assert "needs 50" in self.run([40, 2]).not_judged[0].reason
+        assert "needs 30" in self.run([20, 2]).not_judged[0].reason
+
+    def test_few_targets_must_be_clearly_of_one_class(self):
+        """Ten frames of four: 33 of 40 are more than half by four standard errors, 23 of 40 by one."""
+        assert len(self.run([33, 0, 1, 0, 1, 3, 1, 1, 0, 0]).findings) == 1
+        assert self.run([23, 2, 2, 2, 2, 2, 2, 2, 2, 1]).findings == []
 
 
 class TestConstantPredictions:
@@ -281,6 +317,26 @@ class TestConstantPredictions:
 
     def test_targets_that_are_all_alike_allow_it(self):
         assert self.run(1.0, labels=0.9).findings == []
+
+    @pytest.mark.parametrize(
+        ("low", "high", "yes", "spread", "fires"),
+        [
+            (0.4, 8.0, 0.28, 0.45, True),  # always yes, where yes is rare: the weight of the positives is too large
+            (-8.0, -0.4, 0.72, 0.45, True),  # always no, where no is rare
+            (-8.0, -0.4, 0.28, 0.45, False),  # always the more frequent answer: nothing else may be known
+            (-1.0, 8.0, 0.28, 0.45, False),
+            (0.4, 8.0, 0.0, 0.0, False),  # a batch of one kind, as a discriminator is given
+        ],
+    )
+    def test_scores_of_one_sign_give_one_answer(self, low, high, yes, spread, fires):
+        values = {"output_min": low, "output_max": high, "target_mean": yes}
+        values |= {"target_min": 0.0 if spread else yes, "target_max": 1.0 if spread else yes}
+        series = {f"data/{name}": (FRAMES, np.full(len(FRAMES), value)) for name, value in values.items()}
+        manifest = {"loss": {"class": "BCEWithLogitsLoss"}, "data": {"output_shape": [32]}}
+        said = judged(self.slug, series | {"train/loss": (STEPS, FLAT)}, manifest=manifest).findings
+        assert [f.severity for f in said] == (["warning"] if fires else [])
+        said = judged(self.slug, series, manifest=manifest | {"loss": {"class": "MSELoss"}})
+        assert said.not_judged
 
     def test_tiny_batches_are_not_judged(self):
         assert "too small" in self.run(1.0, labels=0.5, batch=2).not_judged[0].reason

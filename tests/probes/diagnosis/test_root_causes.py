@@ -47,6 +47,11 @@ class TestCauses:
         late = linked(made("learning-rate-too-low"), made("vanishing-gradients", first=200))
         assert late["learning-rate-too-low"][0] is None
 
+    def test_what_is_dated_from_its_best_may_be_spoilt_later(self):
+        found = linked(made("overfitting", first=84), made("weights-growing", first=290))
+        assert found["overfitting"][0] == "weights-growing"
+        assert linked(made("dead-units", first=84), made("weight-decay-too-strong", first=290))["dead-units"][0] is None
+
     def test_of_two_that_explain_each_other_and_begin_together_the_worse_is_the_root(self):
         pair = (made("learning-rate-too-high"), made("weight-decay-too-strong", "critical"))
         assert order(link(pair, np.array([1])))[0].rule == "weight-decay-too-strong"
@@ -65,6 +70,20 @@ class TestTrainingLeftBehind:
 
     def test_many_wrong_targets_show_as_a_training_accuracy_far_below(self):
         assert self.run(0.4) == ["warning"]
+
+    def test_with_few_classes_there_is_less_room_to_fall_behind(self):
+        """Six targets in ten wrong, of three classes: 42% right in training, and 61% in validation."""
+        right, rng = 0.42, np.random.default_rng(0)
+        cost = -right * np.log(right) - 0.58 * np.log(0.58) + 0.58 * np.log(2)
+        series = {
+            "train/accuracy": (STEPS, right + 0.05 * rng.standard_normal(600)),
+            "val/accuracy": (TIMES, np.full(len(TIMES), 0.61)),
+            "train/loss": (STEPS, cost + 0.01 * rng.standard_normal(600)),
+            "val/loss": (TIMES, np.full(len(TIMES), 0.98)),
+        }
+        three = {"loss": {"class": "CrossEntropyLoss", "reduction": "mean"}, "data": {"classes": 3}}
+        assert found(self.slug, series, manifest=three) == ["warning"]
+        assert found(self.slug, series, manifest=three | {"data": {"classes": 10}}) == []
 
     def test_a_little_augmentation_and_a_good_training_accuracy_are_fine(self):
         assert self.run(0.75) == []
