@@ -23,8 +23,12 @@ Over the frames, for each channel (median of the frames), one of
 
 Not judged when the first layer is a normalisation. A warning when, after 100 steps, the training loss has fallen
 by less than `learned` (0.3), measured from that of guessing where it began above it; for large or constant inputs
-also when, after 20 steps, it has fallen by less than 0.02, and for large ones when the validation accuracy is poor and
-no better than at first; only information otherwise.
+also when, after 20 steps, it has fallen by less than 0.02. Large inputs make the first loss large too, so that a fall
+from there says little: they are a warning also when the validation accuracy is poor and no better than at first, when
+a run that has ended, or whose loss has come to rest in 1,000 steps, still gets wrong more than a third of what
+guessing gets wrong (and less than 0.6 of the loss is gone, where that of guessing is known), and when the first
+bounded activation is `saturated` (0.9) at the ends of its range, so that all but the signs of its sums is lost (and
+the accuracy is poor or, where there is none, less than 0.9 of the loss is gone). Only information otherwise.
 Pixels in [0, 1] are no finding.
 
 Evidence
@@ -73,15 +77,19 @@ import numpy as np
 
 from probes.diagnosis.finding import Evidence, Finding, Severity
 from probes.diagnosis.numbers import percent, short
-from probes.diagnosis.progress import progress_if_known
+from probes.diagnosis.outcome import MOST, answers_poorly
+from probes.diagnosis.progress import Progress, progress_if_known
 from probes.diagnosis.rule import Rule
+from probes.diagnosis.signal import at_rest
 from probes.diagnosis.task import share_right
-from probes.diagnosis.tracks import accuracy
+from probes.diagnosis.tracks import accuracy, training_loss
 from probes.diagnosis.view import Floats, NotJudged, RunView
 
 MINIMUM_STEPS = 100
 MANY = 0.25
 """Share of the channels that must lie far off zero: a few do no harm."""
+MANY_STEPS, NEARLY_ALL = 1000, 0.9
+"""Steps after which a loss at rest in a run that goes on has settled; share of the loss of a run that lost nothing."""
 EARLY_STEPS, NOTHING = 20, 0.02
 """Steps after which inputs that are large or constant are told already, when nothing at all was learned."""
 
@@ -102,6 +110,7 @@ def criterion(
     offset: float = 5.0,
     spread: float = 100.0,
     learned: float = 0.3,
+    saturated: float = 0.9,
 ) -> Abnormal | None:
     """What is wrong with inputs of these channels, or None.
 
@@ -111,6 +120,8 @@ def criterion(
         offset: mean in standard deviations (pixels in [0, 1]: about 1 to 3 in bright pictures).
         spread: ratio of the largest standard deviation to the lower quartile of those above 0.
         learned: share of the loss that is gone, above which the inputs did no harm (used by the judge).
+        saturated: share of the outputs of the first bounded activation at the ends of their range (Debugger: half);
+            used by the judge.
     """
     if not (std > 0).any():
         return Abnormal("constant", int(np.argmax(np.abs(mean))))
@@ -152,7 +163,7 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     early = EARLY_STEPS <= view.last_step < MINIMUM_STEPS
     if learned is not None and early and found.kind in ("large", "constant") and not learned.share >= NOTHING:
         severity = "warning"
-    if found.kind == "large" and view.last_step >= MINIMUM_STEPS and _guesses(view):
+    if found.kind == "large" and view.last_step >= MINIMUM_STEPS and _large_did_harm(view, learned, thresholds):
         severity = "warning"
     channel, step = means.layers[found.channel], int(means.steps[whole][0])
     middle, width = float(mean[found.channel]), float(std[found.channel])
@@ -182,6 +193,34 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
             severity, message, (step, view.last_step), view, evidence=tuple(evidence), suggestions=tuple(advice)
         )
     ]
+
+
+def _large_did_harm(view: RunView, learned: Progress | None, thresholds: dict[str, float]) -> bool:
+    """Whether inputs that make the first loss large as well did harm, though much of that loss is gone."""
+    if _guesses(view):
+        return True
+    if learned is None or not _settled(view):
+        return False
+    poor = answers_poorly(view)
+    if poor and (learned.guessing is None or learned.share < MOST):
+        return True
+    lossy = learned.share < NEARLY_ALL if poor is None else poor
+    return lossy and _only_signs_pass(view, thresholds["saturated"])
+
+
+def _settled(view: RunView) -> bool:
+    """Whether the run has ended, or its loss has come to rest after many steps."""
+    return view.status != "running" or (view.last_step >= MANY_STEPS and at_rest(training_loss(view)[1].finite.values))
+
+
+def _only_signs_pass(view: RunView, limit: float) -> bool:
+    """Whether the first bounded activation is saturated in the latter half of its frames."""
+    table = view.layers("saturated_fraction")
+    columns = np.flatnonzero(table.measured.any(axis=0)) if table is not None else np.empty(0, dtype=np.int64)
+    if table is None or not len(columns):
+        return False
+    values = table.values[table.measured[:, columns[0]], columns[0]]
+    return len(values) >= 3 and bool((values[len(values) // 2 :] > limit).all())
 
 
 def _guesses(view: RunView) -> bool:
