@@ -20,12 +20,18 @@ by at most `hug` (0.25) of what was learned plus 2% of the beginning; and the ac
 answering the most frequent class (not asked for where dropout is 0.9 or more). It is a warning when the training loss
 has fallen by less than
 
-- `narrow` (0.75) of its beginning, and a hidden layer of a classifier has two units, or three for nine classes or more;
+- `narrow` (0.75) of its beginning, and a hidden layer of a classifier has two units, or three for nine classes or more,
+  or its last layer reads no more numbers than that;
 - `dropped` (0.7), and dropout of 0.75 or more is in the model (then validation may be better than training);
 - `frozen` (0.5), and more than half of the weights are frozen;
 - `linear` (0.3), and a classifier has a single layer;
 - `stacked` (0.3), and it has several without an activation between them: no activation module, and no zeros in the
-  gradients of its layers as a ReLU would leave there.
+  gradients of its layers as a ReLU would leave there;
+- `straight` (0.5), and the same, where the first frame shows that the random weights of each dense layer pass on all
+  that the one before gives, values and gradients: GELU, SiLU or sigmoid, called as functions, would take a part.
+
+Where a layer is narrow, a run that ended with its schedule (a rate below a fifth of its highest) need not have come to
+rest: nothing more was to come.
 
 In a run that goes on and has done fewer than 200 steps it is only information. So it is without such a cause, and then
 given when less than half was learned: labels that the inputs do not
@@ -75,9 +81,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from probes.diagnosis.finding import Evidence, Finding
+from probes.diagnosis.linearity import passes_on
 from probes.diagnosis.manifest import ParameterInfo
 from probes.diagnosis.numbers import percent, short
 from probes.diagnosis.progress import Progress, majority_share, progress
+from probes.diagnosis.rates import highest_rates
 from probes.diagnosis.rule import Rule
 from probes.diagnosis.signal import at_rest, closing
 from probes.diagnosis.task import share_right
@@ -88,6 +96,8 @@ MINIMUM_VALUES = 10
 BEYOND_CHANCE = 0.08
 HALF = 0.5
 BETTER = 0.2
+ENDED = 0.2
+"""Learning rate, of its highest, at which a schedule has come to its end."""
 DROPS_MOST = 0.75
 DROPS_ALL = 0.9
 PATIENCE = 200
@@ -96,7 +106,7 @@ LEAST_OFF = 0.45
 """Steps of a run that goes on before it is a warning: what seems to be at rest may be a plateau."""
 _LOOKUP_TABLES = ("Embedding", "EmbeddingBag")
 
-Kind = Literal["narrow", "dropped", "frozen", "linear", "stacked"]
+Kind = Literal["narrow", "dropped", "frozen", "linear", "stacked", "straight"]
 
 
 @dataclass(frozen=True)
@@ -121,6 +131,7 @@ def criterion(
     frozen: float = 0.5,
     linear: float = 0.3,
     stacked: float = 0.3,
+    straight: float = 0.5,
     hug: float = 0.25,
     good: float = 0.85,
     steps_needed: float = 100,
@@ -131,7 +142,7 @@ def criterion(
         share: fall of the training loss at rest, as a share of its reference.
         gap: validation loss above training loss, as a share of the same reference; 0 without validation.
         right: best accuracy known, 0 to 1; None when none is.
-        kinds: obstacles seen in the model, "narrow", "dropped", "frozen", "linear" or "stacked".
+        kinds: obstacles seen in the model, "narrow", "dropped", "frozen", "linear", "stacked" or "straight".
         narrow: fall below which a layer of two or three units is held to be the cause (such models end at 0.2 to 0.65,
             on tasks that wider ones learn to 0.97 and more).
         dropped: the same for strong dropout.
@@ -140,11 +151,13 @@ def criterion(
             leave 0.3).
         stacked: the same for several layers with nothing between them that was seen (a smooth function that the forward
             pass calls is not).
+        straight: the same, where the first frame shows that nothing lies between them.
         hug: gap over fall, apart from 2% of the reference.
         good: accuracy that is not poor.
         steps_needed: steps before which nothing is said (used by the judge).
     """
     limits = {"narrow": narrow, "dropped": dropped, "frozen": frozen, "linear": linear, "stacked": stacked}
+    limits["straight"] = straight
     if right is not None and right >= good and "dropped" not in kinds:
         return None
     if gap > hug * max(share, 0.0) + 0.02:
@@ -172,8 +185,9 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
         raise NotJudged("no validation loss to compare with")
     smothered = max(_dropped(view).values(), default=0.0) >= DROPS_ALL
     one_unit = view.status != "running" and any(obstacle.strict for obstacle in obstacles)
+    no_room = _schedule_is_over(view) and any(obstacle.kind == "narrow" for obstacle in obstacles)
     if (
-        not (at_rest(losses) or one_unit or (smothered and _better_without(view)))
+        not (at_rest(losses) or one_unit or no_room or (smothered and _better_without(view)))
         or view.warming_up
         or not (smothered or _learned(view, learned, right))
     ):
@@ -184,6 +198,15 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
         return []
     obstacle = next((o for o in obstacles if o.kind == kind), None)
     return [_report(view, learned, validation, right, obstacle)]
+
+
+def _schedule_is_over(view: RunView) -> bool:
+    """Whether a run that has ended by itself had a schedule, and the rate was next to nothing at its end."""
+    try:
+        rates = highest_rates(view, training_loss(view)[1].finite)
+    except NotJudged:
+        return False
+    return view.status == "finished" and rates is not None and bool(rates[-1] < ENDED * rates.max())
 
 
 def _better_without(view: RunView) -> bool:
@@ -334,6 +357,18 @@ def _shape_of(view: RunView, weights: Sequence[ParameterInfo], classes: int) -> 
                 )
             )
             break
+    read = weights[-1].shape[-1]
+    if not found and len(order) > 1 and len(weights[-1].shape) == 2 and read <= limit:
+        # What was pooled over all places before it is one number a channel.
+        found.append(
+            Obstacle(
+                "narrow",
+                f"{order[-1]} reads {read} numbers to tell {classes} classes",
+                (order[-1],),
+                f"give {order[-1]} more to read: {8 * classes} channels or more instead of {read}",
+                strict=read == 1 and classes >= 4,
+            )
+        )
     if len(order) == 1:
         found.append(
             Obstacle("linear", "it is a linear model, of one layer", tuple(order), "add a hidden layer with a ReLU")
@@ -341,7 +376,7 @@ def _shape_of(view: RunView, weights: Sequence[ParameterInfo], classes: int) -> 
     elif _no_nonlinearity(view, order):
         found.append(
             Obstacle(
-                "stacked",
+                "straight" if passes_on(view) else "stacked",
                 "there is no activation between its layers, which together are one linear map",
                 tuple(order[:-1]),
                 "put an activation such as ReLU between the layers",

@@ -286,8 +286,8 @@ class TestWeightsGrowing:
 class TestUnderfitting:
     slug = "underfitting"
     modules = (("a", "Linear", None, (32, 2)), ("b", "ReLU", "relu", (32, 2)), ("c", "Linear", None, (32, 10)))
-    weights = (("a.weight", "a", (2, 64), True), ("c.weight", "c", (10, 2), True))
     wide = (("a", "Linear", None, (32, 64)), ("b", "ReLU", "relu", (32, 64)), ("c", "Linear", None, (32, 10)))
+    weights = (("a.weight", "a", (64, 64), True), ("c.weight", "c", (10, 64), True))
 
     def run(self, train=HALFWAY, gap=0.0, modules=wide, weights=weights, series=None, layers=None, **more):
         steps = STEPS[19::20]
@@ -314,6 +314,18 @@ class TestUnderfitting:
         layers = {"activation_grad_zero_fraction": (["a", "c"], FRAMES, np.tile([zeros, 0.0], (9, 1)))}
         found = self.run(1.9 + 0.4 * np.exp(-STEPS / 30) + NOISE, modules=plain, layers=layers)
         assert [f.severity for f in found] == [severity], "a ReLU called as a function leaves zeros in the gradient"
+
+    @pytest.mark.parametrize(("channels", "severity"), [(2, "warning"), (32, "info")])
+    def test_a_head_that_reads_two_pooled_channels(self, channels, severity):
+        pooled = (("a", "Conv2d", None, (32, channels, 8, 8)), ("c", "Linear", None, (32, 10)))
+        weights = (("a.weight", "a", (channels, 1, 3, 3), True), ("c.weight", "c", (10, channels), True))
+        assert [f.severity for f in self.run(modules=pooled, weights=weights)] == [severity]
+
+    @pytest.mark.parametrize(("end", "said"), [(1e-5, ["warning"]), (0.1, [])])
+    def test_a_narrow_layer_has_no_room_when_the_schedule_is_over(self, end, said):
+        rates = {"optimizer/lr": (STEPS, np.linspace(0.1, end, len(STEPS)))}
+        late = 2.3 - 0.8 * (STEPS / len(STEPS)) ** 2 + NOISE
+        assert [f.severity for f in self.run(late, modules=self.modules, series=rates)] == said
 
     def test_what_is_good_or_overfits_or_still_falls_is_clear(self):
         assert self.run(LEARNED, modules=self.modules) == []

@@ -1,0 +1,78 @@
+"""Whether dense layers follow each other with nothing between them, told by how the first frame passes signals on.
+
+Random weights pass a signal on in proportion: the mean square of what a layer with weights W [m, n] gives is
+|W|^2 / m times that of what it reads, and the gradient that comes back through it has |W|^2 / m times the mean square
+per unit (He, Zhang, Ren, Sun, Delving deep into rectifiers, 2015, section 2.2). An activation between two layers takes
+a part of either: its slope is below one (0.5 to 0.7 in the root of the mean square for ReLU, GELU, SiLU and softplus, a
+quarter for sigmoid). Before the first steps the weights know nothing of the signal, so that nothing else does.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+
+from probes.diagnosis.manifest import ModuleInfo
+from probes.diagnosis.view import RunView
+
+FIRST_STEPS = 3
+"""Steps within which the first frame shows weights as they were initialised."""
+FORWARD, BACKWARD = 0.85, 0.9
+"""Parts of what random weights would pass on, forward and back, that an activation would take something of."""
+WIDE = 16
+"""Units and inputs of a layer from which these parts are known well enough (their error is about 1 / sqrt(units))."""
+
+
+def passes_on(view: RunView) -> bool:
+    """Whether every dense layer that reads another one is seen to read all that the other gives.
+
+    False when a pair of layers shows less, when there is none to see it by (a pair of at least `WIDE` inputs and, for
+    what is passed forward, as many units), or when the beginning was not watched.
+    """
+    dense = [module for module in view.modules if module.type == "Linear"]
+    seen = 0
+    for before, after in itertools.pairwise(dense):
+        forward, backward = _parts(view, before, after)
+        if any(part is not None and part < least for part, least in ((forward, FORWARD), (backward, BACKWARD))):
+            return False
+        seen += backward is not None
+    return seen > 0
+
+
+def _parts(view: RunView, before: ModuleInfo, after: ModuleInfo) -> tuple[float | None, float | None]:
+    """The parts that ``after`` passes on of what ``before`` gives: (of the values, of the gradients), or None."""
+    weight = next((p for p in view.parameters if p.module == after.name and p.is_weight), None)
+    width = before.output_shape[-1] if before.output_shape else 0
+    if weight is None or weight.shape[-1] != width or width < WIDE:
+        return None, None
+    bias = next((p for p in view.parameters if p.module == after.name and not p.is_weight), None)
+    units = weight.shape[0]
+    norm = _first(view, "weight_norm", weight.name)
+    shift = _first(view, "weight_norm", bias.name) if bias is not None else 0.0
+    given, got = _square(view, before.name), _square(view, after.name)
+    back, front = (_first(view, "activation_grad_norm", module.name) for module in (before, after))
+    if not norm:
+        return None, None
+    forward = None
+    if given and got is not None and shift is not None and units >= WIDE:
+        forward = math.sqrt(max(got - shift**2 / units, 0.0) * units / given) / norm
+    backward = back / front * math.sqrt(units) / norm if back is not None and front else None
+    return forward, backward
+
+
+def _square(view: RunView, module: str) -> float | None:
+    """Mean square of what a module gives in the first frame."""
+    mean, spread = (_first(view, kind, module) for kind in ("activation_mean", "activation_std"))
+    return None if mean is None or spread is None else mean**2 + spread**2
+
+
+def _first(view: RunView, kind: str, name: str) -> float | None:
+    """What was measured first, within the first steps of the training; None when nothing was."""
+    table = view.layers(kind)
+    if table is None or name not in table.layers or view.start_step > 0:
+        return None
+    one = table.pick([name])
+    rows = np.flatnonzero(one.measured[:, 0] & np.isfinite(one.values[:, 0]))
+    return float(one.values[rows[0], 0]) if len(rows) and one.steps[rows[0]] <= FIRST_STEPS else None

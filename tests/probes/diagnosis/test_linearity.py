@@ -1,0 +1,76 @@
+"""Dense layers with nothing between them, told from those with an activation that the forward pass calls."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+import probes
+from probes.diagnosis.linearity import passes_on
+from probes.diagnosis.view import RunView
+
+
+class Net(nn.Module):
+    """Three dense layers with ``between`` them."""
+
+    def __init__(self, between, width):
+        super().__init__()
+        self.a, self.b, self.c = nn.Linear(32, width), nn.Linear(width, width), nn.Linear(width, 5)
+        self.between = between
+
+    def forward(self, x):
+        return self.c(self.between(self.b(self.between(self.a(x)))))
+
+
+def recorded(run_dir, between, width=64, seed=0, init=None):
+    torch.manual_seed(seed)
+    net = Net(between, width)
+    for layer in (net.a, net.b, net.c):
+        if init is not None:
+            init(layer.weight)
+    optimizer = torch.optim.Adam(net.parameters(), lr=1e-3)
+    with probes.watch(net, optimizer, run_dir=run_dir, every=1):
+        for _ in range(3):
+            loss = F.cross_entropy(net(torch.randn(128, 32)), torch.randint(0, 5, (128,)))
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+    return RunView.of_run(probes.open_run(run_dir))
+
+
+@pytest.mark.parametrize("init", [None, nn.init.kaiming_normal_, nn.init.orthogonal_])
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_what_has_nothing_between_its_layers_passes_all_on(init, seed, tmp_path):
+    assert passes_on(recorded(tmp_path / "run", lambda x: x, seed=seed, init=init))
+
+
+@pytest.mark.parametrize("between", [F.relu, F.gelu, F.silu, torch.sigmoid, F.softplus, F.leaky_relu])
+@pytest.mark.parametrize("init", [None, nn.init.kaiming_normal_])
+def test_an_activation_takes_a_part(between, init, tmp_path):
+    assert not passes_on(recorded(tmp_path / "run", between, init=init))
+
+
+def test_a_tanh_that_is_driven_takes_a_part(tmp_path):
+    assert not passes_on(recorded(tmp_path / "run", torch.tanh, init=nn.init.kaiming_normal_))
+
+
+def test_narrow_layers_and_a_late_beginning_tell_nothing(tmp_path):
+    assert not passes_on(recorded(tmp_path / "narrow", lambda x: x, width=8))
+    run = recorded(tmp_path / "run", lambda x: x)
+    run.manifest["sessions"][0]["start_step"] = 500
+    assert not passes_on(RunView(**late(run)))
+
+
+def late(view):
+    """What a view of the same run is made of, with its manifest as it is now."""
+    return {
+        "name": view.name,
+        "status": view.status,
+        "last_step": view.last_step,
+        "series_names": view.series_names,
+        "read_series": view.series,
+        "read_layers": view.layers,
+        "manifest": view.manifest,
+    }
