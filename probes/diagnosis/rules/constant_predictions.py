@@ -18,6 +18,9 @@ the more frequent answer always is no fault there: with little to go by, no exam
 fewer than 8 examples are not judged. While the run goes on it is information, for a plateau may yet be left; a warning
 once the run has ended.
 
+A variational autoencoder rebuilds every input alike when its code says nothing about it: the divergence (kl) that was
+logged beside the reconstruction is, through the latter half, below 1% of where it began and of the reconstruction.
+
 Evidence
 --------
 The shares among predictions and among targets in the last frame.
@@ -54,6 +57,7 @@ train(model, torch.optim.SGD(model.parameters(), lr=0.1))
 References
 ----------
 - Karpathy, A recipe for training neural networks, 2019 (input-independent baseline).
+- Bowman et al., Generating sentences from a continuous space, 2016 (the divergence that goes to zero).
 """
 
 from __future__ import annotations
@@ -63,7 +67,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from probes.diagnosis.finding import Evidence, Finding, Severity
-from probes.diagnosis.numbers import percent
+from probes.diagnosis.latent import GONE, Collapse, collapsed_code
+from probes.diagnosis.numbers import percent, short
 from probes.diagnosis.rule import Rule
 from probes.diagnosis.signal import trailing_run
 from probes.diagnosis.view import Curve, Floats, NotJudged, RunView
@@ -103,6 +108,9 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
         predictions, labels = _signs(view, thresholds["rarer"])
         sources = (OUTPUTS, TARGETS)
     if predictions is None or labels is None:
+        collapse = collapsed_code(view)
+        if collapse is not None:
+            return [_collapsed(view, collapse)]
         raise NotJudged("no predictions were seen (give loss_fn to watch)")
     steps, mine, theirs = np.intersect1d(predictions.steps, labels.steps, return_indices=True)
     if len(steps) < MINIMUM_FRAMES or view.last_step < thresholds["steps_needed"]:
@@ -141,6 +149,27 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     ]
 
 
+def _collapsed(view: RunView, collapse: Collapse) -> Finding:
+    """A variational autoencoder that rebuilds every input alike."""
+    return RULE.finding(
+        "info" if view.status == "running" else "warning",
+        f"{collapse.series} went from {short(collapse.start)} to {short(collapse.end)}, beside a reconstruction of "
+        f"{short(collapse.reconstruction)}: the code says nothing about the input (posterior collapse), and what is "
+        "rebuilt from it is the same for every input.",
+        (int(collapse.steps[0]), view.last_step),
+        view,
+        evidence=(
+            Evidence(collapse.series, collapse.end, GONE * collapse.start, "<", note="divergence, now and at first"),
+            Evidence(collapse.series, collapse.end, GONE * collapse.reconstruction, "<", note="and the reconstruction"),
+        ),
+        suggestions=(
+            "sum both terms over one example alike (a mean over pixels makes the divergence weigh hundreds of times "
+            "more), or weigh the divergence less",
+            "raise the weight of the divergence from zero over the first epochs, or leave some nats free",
+        ),
+    )
+
+
 def _signs(view: RunView, rarer: float) -> tuple[Curve | None, Curve | None]:
     """Per frame of a binary cross-entropy on scores: 1.0 where all have one sign and few targets are that answer (0.0
     elsewhere), and the share of the targets that are; (None, None) for any other loss.
@@ -168,7 +197,7 @@ RULE = Rule(
     family="data and head",
     severity="warning",
     title="All predictions are the same",
-    needs="3 frames of predictions and targets, as a given loss_fn lets the probe see them",
+    needs="3 frames of predictions and targets, as a given loss_fn lets the probe see them; or kl and recon",
     criterion=criterion,
     judge=judge,
     doc=__doc__,

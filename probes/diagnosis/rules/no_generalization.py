@@ -12,11 +12,11 @@ inputs, or the two splits do not belong together (other preprocessing, another o
 
 Criterion
 ---------
-After `steps_needed` (200) steps (half as many when a quarter of the training loss is gone) and at least 5
-validations (3, when half of the training loss is gone and they are all above guessing by 5%), the training loss has
-fallen by `learned` (0.025) or more of its initial level or of guessing (0.4 times
-as much with 10 validations, when it is certain), and no validation loss since the first tenth of the run lies below
-`chance` (0.95) times that of guessing, or, where training gained little, has gained more than a third as much.
+After `steps_needed` (200) steps (half as many when a tenth of the training loss is gone) and at least 5 validations
+(3, when a tenth of the training loss is gone and they are all above guessing), the training loss has fallen by
+`learned` (0.025) or more of its initial level or of guessing (0.4 times as much with 10 validations, when it is
+certain), and no validation loss since the first tenth of the run lies below `chance` (0.95) times that of guessing, or,
+where training gained little, has gained more than a third as much.
 Guessing is ln C for a mean cross-entropy over C classes; with other losses it is the first validation loss, which
 must then have been taken before the first step. When the validation accuracy is known, it must not have risen above
 the share of the most frequent class by more than 0.05 plus what it varies by.
@@ -70,7 +70,8 @@ from probes.diagnosis.signal import noise
 from probes.diagnosis.tracks import accuracy, training_loss, validation_loss
 from probes.diagnosis.view import NotJudged, RunView
 
-QUARTER = 0.25
+TENTH = 0.1
+"""Fall of the training loss that takes more than learning how often each class comes."""
 
 
 def criterion(
@@ -111,10 +112,10 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     if learned is None:
         raise NotJudged("no training loss to compare with")
     after = curve.values[curve.steps > 0.1 * view.last_step]
-    needed = int(thresholds["steps_needed"] * (0.5 if learned.share >= QUARTER else 1.0))
-    # Far above guessing, while most is learned of the training examples: three validations are enough.
-    clear = learned.share >= 2.0 * QUARTER and len(after) >= 3 and learned.guessing is not None
-    clear = clear and float(after.min()) > 1.05 * float(learned.guessing or 0.0)
+    needed = int(thresholds["steps_needed"] * (0.5 if learned.share >= TENTH else 1.0))
+    # All above guessing, while the training loss says that a good deal is learned: three validations are enough.
+    clear = learned.share >= TENTH and len(after) >= 3 and learned.guessing is not None
+    clear = clear and float(after.min()) > float(learned.guessing or 0.0)
     if (len(after) < 5 and not clear) or view.last_step < needed:
         raise NotJudged(f"{len(after)} values of {name} in {view.last_step} steps, needs 5 in {needed}")
     if learned.guessing is None and curve.steps[0] > 0:

@@ -179,6 +179,19 @@ class TestNoGeneralization:
         assert "guessing gives 2.3" in finding.message
         assert len(self.run(self.chance).findings) == 1
 
+    @pytest.mark.parametrize(
+        ("last", "level", "every", "said"),
+        [
+            (120, 2.35, 40, True),  # three validations above guessing, and a tenth of the training loss is gone
+            (120, 2.25, 40, False),  # three below it are too few
+            (80, 2.35, 20, False),  # too early for a net that has hardly begun
+        ],
+    )
+    def test_what_is_above_guessing_is_said_early(self, last, level, every, said):
+        steps, times = np.arange(1, last + 1), np.arange(0, last + 1, every)
+        series = {"train/loss": (steps, 2.3 - 0.6 * steps / last), "val/loss": (times, np.full(len(times), level))}
+        assert bool(judged(self.slug, series, manifest=CLASSIFIER, status="running").findings) == said
+
     def test_a_rise_after_learning_is_overfitting_instead(self):
         assert self.run(np.where(VALIDATIONS < 100, 1.5, self.chance)).findings == []
 
