@@ -290,10 +290,10 @@ def layerwise_rates_for_one_large_batch(run_dir: Path) -> float:
             loss = F.cross_entropy(net(x[chosen]), y[chosen])
             opt.zero_grad()
             loss.backward()
-            base = 4.0 * min(1.0, (step + 1) / 15) * (1 - step / 150) ** 2
+            base = 2.0 * min(1.0, (step + 1) / 15) * (1 - step / 150) ** 2
             for group in opt.param_groups:
                 (p,) = group["params"]
-                trust = 0.01 * float(p.norm() / (p.grad.norm() + 1e-4 * p.norm())) if p.dim() > 1 else 0.01
+                trust = 0.003 * float(p.norm() / (p.grad.norm() + 1e-4 * p.norm())) if p.dim() > 1 else 0.01
                 group["lr"] = base * trust
             opt.step()
             probe.log("train", loss=loss)
@@ -311,7 +311,7 @@ def layerwise_rates_for_one_large_batch(run_dir: Path) -> float:
 def normalised_weights_and_warm_restarts(run_dir: Path) -> float:
     """Weight normalisation (Salimans and Kingma 2016), AMSGrad, restarts of growing length: the loss jumps at each."""
     torch.manual_seed(590)
-    x, y, xt, yt = spirals(900)
+    x, y, xt, yt = spirals(1500)
     norm = nn.utils.parametrizations.weight_norm
     net = nn.Sequential(
         norm(nn.Linear(2, 64)),
@@ -320,16 +320,16 @@ def normalised_weights_and_warm_restarts(run_dir: Path) -> float:
         nn.Softplus(beta=5),
         norm(nn.Linear(64, 3)),
     )
-    opt = optim.Adam(net.parameters(), lr=0.02, amsgrad=True)
-    sched = optim.lr_scheduler.CosineAnnealingWarmRestarts(opt, T_0=10, T_mult=2)
+    opt = optim.Adam(net.parameters(), lr=0.01, weight_decay=1e-4, amsgrad=True)
+    sched = optim.lr_scheduler.CosineAnnealingWarmRestarts(opt, T_0=6, T_mult=2)
     with probes.watch(net, opt, run_dir, every=10) as probe:
-        for epoch in range(70):
+        for epoch in range(42):
             for i, (xb, yb) in enumerate(batches(x, y, 45)):
                 loss = F.cross_entropy(net(xb), yb)
                 opt.zero_grad()
                 loss.backward()
                 opt.step()
-                sched.step(epoch + i / 15)
+                sched.step(epoch + i / 25)
                 probe.log("train", loss=loss)
             with torch.no_grad():
                 out = net(xt)

@@ -75,7 +75,7 @@ def pseudo_labels(run_dir: Path) -> float:
     torch.manual_seed(642)
     x, y, xt, yt = digits(flat=False)
     net = _convolutions()
-    opt = optim.SGD(net.parameters(), lr=0.02, momentum=0.9, weight_decay=1e-4)
+    opt = optim.SGD(net.parameters(), lr=0.01, momentum=0.9, weight_decay=1e-4)
     seen_x, seen_y = x[:150], y[:150]
     with probes.watch(net, opt, run_dir, loss_fn=nn.CrossEntropyLoss()) as probe:
         for round_ in range(4):
