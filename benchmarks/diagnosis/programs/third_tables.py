@@ -361,7 +361,7 @@ def additive_models(run_dir: Path) -> float:
 
 @healthy(at_least=0.8)
 def by_heart_and_still_better(run_dir: Path) -> float:
-    """Belkin et al. 2019: 300 digits, a million weights, fitted exactly: validation loss falls on."""
+    """Belkin et al. 2019: 300 digits, a million weights, fitted exactly: validation loss does not rise."""
     torch.manual_seed(551)
     x, y, xt, yt = digits()
     x, y = x[:300], y[:300]
