@@ -27,6 +27,12 @@ class ParameterInfo:
     module: str
     shape: tuple[int, ...]
     trainable: bool
+    dtype: str = ""
+
+    @property
+    def coarse(self) -> bool:
+        """Whether its values have 12 bits of precision or fewer (float16, bfloat16, float8)."""
+        return self.dtype in ("float16", "bfloat16") or self.dtype.startswith("float8")
 
     @property
     def numel(self) -> int:
@@ -79,6 +85,7 @@ def read_parameters(manifest: Mapping[str, Any]) -> tuple[ParameterInfo, ...]:
             module=str(entry.get("module", "")),
             shape=_shape(entry.get("shape")),
             trainable=bool(entry.get("trainable", True)),
+            dtype=str(entry.get("dtype", "")),
         )
         for entry in entries
     )

@@ -3,7 +3,7 @@
 What it detects
 ---------------
 Parameters that require a gradient but are in no optimizer, parameters in an optimizer whose steps leave them exactly
-as they were, although they have a gradient, and frozen layers that nobody has ever trained.
+as they were, although they have a gradient, or nearly so, and frozen layers that nobody has ever trained.
 
 Why it matters
 --------------
@@ -22,6 +22,10 @@ Criterion
 - *Unchanged* (weight matrices and kernels): the update is exactly zero in every one of at least `frames` (3)
   frames that have a gradient above zero; parameter groups whose learning rate is zero are left out unless
   that is so of all. A warning; critical when nothing at all is updated.
+- *Rounded away*: weights in half precision or less, whose steps by plain gradient descent (no momentum, no decay) are
+  in the median shorter than `kept` (0.5) of the learning rate times the gradient, which is what they would be exactly:
+  most of each step is less than half a unit in the last place. A warning when, after `settled` (100) steps, less than
+  half of the training loss is gone, else information.
 - *Frozen untrained*: more than `most` (0.5) of the weights do not require a gradient and are as PyTorch initialises
   them: every bias of their module is zero (every scale of a normalisation one), or no weight is beyond
   1 / sqrt(inputs), up to which they are spread evenly. Values that change, and a frozen module that fails this, are
@@ -80,6 +84,7 @@ import numpy as np
 from probes.diagnosis.finding import Evidence, Finding
 from probes.diagnosis.numbers import names, percent, short
 from probes.diagnosis.progress import majority_share, progress_if_known
+from probes.diagnosis.rounding import part_of_steps
 from probes.diagnosis.rule import Rule
 from probes.diagnosis.signal import at_rest, closing
 from probes.diagnosis.task import share_right
@@ -90,6 +95,8 @@ from probes.diagnosis.view import Floats, Mask, NotJudged, RunView
 FEW_FRAMES = 3
 
 
+HALF = 0.5
+"""Fall of the training loss that shows that the steps suffice."""
 GOOD, MUCH = 0.95, 0.75
 """Accuracy (as a share of the way from always giving the most frequent class to 1) and fall of the loss that are good
 enough for a net of which most is random."""
@@ -101,6 +108,7 @@ def criterion(
     *,
     frames: float = 3,
     waiting: float = 100,
+    kept: float = 0.5,
     most: float = 0.5,
     settled: float = 100,
 ) -> Mask:
@@ -112,6 +120,7 @@ def criterion(
         frames: fewest frames with a gradient above zero (a warm-up from zero leaves the first step without
             effect).
         waiting: losses logged without any step, from which it is said that there is none (used by the judge).
+        kept: part of a step below which most of it was rounded away (used by the judge).
         most: share of the weights that are frozen as initialised (used by the judge).
         settled: steps after which frozen weights may be seen to hold the net back (used by the judge).
     """
@@ -133,7 +142,35 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     outside = [name for name in trainable if name not in held and not _changes(view, name)]
     if outside:
         return [_outside(view, outside, trainable)]
-    return _frozen(view, thresholds) or _unchanged(view, held, thresholds)
+    return _frozen(view, thresholds) or _rounded(view, thresholds) or _unchanged(view, held, thresholds)
+
+
+def _rounded(view: RunView, thresholds: dict[str, float]) -> list[Finding]:
+    """The finding when most of what plain gradient descent would do to coarse weights is rounded away."""
+    lost = part_of_steps(view, int(thresholds["frames"])) if view.last_step >= thresholds["settled"] else {}
+    weights = [p.name for p in view.parameters if p.is_weight and p.name in lost]
+    layers = tuple(name for name in weights if lost[name] < thresholds["kept"])
+    if not layers or 2 * len(layers) < len(weights):
+        return []
+    learned = progress_if_known(view)
+    worst = min(layers, key=lambda name: lost[name])
+    return [
+        RULE.finding(
+            "warning" if learned is not None and learned.share < HALF else "info",
+            f"{names(layers)} ({len(layers)} of {len(weights)} weights in half precision) are changed by only "
+            f"{percent(lost[worst])} of what the learning rate times the gradient would: the rest is rounded away.",
+            (0, view.last_step),
+            view,
+            layers=layers,
+            evidence=(
+                Evidence("update_norm", lost[worst], thresholds["kept"], "<", layer=worst, note="part of the step"),
+            ),
+            suggestions=(
+                "keep the weights in float32, and compute in half precision under torch.autocast",
+                "raise the learning rate, so that a step is more than half a unit in the last place",
+            ),
+        )
+    ]
 
 
 def _frozen(view: RunView, thresholds: dict[str, float]) -> list[Finding]:

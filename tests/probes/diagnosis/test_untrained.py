@@ -1,4 +1,4 @@
-"""Frozen layers that are as they were initialised, told from pretrained ones: on real layers, as PyTorch makes them."""
+"""Weights that do not change: frozen as PyTorch made them (not pretrained), or too coarse for their steps."""
 
 from __future__ import annotations
 
@@ -106,3 +106,24 @@ def test_a_pretrained_body_under_a_poor_head_is_not_reported(tmp_path):
     model = frozen(trained(with_head(dense())))
     trained(model, tmp_path / "run", steps=110, noisy=True)
     assert probes.diagnose(tmp_path / "run", ["parameters-not-updated"]).findings == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "rate", "said"),
+    [(torch.bfloat16, 1e-3, ["warning"]), (torch.bfloat16, 1.0, []), (torch.float32, 1e-3, [])],
+)
+def test_steps_that_half_precision_rounds_away(kind, rate, said, tmp_path):
+    torch.manual_seed(0)
+    model = with_head(dense()).to(kind)
+    optimizer = torch.optim.SGD(model.parameters(), lr=rate)
+    pictures, labels = torch.randn(32, 1, 8, 8), torch.randint(0, 4, (32,))
+    with probes.watch(model, optimizer, run_dir=tmp_path / "run", every=20) as probe:
+        for _ in range(110):
+            loss = nn.functional.cross_entropy(model(pictures.to(kind)).float(), labels)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            probe.log("train", loss=loss)
+    findings = probes.diagnose(tmp_path / "run", ["parameters-not-updated"]).findings
+    assert [finding.severity for finding in findings] == said
+    assert all("rounded away" in finding.message for finding in findings)
