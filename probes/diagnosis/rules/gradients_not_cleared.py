@@ -17,7 +17,9 @@ the N places of the batch. By the Cauchy-Schwarz inequality its norm is at most 
 output's gradient, for a single backward pass of any net, loss and data; usually it is about a fifth of that. The
 ratio to that bound, its median over the layers, must have exceeded `bound` (1.5) in each of the last two frames (or in
 two of all, and 1 in the last two), and be `growth` (3) times what it was in the first frame, while the gradients
-themselves have grown since. Accumulation on purpose, over the same number of batches for each step, does not grow.
+themselves have grown since. Where the loss has ended far above its beginning or in NaN, the frames up to the last one
+above the bound decide: beside gradients that explode, what piled up before is not seen. Accumulation on purpose, over
+the same number of batches for each step, does not grow.
 
 Critical when the training loss has not fallen by a tenth; a warning otherwise.
 
@@ -66,8 +68,9 @@ import numpy as np
 
 from probes.diagnosis.finding import Evidence, Finding
 from probes.diagnosis.numbers import short
-from probes.diagnosis.progress import progress_if_known
+from probes.diagnosis.progress import Progress, progress_if_known
 from probes.diagnosis.rule import Rule
+from probes.diagnosis.tracks import training_losses
 from probes.diagnosis.view import Floats, NotJudged, RunView, Steps
 
 AFFINE = ("Linear", "Conv1d", "Conv2d", "Conv3d", "LazyLinear", "NonDynamicallyQuantizableLinear")
@@ -102,11 +105,16 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     steps, ratios, sizes, layers = pile(view)
     if len(steps) < 3:
         raise NotJudged(f"{len(steps)} frames with gradients of biases and of outputs, needs 3")
+    learned = progress_if_known(view)
     since = criterion(ratios, **thresholds)
+    if since is None and _ended_in_ruin(view, learned):
+        # A loss that explodes sends gradients beside which the old ones vanish: what was seen before counts.
+        above = np.flatnonzero(ratios > thresholds["bound"])
+        since = criterion(ratios[: above[-1] + 1], **thresholds) if len(above) else None
+        ratios, steps = (ratios, steps) if since is None else (ratios[: above[-1] + 1], steps[: above[-1] + 1])
     # A penalty on the weights as part of the loss does not pass through the outputs: it adds, but does not pile up.
     if since is None or float(sizes.max()) < PILES_UP * float(sizes[0]):
         return []
-    learned = progress_if_known(view)
     harmless = learned is not None and learned.share >= 0.1
     seen = int(steps[-1])
     return [
@@ -128,6 +136,14 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
             ),
         )
     ]
+
+
+def _ended_in_ruin(view: RunView, learned: Progress | None) -> bool:
+    """Whether the training loss is not finite at the end, or far above where it began."""
+    broken = [curve for name in training_losses(view) if (curve := view.series(name)) is not None]
+    if any(not np.isfinite(curve.values[-1]) for curve in broken):
+        return True
+    return learned is not None and learned.share < -1.0
 
 
 def pile(view: RunView) -> tuple[Steps, Floats, Floats, tuple[str, ...]]:

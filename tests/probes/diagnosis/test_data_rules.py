@@ -79,6 +79,15 @@ class TestGradientsNotCleared:
         described = {"model": {"parameters": parameters, "modules": modules}}
         return findings(self.slug, {"train/loss": (STEPS, loss)}, layers, described)
 
+    def test_gradients_that_explode_do_not_hide_what_piled_up_before(self):
+        """Beside the gradient of a loss of 1e6, those of earlier steps are small again."""
+        piled = [0.8, 16.0, 140.0, 2.4]
+        exploded = np.where(STEPS < 200, FALLING, np.nan)
+        (finding,) = self.run(piled, exploded)
+        assert (finding.severity, finding.evidence[0].value) == ("warning", 35.0)
+        assert self.run(piled) == [], "without a disaster the last frame is the best witness"
+        assert self.run([0.8, 2.0, 3.0, 2.4], exploded) == [], "one pass can do this"
+
     def test_severity_follows_the_harm(self):
         # 16 places: one pass reaches sqrt(16) = 4 times the norm of the output's gradient.
         (finding,) = self.run([0.8, 1.0, 3.0, 8.0, 20.0])
