@@ -93,7 +93,10 @@ def by_accuracy(view: RunView, kind: str) -> Mismatch | None:
         return None
     name, curve = track
     values = share_right(curve.finite.values)
-    losses = training_loss(view)[1].finite.values
+    series = training_loss(view)[1]
+    losses = series.finite.values
+    if not np.isfinite(series.values[-1]):
+        return None  # nonfinite-values tells
     fell = learned.share >= FELL and track is accuracy_track
     short_run = view.last_step < (PATIENCE if view.status == "running" and not fell else 100)
     if len(values) < 5 or len(losses) < 30 or short_run or not (fell or at_rest(losses)):
@@ -102,7 +105,7 @@ def by_accuracy(view: RunView, kind: str) -> Mismatch | None:
     _, blocks = block_medians(curve.steps, values, max(5, min(10, len(values) // 5)))
     best = float(np.max(blocks[len(blocks) // 3 :]))
     chance, guessing = max(majority_share(view), 1.0 / classes), math.log(classes)
-    if begins_late(view, training_loss(view)[1].steps):
+    if begins_late(view, series.steps):
         return None
     # A cross-entropy cannot fall far without the answers on the same examples becoming right.
     if best > chance + (0.05 if fell else 0.1) or (0.5 * guessing < learned.start < 3.0 * guessing and not fell):

@@ -10,6 +10,7 @@ import numpy as np
 from probes.diagnosis.finding import Evidence
 from probes.diagnosis.manifest import ModuleInfo
 from probes.diagnosis.mismatch.bounds import floor_of
+from probes.diagnosis.mismatch.by_gradient import stays_wrong
 from probes.diagnosis.mismatch.called import (
     REGRESSION,
     SQUASHED,
@@ -20,7 +21,7 @@ from probes.diagnosis.mismatch.called import (
 )
 from probes.diagnosis.mismatch.found import Mismatch
 from probes.diagnosis.numbers import short
-from probes.diagnosis.progress import Progress, progress_if_known
+from probes.diagnosis.progress import progress_if_known
 from probes.diagnosis.task import accuracy_at_end
 from probes.diagnosis.view import RunView
 
@@ -65,8 +66,9 @@ def by_outputs(
             return _squashed(kind, outputs, "values between 0 and 1, as after a sigmoid", classes)
         if slug in ("tanh", "softsign", "hardtanh") and outputs.within(-1.0, 1.0):
             return _squashed(kind, outputs, f"values between -1 and 1, after a {slug}", classes, 2.0)
-        learned = progress_if_known(view)
-        if slug == "relu" and outputs.within(0.0, math.inf) and learned is not None and _poor(view, learned):
+        # Without a module for it, a ReLU is told by outputs that end at exactly zero in every frame.
+        rectified = slug == "relu" or (seen and bool((outputs.low == 0.0).all()))
+        if rectified and outputs.within(0.0, math.inf) and (_poor(view) or (seen and stays_wrong(view))):
             return _squashed(kind, outputs, "values from 0 up, after a ReLU", classes, math.inf)
     elif kind == "NLLLoss":
         if bool((outputs.high > 1e-3).any()):
@@ -188,8 +190,11 @@ def _unreachable(
     )
 
 
-def _poor(view: RunView, learned: Progress) -> bool:
+def _poor(view: RunView) -> bool:
     """Whether a classifier is far from right, by its accuracy where one is known."""
+    learned = progress_if_known(view)
+    if learned is None:
+        return False
     if learned.share < 0.5:
         return True
     reached = accuracy_at_end(view)

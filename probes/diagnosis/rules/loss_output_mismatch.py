@@ -17,7 +17,8 @@ Criterion
 With the loss given to the probe, what it was called with decides, over at least `frames` (2) frames:
 
 - `CrossEntropyLoss`: all outputs lie within [0, 1], and their mean is 1/C (a softmax) or the last module is a sigmoid;
-  or they are the outputs of a tanh. After a ReLU only when the training loss has fallen by less than half.
+  or they are the outputs of a tanh. After a ReLU (or when the lowest output is exactly 0 in every frame) only when the
+  training loss has fallen by less than half, or has come to rest with a tenth of it and of the answers still wrong.
 - `CrossEntropyLoss` of a single score, which is always 0; or `BCELoss` of outputs that are all 1, as a softmax of a
   single score gives.
 - `NLLLoss`: outputs above 0, which no logarithm of a probability is.
@@ -33,6 +34,10 @@ ln(1 + (C - 1)/e), and hardly any above ln(C - 1 + e), as a double softmax has i
 model is so sure, as the spread of its outputs tells, that one which is right as often as it is sure would have a loss
 lower by `margin` (0.25) or more. (An accuracy does not tell: a model under strong regularisation is right far more
 often than it is sure.)
+
+With any loss, a model that ends in a ReLU and stays wrong so is reported when of the gradient that the loss sends back
+less than a tenth of its size (a hundredth of its energy) passes that ReLU in the last frame, and less than half in the
+frame before: what is wrong yet is wrong where the ReLU cuts it off.
 
 A loss of one's own for classes is reported when its size was not that of a cross-entropy, it has come to rest, and the
 accuracy has stayed at chance.
@@ -84,6 +89,7 @@ from collections.abc import Sequence
 from probes.diagnosis.finding import Finding
 from probes.diagnosis.mismatch.by_course import by_accuracy, over_the_batch, without_bottom
 from probes.diagnosis.mismatch.by_floor import by_loss, criterion
+from probes.diagnosis.mismatch.by_gradient import cut_off
 from probes.diagnosis.mismatch.by_outputs import by_outputs
 from probes.diagnosis.mismatch.called import CLASSIFICATION, REGRESSION, kind_of_loss, outputs_of
 from probes.diagnosis.mismatch.found import Mismatch
@@ -113,7 +119,7 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
 def _seen(view: RunView, thresholds: dict[str, float]) -> Mismatch | None:
     """The first of the ways of detection that finds something; the surest come first."""
     kind, last, outputs = kind_of_loss(view), last_module(view), outputs_of(view)
-    found = over_the_batch(view, kind)
+    found = over_the_batch(view, kind) or cut_off(view)
     if found is not None:
         return found
     if outputs is not None and kind:

@@ -112,6 +112,53 @@ class TestLossOutputMismatch:
     def test_a_right_end_is_clear(self, loss_fn, ends, tmp_path):
         assert watched(net(10, *ends), loss_fn, tmp_path).clear == [self.slug]
 
+    REST = 0.3 + 0.4 * np.exp(-STEPS / 30) + 0.005 * RNG.standard_normal(400)
+
+    def ended(self, passed, loss=REST, activation="relu", **series):
+        """A model that ends in an activation, with the gradient before it over that behind it as given, per frame."""
+        modules = [("fc", "Linear", None, (32, 2)), ("end", "ReLU", activation, (32, 2))]
+        table = np.stack([0.01 * np.asarray(passed), np.full(9, 0.01)], axis=1)
+        more = {name.replace("_", "/"): values for name, values in series.items()}
+        return findings(
+            self.slug,
+            {"train/loss": (STEPS, loss)} | more,
+            {"activation_grad_std": (["fc", "end"], FRAMES, table)},
+            described(modules),
+        )
+
+    def test_a_rectifier_that_cuts_off_what_is_wrong_yet_is_told(self):
+        cut, open_ = [1, 0.9, 0.9, 0.8, 0.6, 0.5, 0.4, 0.3, 0.03], [1, 0.9, 0.9, 0.8, 0.8, 0.7, 0.7, 0.8, 0.7]
+        (finding,) = self.ended(cut)
+        assert (finding.layers, finding.first_step) == (("end",), 100)
+        assert "only 3% of its size passes" in finding.message
+        right = {"train_accuracy": (STEPS, np.full(400, 0.96))}
+        assert self.ended(open_) == [], "amounts that are never below zero"
+        assert self.ended(cut, **right) == [], "the answers are right"
+        assert self.ended(cut, LEARNED) == [], "the loss is gone"
+        assert self.ended(cut, 2.3 - 0.003 * STEPS + NOISE) == [], "it still falls"
+        assert self.ended(cut, activation="softplus") == [], "another activation passes all, only scaled"
+
+    @pytest.mark.parametrize("rectified", [True, False])
+    def test_scores_of_classes_that_end_at_zero_without_a_module_for_it(self, rectified):
+        low = np.zeros(9) if rectified else -np.linspace(0, 3, 9)
+        frames = {"data/output_min": (FRAMES, low), "data/output_max": (FRAMES, np.linspace(0.1, 8, 9)),
+                  "data/output_mean": (FRAMES, np.full(9, 0.5))}  # fmt: skip
+        stuck = 0.5 + 1.8 * np.exp(-STEPS / 30) + NOISE
+        series = {"train/loss": (STEPS, stuck), "val/accuracy": (STEPS[::40], np.full(10, 0.78))} | frames
+        manifest = CLASSIFIER | {"data": {"classes": 10, "output_shape": [32, 10]}}
+        found = findings(self.slug, series, None, manifest)
+        assert [("after a ReLU" in finding.message) for finding in found] == [True] * rectified
+        assert findings(self.slug, series | {"val/accuracy": (STEPS[::40], np.full(10, 0.97))}, None, manifest) == []
+
+    def test_a_loss_of_ones_own_that_broke_says_nothing_of_what_it_rewards(self):
+        own = {"loss": {"class": "Margin"}, "data": {"classes": 10, "label_counts": [10] * 10}}
+        rest = 8 + 0.1 * RNG.standard_normal(400)
+        chance = {"train/accuracy": (STEPS, np.full(400, 0.1))}
+        modules = described([("fc", "Linear", None, (32, 10))])
+        assert len(findings(self.slug, {"train/loss": (STEPS, rest)} | chance, None, own | modules)) == 1
+        broken = np.where(STEPS < 300, rest, np.nan)
+        assert findings(self.slug, {"train/loss": (STEPS, broken)} | chance, None, own | modules) == []
+
     def test_a_softmax_of_a_single_score(self, tmp_path):
         inputs, labels = digits()
         data = inputs, (labels > 4).float()[:, None]
