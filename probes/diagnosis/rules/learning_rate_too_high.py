@@ -21,7 +21,7 @@ in the first few steps only.
   before (or, after a step size above five times `blow`, to NaN: what turns NaN without having risen has another
   cause), and ends above its level before; or more than doubles, and 50 values later is still
   above 0.7 of it; or a step size above twice `blow`, and 100 values later the loss has not fallen by a
-  tenth: critical.
+  tenth, in a net of more than one layer (a single one has no features that a step could ruin): critical.
 - *No progress*: the median step size is above `restless` (0.03), and after 100 steps the loss has not fallen
   by more
   than a tenth, or it is above its best level by more than half of what had been gained: a warning.
@@ -113,6 +113,7 @@ def criterion(
     sizes: Curve,
     loss: Curve,
     began: float | None = None,
+    layers: int = 2,
     *,
     blow: float = 0.2,
     restless: float = 0.03,
@@ -124,13 +125,14 @@ def criterion(
         sizes: step size per frame, [T]; NaN where unknown.
         loss: the training loss with NaN and Inf.
         began: where it began, NaN where that is not known; None: its first values tell.
+        layers: number of layers with weights.
         blow: step size of a blow, as a share of the weights' own size (usual: 1e-3).
         restless: step size that is too large when it lasts and nothing is learned.
         overrun: first step sizes of an adaptive optimizer that replace the initialisation (used by the judge).
     """
     summary = course(loss.steps, loss.values, began)
     for frame in np.flatnonzero(sizes.values > blow):
-        found = _damage(loss, int(sizes.steps[frame]), sizes.values[frame] / blow)
+        found = _damage(loss, int(sizes.steps[frame]), sizes.values[frame] / blow, layers > 1)
         if found is not None:
             return TooHigh("blow", int(frame), float(sizes.values[frame]), *found)
     if summary is None or loss.steps[-1] < 100 or summary.values < 30 or np.isnan(summary.start):
@@ -146,7 +148,7 @@ def criterion(
     return None
 
 
-def _damage(loss: Curve, step: int, force: float) -> tuple[float, float] | None:
+def _damage(loss: Curve, step: int, force: float, deep: bool) -> tuple[float, float] | None:
     """(level before, level after) when the loss was damaged by the update of ``step`` for good; None
     otherwise.
 
@@ -167,7 +169,7 @@ def _damage(loss: Curve, step: int, force: float) -> tuple[float, float] | None:
     lasting = (
         (rise > 1.5 and end > 0.97 * reference and len(after) >= 5)
         or (rise > 2.0 and end > 0.7 * reference and len(after) >= 50)
-        or (force > 2.0 and end > 0.9 * reference and len(after) >= 100)
+        or (deep and force > 2.0 and end > 0.9 * reference and len(after) >= 100)
     )
     return (reference, end) if lasting else None
 
@@ -178,7 +180,7 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     name, loss = training_loss(view)
     if len(loss) < 4:
         raise NotJudged(f"{len(loss)} values of {name}, needs 4")
-    found = criterion(sizes, loss, _began(view, name, loss.finite), **thresholds)
+    found = criterion(sizes, loss, _began(view, name, loss.finite), _layers(view), **thresholds)
     if found is None:
         found = _overrun(view, sizes, thresholds["overrun"])
     if found is None:
@@ -237,6 +239,11 @@ def _overrun(view: RunView, sizes: Curve, limit: float) -> TooHigh | None:
     if not came_to_little(view, learned):
         return None
     return TooHigh("overrun", frame, float(first[frame]), learned.start, learned.end)
+
+
+def _layers(view: RunView) -> int:
+    """Number of modules with weights; 2 when none is known."""
+    return len({p.module for p in view.parameters if p.is_weight and p.trainable}) or 2
 
 
 def _began(view: RunView, name: str, loss: Curve) -> float | None:

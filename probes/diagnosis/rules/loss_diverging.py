@@ -15,8 +15,9 @@ Criterion
 ---------
 - *Above the start*: the last `patience` values (10, or a twentieth of all when that is more, but no more than 100) all
   lie above `factor` (1.5) times the initial level, or the last 12 do at three times that level (their median);
-- or *lost again*: the loss had fallen by 30% or more, and the last tenth of its values (no more than 500) lies above
-  the best level by more than `lost` (0.6) of that gain, and by more than 6 times its noise.
+- or *lost again*: the loss had fallen by 30% or more, and the level of the last tenth of its values lies above the best
+  one by more than `lost` (0.6) of that gain and by more than 6 times its noise, and so does the running median of the
+  last `patience` values, or of a twentieth of all when that is more (but no more than 500).
 
 In the first 100 steps of a run that goes on it is not told while another series of training, a term of the loss say,
 has fallen to less than 0.7 of its beginning.
@@ -80,6 +81,8 @@ from probes.diagnosis.view import Curve, NotJudged, RunView
 MINIMUM_VALUES = 12
 FAR, FAR_VALUES = 3.0, 12
 """Level over the initial one, and values in a row, that are a disaster however long the run has been."""
+LOST_SHARE = 0.05
+"""Part of all values that must lie above what is left of the gain, besides the level of the last tenth."""
 LONG_RISE, LONG_LOSS = 100, 500
 """Values above the start, or with most of the gain lost, that are enough in the longest of runs."""
 EARLY_STEPS, FALLEN = 100, 0.7
@@ -126,7 +129,7 @@ def criterion(
     ends, blocks = block_medians(np.arange(len(loss)), loss.values, 400)
     above = trailing_run(running_median(blocks, 9) > limit)
     values = len(loss) - (int(ends[-above - 1]) + 1 if above < len(blocks) else 0) if above else 0
-    if values >= max(patience, min(0.1 * summary.values, LONG_LOSS)):
+    if values >= max(patience, min(LOST_SHARE * summary.values, LONG_LOSS)):
         return Divergence("lost again", len(loss) - values, best, end, limit)
     return None
 

@@ -239,6 +239,22 @@ class TestDecayIsNoStep:
         assert len(self.run(1e-4)) == 1
 
 
+@pytest.mark.parametrize(("layers", "told"), [(1, False), (2, True)])
+def test_a_first_step_larger_than_the_weights_ruins_features_and_a_single_layer_has_none(layers, told):
+    """A softmax regression whose labels say nothing: its loss stays where it is, whatever the first step did."""
+    names = [f"w{n}" for n in range(layers)]
+    sizes = np.where(FRAMES <= 1, 1.4, 0.004)
+    tables = {
+        "update_norm": (names, FRAMES, np.tile(sizes[:, None], (1, layers))),
+        "weight_norm": (names, FRAMES, np.ones((10, layers))),
+    }
+    described = [{"name": n, "module": n, "shape": [8, 8], "trainable": True} for n in names]
+    found = report(
+        "learning-rate-too-high", {"train/loss": (STEPS, FLAT)}, tables, {"model": {"parameters": described}}
+    )
+    assert bool(found.findings) is told
+
+
 class TestInputBottleneck:
     def run(self, place, seconds):
         model = nn.Linear(3, 2)

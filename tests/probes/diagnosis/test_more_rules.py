@@ -288,6 +288,11 @@ class TestLossDiverging:
         assert finding.severity == "warning"
         assert abs(finding.first_step - 200) <= 10
 
+    def test_a_loss_that_is_lost_again_is_told_within_twenty_steps(self):
+        lost = np.where(STEPS < 300, LOSS, 2.2 + 0.01 * RNG.standard_normal(400))
+        assert found(self.slug, lost[:310], status="running") == [], "it may be a spike yet"
+        assert len(found(self.slug, lost[:320], status="running")) == 1
+
     def test_spikes_restarts_and_noise_are_none(self):
         assert found(self.slug, np.where((STEPS > 200) & (STEPS < 230), 50.0, LOSS)) == []
         restarts = 0.3 + 2.0 * np.exp(-STEPS / 40) + 0.5 * np.exp(-((STEPS - 1) % 100) / 30)
