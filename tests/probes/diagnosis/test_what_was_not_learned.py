@@ -65,3 +65,24 @@ class TestAllGainsLost:
 
     def test_noise_around_the_start_is_none(self):
         assert [seed for seed in range(200) if self.run(2.303, noise=0.08, low=2.303, seed=seed)] == []
+
+
+class TestSmotheredByDropout:
+    """Dropout of 95%: as good as nothing is learned in training, and what is learned shows in validation alone."""
+
+    def run(self, dropped, held):
+        series = {
+            "train/loss": (STEPS, 2.3 - 0.1 * STEPS / 600),
+            "val/loss": (TIMES, np.full(len(TIMES), 2.29)),
+            "train/accuracy": (STEPS, np.full(600, 0.18)),
+            "val/accuracy": (TIMES, np.full(len(TIMES), held)),
+        }
+        model = {"mode_dependent": [{"name": "drop", "type": "Dropout", "dropped": dropped}]}
+        return loud("underfitting", series, manifest=CLASSIFIER | {"model": model})
+
+    def test_validation_far_ahead_of_training_names_it(self):
+        assert self.run(0.95, 0.54) == ["warning"]
+
+    def test_usual_dropout_or_no_lead_does_not(self):
+        assert self.run(0.5, 0.54) == []
+        assert self.run(0.95, 0.2) == []
