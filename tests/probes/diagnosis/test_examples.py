@@ -36,6 +36,7 @@ ALSO: dict[str, set[str]] = {
     "learning-rate-too-high": {"collapsed-activations", "constant-predictions", "dead-units"},
     "dead-units": {"collapsed-activations", "constant-predictions", "loss-not-decreasing", "missing-gradients"},
     "gradients-not-cleared": {"overfitting"},
+    "no-generalization": {"overfitting"},
     "learning-rate-too-low": {"loss-not-decreasing", "slow-convergence"},
     "poor-initialization": {
         "collapsed-activations",
