@@ -27,12 +27,11 @@ def main() -> None:
         record(chosen, args.folder, workers=args.workers)
     from benchmarks.diagnosis import first_sight
     from benchmarks.diagnosis.programs.judge import counts, details, judge
+    from benchmarks.diagnosis.programs.program import FRESH
 
     verdicts = judge(chosen, args.folder)
     if args.keep_first_sight:
-        first_sight.keep(
-            {v.program.name: v.sight for v in verdicts if v.proven and v.program.part in ("fresh", "second", "third")}
-        )
+        first_sight.keep({v.program.name: v.sight for v in verdicts if v.proven and v.program.part in FRESH})
     print(details(verdicts, every=args.every))
     print(counts(verdicts))
 

@@ -11,7 +11,7 @@ import probes
 from benchmarks.diagnosis import first_sight
 from benchmarks.diagnosis.first_sight import Sight
 from benchmarks.diagnosis.programs.program import Part, Program
-from benchmarks.diagnosis.programs.record import RUN, outcome_of
+from benchmarks.diagnosis.programs.record import MENDED, RUN, outcome_of
 from probes.diagnosis.finding import Finding, rank
 
 MOMENTS = (0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9)
@@ -27,6 +27,7 @@ class Verdict:
             these are counted.
         findings: said of the whole run.
         midway: (step, slug) of what was said of a part of it only.
+        mended: slugs of what was said of its twin, whose mistake is mended; None where it has none.
     """
 
     program: Program
@@ -35,6 +36,7 @@ class Verdict:
     proven: bool
     findings: tuple[Finding, ...] = ()
     midway: tuple[tuple[int, str], ...] = ()
+    mended: tuple[str, ...] | None = None
 
     @property
     def sight(self) -> Sight:
@@ -66,6 +68,7 @@ def judge(programs: Sequence[Program], folder: Path, *, midway: bool = True) -> 
         run = probes.open_run(folder / program.name / RUN)
         end = run.last_step or 0
         parts = [int(share * end) for share in MOMENTS] if midway and program.healthy else []
+        twin = folder / program.name / MENDED
         verdicts.append(
             Verdict(
                 program,
@@ -74,6 +77,7 @@ def judge(programs: Sequence[Program], folder: Path, *, midway: bool = True) -> 
                 proven=(score >= program.bar) == program.healthy and outcome.get("mended", program.bar) >= program.bar,
                 findings=_loud(run, None),
                 midway=tuple((step, finding.rule) for step in parts for finding in _loud(run, step)),
+                mended=tuple(f.rule for f in _loud(probes.open_run(twin), None)) if twin.exists() else None,
             )
         )
     return verdicts
@@ -88,26 +92,27 @@ def counts(verdicts: Sequence[Verdict]) -> str:
     """Markdown table of counts, the parts apart; of the fresh sets also what was said at first sight."""
     lines = [
         "| part | healthy programs | with a warning or worse | also in mid-run | faulty programs | anything said | "
-        "expected finding | expected and first |",
-        "|---|--:|--:|--:|--:|--:|--:|--:|",
+        "expected finding | expected and first | mended twins | with a warning or worse |",
+        "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
     ]
     proven = [v for v in verdicts if v.proven]
     seen = first_sight.read()
     for part in get_args(Part):
         mine = [v for v in proven if v.program.part == part]
-        lines.append(_row(part, [(v.program, v.sight) for v in mine]))
+        lines.append(_row(part, [(v.program, v.sight) for v in mine], [v.mended for v in mine if v.mended is not None]))
         if first := [(v.program, seen[v.program.name]) for v in mine if v.program.name in seen]:
-            lines.append(_row(f"{part} (first sight)", first))
+            lines.append(_row(f"{part} (first sight)", first, []))
     return "\n".join(lines)
 
 
-def _row(name: str, seen: Sequence[tuple[Program, Sight]]) -> str:
+def _row(name: str, seen: Sequence[tuple[Program, Sight]], mended: Sequence[tuple[str, ...]]) -> str:
     well = [sight for program, sight in seen if program.healthy]
     ill = [(program.expected, sight.findings) for program, sight in seen if not program.healthy]
     cells = (
         len(well), sum(bool(s.findings) for s in well), sum(bool(s.findings or s.midway) for s in well), len(ill),
         sum(bool(said) for _, said in ill), sum(bool({*said} & {*expected}) for expected, said in ill),
         sum(bool(said) and said[0] in expected for expected, said in ill),
+        *((len(mended), sum(map(bool, mended))) if mended else ("", "")),
     )  # fmt: skip
     return f"| {name} | " + " | ".join(map(str, cells)) + " |"
 
@@ -123,6 +128,8 @@ def details(verdicts: Sequence[Verdict], *, every: bool = False) -> str:
             continue
         if program.part == "locked":
             continue
+        if verdict.mended:
+            lines.append(f"TWIN ALARMED {program.name:42} {' '.join(verdict.mended)}")
         said = " ".join(f"{f.rule}@{f.first_step}{'!' if f.severity == 'critical' else ''}" for f in verdict.findings)
         if program.healthy and (verdict.findings or verdict.midway):
             between = " ".join(sorted({f"{slug}@{step}" for step, slug in verdict.midway}))

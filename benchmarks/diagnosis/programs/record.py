@@ -21,6 +21,7 @@ from benchmarks.diagnosis.programs.program import Program
 
 OUTCOME = "outcome.json"
 RUN = "run"
+MENDED = "mended"
 
 
 def record(programs: Sequence[Program], folder: Path, *, workers: int = 1, limit: float = 120.0) -> None:
@@ -71,7 +72,7 @@ def _run(program: Program, place: Path) -> None:
             warnings.simplefilter("ignore")
             score = program.train(place / RUN)
             ended = time.monotonic()
-            mended = {} if program.twin is None else {"mended": float(program.twin(place / "mended"))}
+            mended = {} if program.twin is None else {"mended": float(program.twin(place / MENDED))}
     except BaseException:  # noqa: BLE001 - whatever ends a program is its outcome
         _note(place, {"error": traceback.format_exc()})
         return
