@@ -113,7 +113,7 @@ register(
     Fault(
         "deep-sigmoid",
         "eight layers of sigmoid units",
-        ("vanishing-gradients", "collapsed-activations", "poor-initialization"),
+        ("vanishing-gradients", "collapsed-activations", "poor-initialization", "saturated-activations"),
         recipe=_option("model", "deep-sigmoid", widths=(64,) * 8, activation="sigmoid", init="xavier-normal"),
     ),
     Fault(

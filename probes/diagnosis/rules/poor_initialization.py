@@ -19,13 +19,14 @@ In the first frame, at step 1, one of
   Xavier about 1, torch's default 0.6) is above `large_gain` (2), and it shows: the standard deviation of the output of
   the last layer that has weights, over the root mean square of the inputs where these were recorded, is above `large`
   (10), or most outputs of the modules with a bounded activation are saturated, or the first loss is above twice that
-  of guessing;
+  of guessing, or, in a net whose normalisation layers hide all this, the median step is below 1e-4 of the weights;
 - *small*: that median is below `small_gain` (0.3), and what of the last layer's output differs from example to
   example, and not from unit to unit as biases do, is below `small` (1e-3), and not exactly zero (a last layer that
   begins at zero is common and healthy);
 - *fading*: in a net of four layers or more, none of them bounded, what differs from example to example is after the
-  last hidden layer less than `small` (1e-3) of what it is after the first layer: each layer's weights are too small
-  for the depth, though usual in themselves.
+  last hidden layer less than `small` (1e-3) of what it is after the first layer, or less than `fades` (0.05) and what
+  differs in the output is below `small` as well: each layer's weights are too small for the depth, though usual in
+  themselves.
 
 A warning when after `steps_needed` (100) steps the training loss has fallen by less than `learned` (0.2), measured
 from that of guessing where it began above it. When the weights are too large or too small also when, after twice as
@@ -81,7 +82,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
+import numpy as np
+
 from probes.diagnosis.finding import Evidence, Finding
+from probes.diagnosis.gradients import step_size, without_decay
 from probes.diagnosis.initial import Initial, first_loss, initial
 from probes.diagnosis.numbers import percent, short
 from probes.diagnosis.outcome import came_to_little
@@ -95,6 +99,8 @@ SATURATED = 0.5
 """Share of the outputs of the bounded activations that lie at the ends of their range (Debugger: half)."""
 SURPRISE = 2.0
 """First loss over that of guessing, with which weights of such a size have shown (a default initialisation: 1.5)."""
+SLOW, FRAMES = 1e-4, 4
+"""Step over the size of the weights at the slow end (CS231n: 1e-3 is usual), and frames to tell it by."""
 FADING_STEPS = 1000
 """Steps of a run that goes on in which a deep net may leave the plateau that a faded signal begins with."""
 
@@ -102,11 +108,13 @@ FADING_STEPS = 1000
 def criterion(
     seen: Initial,
     surprise: float = 1.0,
+    steps: float = 1e-3,
     *,
     large_gain: float = 2.0,
     small_gain: float = 0.3,
     large: float = 10.0,
     small: float = 1e-3,
+    fades: float = 0.05,
     learned: float = 0.2,
     steps_needed: float = 100,
 ) -> Kind | None:
@@ -115,18 +123,22 @@ def criterion(
     Args:
         seen: what the first frame tells.
         surprise: the first loss over that of guessing; 1 where it is not known.
+        steps: median step of a net with normalisation layers, over the size of its weights (CS231n: about 1e-3).
         large_gain: gain above which the weights are to blame (He: 1.4).
         small_gain: gain below which they are (torch's default: 0.6).
         large: He, Xavier and torch's defaults stay between 0.05 and 3 for ten layers.
         small: float32 still computes well there, but the inputs look alike beside the biases.
+        fades: what is left after the hidden layers (He: about 1), with outputs that are next to nothing.
         learned: fall of the loss above which no harm was done (used by the judge).
         steps_needed: steps before which nothing is said (used by the judge).
     """
-    if seen.gain > large_gain and (seen.output > large or seen.saturated > SATURATED or surprise > SURPRISE):
+    shows = seen.output > large or seen.saturated > SATURATED or surprise > SURPRISE or steps < SLOW
+    if seen.gain > large_gain and shows:
         return "large"
     if 0.0 < seen.varying < small and seen.gain < small_gain:
         return "small"
-    return "fading" if seen.passed is not None and 0.0 < seen.passed < small else None
+    limit = fades if 0.0 < seen.varying < small else small
+    return "fading" if seen.passed is not None and 0.0 < seen.passed < limit else None
 
 
 def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
@@ -137,7 +149,7 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
         raise NotJudged(f"needs a training loss over {int(thresholds['steps_needed'])} steps")
     first = first_loss(view)
     surprise = first / learned.guessing if first is not None and learned.guessing else 1.0
-    kind = criterion(seen, surprise, **thresholds)
+    kind = criterion(seen, surprise, _usual_step(view), **thresholds)
     if kind is None or not _harmed(view, kind, learned, thresholds):
         return []
     return [
@@ -161,6 +173,17 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
             ),
         )
     ]
+
+
+def _usual_step(view: RunView) -> float:
+    """Median step of a net that normalises, over the size of its weights: large ones turn slowly; 1 for other nets."""
+    if not any("Norm" in module.type for module in view.modules) or view.warming_up:
+        return 1.0
+    try:
+        sizes = without_decay(view, step_size(view)).finite.values
+    except NotJudged:
+        return 1.0
+    return float(np.median(sizes)) if len(sizes) >= FRAMES else 1.0
 
 
 def _harmed(view: RunView, kind: Kind, learned: Progress, thresholds: dict[str, float]) -> bool:

@@ -450,6 +450,31 @@ class TestPoorInitialization:
         head_of_zeros = np.where(np.arange(10) < 9, 1.0, 0.0)
         assert self.seen(FLAT, layers=10, stds=head_of_zeros) == []
 
+    def test_half_a_fade_counts_where_nothing_arrives_at_the_output(self):
+        fading = np.append(0.6 ** np.arange(9), 2e-4)  # 0.02 of the signal is left, and the head is small
+        assert len(self.seen(FLAT, layers=10, stds=fading)) == 1
+        assert self.seen(FLAT, layers=10, stds=np.append(fading[:-1], 0.01)) == [], "what is left arrives"
+        small_head = np.append(np.ones(9), 2e-4)
+        assert self.seen(FLAT, layers=10, stds=small_head) == [], "a small head on a signal that arrives is usual"
+
+    @pytest.mark.parametrize("step", [2e-5, 1e-3])
+    def test_large_weights_show_in_the_steps_of_a_net_that_normalises(self, step):
+        weights = ["a.weight", "b.weight"]
+        parameters = [{"name": n, "module": n[0], "shape": [8, 8], "trainable": True} for n in weights]
+        modules = [{"name": "a", "type": "Linear"}, {"name": "n", "type": "BatchNorm1d"}]
+        tables = {
+            "activation_std": (["a", "b"], FRAMES, np.ones((10, 2))),
+            "weight_std": (weights, FRAMES, np.ones((10, 2))),
+            "weight_norm": (weights, FRAMES, np.full((10, 2), 8.0)),
+            "update_norm": (weights, FRAMES, np.full((10, 2), 8.0 * step)),
+        }
+        slowly = 2.3 - 0.5 * STEPS / 400 + 0.02 * RNG.standard_normal(400)
+        series = {"train/loss": (STEPS, slowly), "val/accuracy": (VALIDATIONS, np.linspace(0.1, 0.4, len(VALIDATIONS)))}
+        plain = {"model": {"parameters": parameters, "modules": modules[:1]}} | CLASSIFIER
+        normalised = {"model": {"parameters": parameters, "modules": modules}} | CLASSIFIER
+        assert len(findings(self.slug, series, tables, normalised)) == (step < 1e-4)
+        assert findings(self.slug, series, tables, plain) == []
+
     def test_rows_that_are_looked_up_are_no_large_weights(self):
         """torch's own initialisation of an embedding is a standard deviation of 1, over 64 columns: a gain of 8."""
         torch.manual_seed(0)
