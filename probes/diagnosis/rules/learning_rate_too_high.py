@@ -29,6 +29,10 @@ in the first few steps only.
 - *An overrun*: with Adam or one of its kin, a step size in the first ten steps above `overrun` (1): the initialisation
   is gone; and after 100 steps (200 in a run that goes on) less than 0.6 of the loss is gone (0.5 where no accuracy is
   known) and the accuracy is poor: a warning.
+- *Overgrown*: in the first ten steps the weights (lookup tables left out) have grown to more than twice their size, and
+  in the first hundred the outputs lost all but a twentieth of what they varied across the examples
+  (`batch_variation` of the last module): the net has forgotten its inputs. After as many steps, and with as little
+  to show for them, as an overrun: a warning.
 
 A run whose loss falls well is never reported, however large its steps.
 
@@ -83,6 +87,7 @@ from probes.diagnosis.finding import Evidence, Finding
 from probes.diagnosis.gradients import step_size, without_decay
 from probes.diagnosis.numbers import round_rate, short
 from probes.diagnosis.outcome import came_to_little
+from probes.diagnosis.overgrown import DOUBLED, overgrown
 from probes.diagnosis.progress import progress_if_known, where_it_began
 from probes.diagnosis.rule import Rule
 from probes.diagnosis.signal import level
@@ -102,7 +107,7 @@ OVERRUN_STEPS, OVERRUN_FIRST = 100, 10
 class TooHigh:
     """Which sign, at which frame (index), the step size there, and the loss before and after."""
 
-    kind: Literal["blow", "restless", "overrun"]
+    kind: Literal["blow", "restless", "overrun", "overgrown"]
     frame: int
     size: float
     before: float
@@ -182,7 +187,7 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
         raise NotJudged(f"{len(loss)} values of {name}, needs 4")
     found = criterion(sizes, loss, _began(view, name, loss.finite), _layers(view), **thresholds)
     if found is None:
-        found = _overrun(view, sizes, thresholds["overrun"])
+        found = _overrun(view, sizes, thresholds["overrun"]) or _overgrown(view, sizes)
     if found is None:
         return []
     step = int(sizes.steps[found.frame])
@@ -195,6 +200,13 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
         what = f"The update at step {step} is {short(found.size)} times the size of the weights it began with"
         went = f"{name} went from {short(found.before)} to {short(found.after)} only"
         limit = thresholds["overrun"]
+    elif found.kind == "overgrown":
+        what = (
+            f"By step {step} the weights had grown to {short(found.size)} times their size, and the outputs were soon"
+        )
+        what += " nearly the same for all examples"
+        went = f"{name} went from {short(found.before)} to {short(found.after)} only"
+        limit = DOUBLED
     else:
         what = f"Each step changes the weights by {short(found.size)} of their size"
         went = f"{name} went from {short(found.before)} to {short(found.after)} only"
@@ -208,7 +220,9 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     suggestions.append("raise the learning rate from near zero over the first few hundred steps (warm-up)")
     suggestions.append("lower the momentum, or clip the gradient norm")
     evidence = [
-        Evidence("update_norm", found.size, limit, ">", step, note="norm of all updates over norm of all weights"),
+        Evidence("weight_norm", found.size, limit, ">", step, note="weights over what they began with")
+        if found.kind == "overgrown"
+        else Evidence("update_norm", found.size, limit, ">", step, note="norm of all updates over norm of all weights"),
         Evidence(name, found.after, found.before, ">", note="loss at the end, against before"),
     ]
     if rate:
@@ -239,6 +253,17 @@ def _overrun(view: RunView, sizes: Curve, limit: float) -> TooHigh | None:
     if not came_to_little(view, learned):
         return None
     return TooHigh("overrun", frame, float(first[frame]), learned.start, learned.end)
+
+
+def _overgrown(view: RunView, sizes: Curve) -> TooHigh | None:
+    """Weights that the first steps doubled, and outputs that forgot the inputs, in a run that came to little."""
+    if view.last_step < (2 * OVERRUN_STEPS if view.status == "running" else OVERRUN_STEPS):
+        return None
+    grown, learned = overgrown(view), progress_if_known(view)
+    if grown is None or learned is None or not came_to_little(view, learned):
+        return None
+    frame = min(int(np.searchsorted(sizes.steps, grown.step)), len(sizes) - 1)
+    return TooHigh("overgrown", frame, grown.growth, learned.start, learned.end)
 
 
 def _layers(view: RunView) -> int:
