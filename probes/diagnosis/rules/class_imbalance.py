@@ -15,8 +15,8 @@ Of at least `seen` (30) targets, the most frequent class makes up half or more, 
 times its fair share 1/C or, with few classes, as much as `share` (0.8) whenever that is less, and the others are rarer
 by `ratio` (median of the others). It is a warning when it harms: the validation accuracy, over its last values, is
 below the training accuracy by more than 0.1, or, in a run that has ended, not above the share of the most frequent
-class. It is one, too, when the predictions are all of one class in the latter half, and the validation accuracy is the
-share of that class and stays there. It is none where the net gives the frequent class less often than it comes: then
+class. It is one, too, when, in a run that has ended, the predictions are all of one class in the latter half, and the
+validation accuracy is the share of that class and stays there. It is none where the net gives the frequent class less often than it comes: then
 the rare ones have more weight on purpose. Otherwise, or without a validation accuracy, it is information.
 
 Evidence
@@ -118,7 +118,8 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
         if predicted is not None and labelled is not None:
             # Weighted for the rare classes, a net gives them more often than they come: right less often on purpose.
             harm &= predicted > labelled - 0.05
-            harm |= predicted >= 0.99 and abs(score - part) < 0.03 and _flat(share_right(held[1].finite.values))
+            alone = predicted >= 0.99 and abs(score - part) < 0.03 and _flat(share_right(held[1].finite.values))
+            harm |= alone and view.status != "running"  # a plateau that may yet be left
     return [
         RULE.finding(
             "warning" if harm else "info",

@@ -232,7 +232,7 @@ class TestSoftmaxOverTheBatch:
 class TestRareClassesWithMoreWeight:
     slug = "class-imbalance"
 
-    def run(self, predicted, validation):
+    def run(self, predicted, validation, status="finished"):
         frames = STEPS[::60]
         series = {
             "train/accuracy": (STEPS, np.full(600, 0.97)),
@@ -241,15 +241,16 @@ class TestRareClassesWithMoreWeight:
             "data/largest_label_share": (frames, np.full(len(frames), 0.91)),
         }
         two = {"data": {"classes": 2, "label_counts": [910, 90]}}
-        return found(self.slug, series, manifest=two)
+        return found(self.slug, series, manifest=two, status=status)
 
     def test_rare_classes_given_more_often_than_they_come_are_on_purpose(self):
         rising = np.linspace(0.74, 0.85, len(TIMES))
         assert self.run(0.75, rising) == ["info"]
         assert self.run(0.95, rising) == ["warning"]
 
-    def test_the_frequent_class_alone_is_harm(self):
+    def test_the_frequent_class_alone_is_harm_once_the_run_has_ended(self):
         assert self.run(1.0, np.full(len(TIMES), 0.92)) == ["warning"]
+        assert self.run(1.0, np.full(len(TIMES), 0.92), status="running") == ["info"]
 
 
 class TestOverfittingByAccuracy:
