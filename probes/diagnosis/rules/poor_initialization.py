@@ -220,14 +220,14 @@ def _evidence(seen: Initial, kind: Kind, thresholds: dict[str, float]) -> tuple[
     if kind == "fading":
         return (Evidence("activation_std", seen.passed or 0.0, thresholds["small"], "<", 1, seen.layer, "passed up"),)
     gain = thresholds[f"{kind}_gain"]
-    limit = thresholds[kind]
-    return (
-        Evidence("weight_std", seen.gain, gain, ">" if kind == "large" else "<", 0, None, "times root of the fan-in"),
-        Evidence("activation_std", seen.spread, limit if kind == "large" else None, ">", 1, seen.layer, "at step 1"),
-        Evidence(
-            "activation_std", seen.varying, limit if kind == "small" else None, "<", 1, seen.layer, "across examples"
-        ),
-    )
+    weights = Evidence("weight_std", seen.gain, gain, ">" if kind == "large" else "<", 0, None, "times root of fan-in")
+    if kind == "small":
+        across = Evidence("activation_std", seen.varying, thresholds["small"], "<", 1, seen.layer, "across examples")
+        return weights, across
+    if seen.saturated > SATURATED:
+        return weights, Evidence("saturated_fraction", seen.saturated, SATURATED, ">", 1, None, "median of the modules")
+    limit = thresholds["large"] if seen.output > thresholds["large"] else None
+    return weights, Evidence("activation_std", seen.spread, limit, ">", 1, seen.layer, "output at step 1")
 
 
 RULE = Rule(

@@ -38,6 +38,7 @@ ALSO: dict[str, set[str]] = {
     "gradients-not-cleared": {"overfitting"},
     "no-generalization": {"overfitting"},
     "learning-rate-too-low": {"loss-not-decreasing", "slow-convergence"},
+    "saturated-activations": {"poor-initialization"},  # by weights far too large
     "poor-initialization": {
         "collapsed-activations",
         "loss-not-decreasing",
@@ -45,6 +46,7 @@ ALSO: dict[str, set[str]] = {
         "constant-predictions",
     },
     "unnormalized-inputs": {
+        "learning-rate-too-high",
         "collapsed-activations",
         "constant-predictions",
         "unexpected-initial-loss",
