@@ -29,10 +29,11 @@ Criterion
 - *Frozen untrained*: more than `most` (0.5) of the weights do not require a gradient and are as PyTorch initialises
   them: every bias of their module is zero (every scale of a normalisation one), or no weight is beyond
   1 / sqrt(inputs), up to which they are spread evenly. Values that change, and a frozen module that fails this, are
-  those of a pretrained net or of a copy: then nothing is said. A warning after `settled` (100) steps, when the run is
-  over, or after twice as many with a loss at rest, and the net is not good: an accuracy (of validation, where it is
-  known) that is above always giving the most frequent class by less than 0.95 of the way to 1, or without one, a loss
-  that has lost less than 0.75 of its beginning. Else information: random features on purpose may do.
+  those of a pretrained net or of a copy: then nothing is said. A warning after `settled` (100) steps (twice as
+  many while the run goes on), when the loss is at rest or the run and its schedule are over, and the net is not good:
+  an accuracy (of validation, where it is known) that is above always giving the most frequent class by less than 0.95
+  of the way to 1, or without one, a loss that has lost less than 0.75 of its beginning. Else information: random
+  features on purpose may do.
 
 Evidence
 --------
@@ -84,6 +85,7 @@ import numpy as np
 from probes.diagnosis.finding import Evidence, Finding
 from probes.diagnosis.numbers import names, percent, short
 from probes.diagnosis.progress import majority_share, progress_if_known
+from probes.diagnosis.rates import highest_rates
 from probes.diagnosis.rounding import part_of_steps
 from probes.diagnosis.rule import Rule
 from probes.diagnosis.signal import at_rest, closing
@@ -95,6 +97,8 @@ from probes.diagnosis.view import Floats, Mask, NotJudged, RunView
 FEW_FRAMES = 3
 
 
+ENDED = 0.2
+"""Learning rate, of its highest, at which a schedule has come to its end."""
 HALF = 0.5
 """Fall of the training loss that shows that the steps suffice."""
 GOOD, MUCH = 0.95, 0.75
@@ -180,9 +184,8 @@ def _frozen(view: RunView, thresholds: dict[str, float]) -> list[Finding]:
     share = sum(p.numel for p in fresh) / everything if everything else 0.0
     if share <= thresholds["most"]:
         return []
-    ended = view.status == "finished"
-    late = view.last_step >= thresholds["settled"] * (1 if ended else 2)
-    poor = late and not view.warming_up and (ended or _rests(view)) and _poor(view)
+    late = view.last_step >= thresholds["settled"] * (1 if view.status == "finished" else 2)
+    poor = late and not view.warming_up and _is_done(view) and _poor(view)
     layers = tuple(dict.fromkeys(p.module for p in fresh))
     return [
         RULE.finding(
@@ -203,11 +206,15 @@ def _frozen(view: RunView, thresholds: dict[str, float]) -> list[Finding]:
     ]
 
 
-def _rests(view: RunView) -> bool:
+def _is_done(view: RunView) -> bool:
+    """Whether the loss is at rest, or the run is over and so was its schedule."""
     try:
-        return at_rest(training_loss(view)[1].finite.values)
+        loss = training_loss(view)[1].finite
     except NotJudged:
         return False
+    rates = highest_rates(view, loss)
+    over = view.status == "finished" and rates is not None and len(rates) > 0
+    return at_rest(loss.values) or (over and rates is not None and bool(rates[-1] < ENDED * rates.max()))
 
 
 def _poor(view: RunView) -> bool:
