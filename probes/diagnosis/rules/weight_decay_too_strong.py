@@ -18,7 +18,8 @@ After `steps_needed` (30) steps and at least 4 frames, over the weight matrices 
 - the pull of the decay is set against what the data does, as norms over all of them together, median over the second
   half of the frames. For optimizers that add the decay to the gradient (SGD, Adam) it is decay * ||w|| / ||gradient||;
   for those that decay apart from it (AdamW) lr * decay * ||w|| / ||update||.
-- the training loss has fallen by less than `learned` (0.8) of its initial level, or of guessing where that is lower.
+- the training loss has fallen by less than `learned` (0.8) of its initial level, or of guessing where that is lower
+  (not asked for where the weights are gone).
 
 It is reported when
 
@@ -31,7 +32,9 @@ It is reported when
   inequality; not with smoothed labels); or
 - the decay is apart from the gradient, its pull is above `apart` (1), and the weights have not doubled; or
 - nothing was learned (a fall of less than 0.15), the pull is above 0.9, and the weights have shrunk below `shrunk`
-  (0.7) of what they were, and the pull was above 0.03 in one of the first three frames already.
+  (0.7) of what they were, and the pull was above 0.03 in one of the first three frames already; or
+- the weights have shrunk to less than a twentieth of what they were, the pull is above `pull`, and was above 0.03 in
+  one of the first three frames: whatever the loss has fallen by, a bias has learned it.
 
 Without any decay it is reported when all weights have shrunk to less than a twentieth of what they were: a penalty in
 the loss does the same, and is part of the loss that falls. Critical then, and when nothing was learned. Not when there
@@ -210,6 +213,8 @@ def criterion(
         steps_needed: steps before which nothing is said (used by the judge).
     """
     level = pull_of_decay.level
+    if pull_of_decay.shrunk < GONE and level > pull and pull_of_decay.early > SOME:
+        return True
     if share >= learned:
         return False
     if share < NOTHING and level > STRONGER and pull_of_decay.shrunk < shrunk and pull_of_decay.early > SOME:
