@@ -11,6 +11,7 @@ from probes.diagnosis.finding import Evidence
 from probes.diagnosis.manifest import ModuleInfo
 from probes.diagnosis.mismatch.bounds import floor_of
 from probes.diagnosis.mismatch.by_gradient import stays_wrong
+from probes.diagnosis.mismatch.by_scale import unscaled
 from probes.diagnosis.mismatch.called import (
     REGRESSION,
     SQUASHED,
@@ -70,6 +71,7 @@ def by_outputs(
         rectified = slug == "relu" or (seen and bool((outputs.low == 0.0).all()))
         if rectified and outputs.within(0.0, math.inf) and (_poor(view) or (seen and stays_wrong(view))):
             return _squashed(kind, outputs, "values from 0 up, after a ReLU", classes, math.inf)
+        return unscaled(view, outputs, thresholds["steps_needed"])
     elif kind == "NLLLoss":
         if bool((outputs.high > 1e-3).any()):
             what = "probabilities" if outputs.within(0.0, 1.0) else "raw scores"

@@ -44,3 +44,35 @@ class TestWeightsThatAreGone:
 
     def test_weights_that_were_made_smaller_are_not_gone(self):
         assert self.run(6.0) == []
+
+
+class TestCosinesWithoutAFactor:
+    """Ten classes: the loss of always being right with scores of -1 to 1, or of a net that is unsure with reason."""
+
+    def run(self, end, high=0.93, frames=10):
+        steps = STEPS[:: len(STEPS) // frames]
+        wobble = 0.02 * RNG.standard_normal(len(steps))
+        series = {
+            "train/loss": (STEPS, end + 0.8 * np.exp(-STEPS / 30) + 0.02 * RNG.standard_normal(len(STEPS))),
+            "data/output_max": (steps, high + wobble),
+            "data/output_min": (steps, -0.6 + wobble),
+            "data/output_mean": (steps, wobble),
+            "data/output_std": (steps, np.full(len(steps), 0.34)),
+        }
+        manifest = {
+            "loss": {"class": "CrossEntropyLoss", "reduction": "mean"},
+            "data": {"classes": 10, "output_shape": [32, 10]},
+        }
+        return report("loss-output-mismatch", series, None, manifest).findings
+
+    def test_scores_that_press_against_one_hold_the_loss_up(self):
+        (finding,) = self.run(1.45)
+        assert "cosines" in finding.message and finding.severity == "warning"
+
+    def test_a_net_that_is_unsure_with_reason_is_not_one(self):
+        # 1.9 is what a net costs that is right as often as scores of that spread say.
+        assert self.run(1.9) == []
+
+    def test_scores_that_go_on_growing_are_none(self):
+        assert self.run(1.45, high=1.6) == []
+        assert self.run(1.45, high=0.5) == []
