@@ -16,8 +16,9 @@ times its fair share 1/C or, with few classes, as much as `share` (0.8) whenever
 by `ratio` (median of the others). It is a warning when it harms: the validation accuracy, over its last values, is
 below the training accuracy by more than 0.1, or, in a run that has ended, not above the share of the most frequent
 class. It is one, too, when, in a run that has ended, the predictions are all of one class in the latter half, and the
-validation accuracy is the share of that class and stays there. It is none where the net gives the frequent class less often than it comes: then
-the rare ones have more weight on purpose. Otherwise, or without a validation accuracy, it is information.
+validation accuracy is the share of that class and stays there. It is none where the net gives the frequent class less
+often than it comes: then the rare ones have more weight on purpose. Otherwise, or without a validation accuracy, it is
+information.
 
 Evidence
 --------
