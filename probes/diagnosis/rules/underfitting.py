@@ -24,6 +24,8 @@ has fallen by less than
   or its last layer reads no more numbers than that;
 - `dropped` (0.7), and dropout of 0.75 or more is in the model (then validation may be better than training; with 0.9 or
   more, and far more right in validation than in training, neither rest nor the validation loss is asked for);
+- `answers` (0.7), and dropout stands behind the last layer: the gradients of its outputs are zero as often as a module
+  of the model drops (0.2 or more);
 - `frozen` (0.5), and more than half of the weights are frozen;
 - `linear` (0.3), and a classifier has a single layer;
 - `stacked` (0.3), and it has several without an activation between them: no activation module, and no zeros in the
@@ -77,10 +79,11 @@ References
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from probes.diagnosis.dropped import dropped_answers, shares_dropped
 from probes.diagnosis.finding import Evidence, Finding
 from probes.diagnosis.linearity import passes_on
 from probes.diagnosis.manifest import ParameterInfo
@@ -107,7 +110,7 @@ LEAST_OFF = 0.45
 """Steps of a run that goes on before it is a warning: what seems to be at rest may be a plateau."""
 _LOOKUP_TABLES = ("Embedding", "EmbeddingBag")
 
-Kind = Literal["narrow", "dropped", "frozen", "linear", "stacked", "straight"]
+Kind = Literal["narrow", "dropped", "answers", "frozen", "linear", "stacked", "straight"]
 
 
 @dataclass(frozen=True)
@@ -129,6 +132,7 @@ def criterion(
     *,
     narrow: float = 0.75,
     dropped: float = 0.7,
+    answers: float = 0.7,
     frozen: float = 0.5,
     linear: float = 0.3,
     stacked: float = 0.3,
@@ -143,10 +147,11 @@ def criterion(
         share: fall of the training loss at rest, as a share of its reference.
         gap: validation loss above training loss, as a share of the same reference; 0 without validation.
         right: best accuracy known, 0 to 1; None when none is.
-        kinds: obstacles seen in the model, "narrow", "dropped", "frozen", "linear", "stacked" or "straight".
+        kinds: obstacles seen in the model, "narrow", "dropped", "answers", "frozen", "linear", "stacked" or "straight".
         narrow: fall below which a layer of two or three units is held to be the cause (such models end at 0.2 to 0.65,
             on tasks that wider ones learn to 0.97 and more).
         dropped: the same for strong dropout.
+        answers: the same for dropout behind the last layer (half of the answers gone leave half of a squared error).
         frozen: the same for frozen layers (a new head on features that suit the task goes beyond).
         linear: the same for a linear model (on linearly separable tasks it goes beyond 0.9; half of all labels wrong
             leave 0.3).
@@ -158,7 +163,7 @@ def criterion(
         steps_needed: steps before which nothing is said (used by the judge).
     """
     limits = {"narrow": narrow, "dropped": dropped, "frozen": frozen, "linear": linear, "stacked": stacked}
-    limits["straight"] = straight
+    limits |= {"straight": straight, "answers": answers}
     if right is not None and right >= good and "dropped" not in kinds:
         return None
     if gap > hug * max(share, 0.0) + 0.02:
@@ -325,6 +330,17 @@ def _obstacles(view: RunView, learned: Progress) -> list[Obstacle]:
                 f"lower the dropout from {short(highest)} to 0.5 or less",
             )
         )
+    answers = dropped_answers(view)
+    if answers is not None:
+        layer, part = answers
+        found.append(
+            Obstacle(
+                "answers",
+                f"dropout of {percent(part)} behind the last layer ({layer}) sets the answers themselves to 0",
+                (layer,),
+                f"remove the dropout behind {layer}, the last layer: drop hidden units only",
+            )
+        )
     frozen = [p for p in view.parameters if p.is_weight and not p.trainable]
     everything = sum(p.numel for p in view.parameters if p.is_weight)
     share = sum(p.numel for p in frozen) / everything if everything else 0.0
@@ -400,26 +416,14 @@ def _no_nonlinearity(view: RunView, order: Sequence[str]) -> bool:
     hidden = zeros.pick(list(order[:-1]))
     # A ReLU that the forward pass calls as a function leaves a zero wherever it is off.
     # Dropout leaves one wherever it drops.
-    dropped = max(_shares_dropped(view).values(), default=0.0)
+    dropped = max(shares_dropped(view).values(), default=0.0)
     limit = 0.02 if dropped == 0.0 else dropped + 0.1
     return bool(hidden.measured.any()) and float(hidden.values[hidden.measured].max()) < limit <= LEAST_OFF
 
 
 def _dropped(view: RunView) -> dict[str, float]:
     """Module -> share that it drops, where that is most of the units."""
-    return {name: share for name, share in _shares_dropped(view).items() if share >= DROPS_MOST}
-
-
-def _shares_dropped(view: RunView) -> dict[str, float]:
-    """Module -> share of the units that it drops."""
-    model = view.manifest.get("model")
-    entries = model.get("mode_dependent") if isinstance(model, Mapping) else None
-    strong = {}
-    for entry in entries if isinstance(entries, (list, tuple)) else ():
-        dropped = entry.get("dropped") if isinstance(entry, Mapping) else None
-        if isinstance(dropped, (int, float)):
-            strong[str(entry.get("name", ""))] = float(dropped)
-    return strong
+    return {name: share for name, share in shares_dropped(view).items() if share >= DROPS_MOST}
 
 
 RULE = Rule(

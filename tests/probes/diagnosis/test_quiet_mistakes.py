@@ -76,3 +76,34 @@ class TestCosinesWithoutAFactor:
     def test_scores_that_go_on_growing_are_none(self):
         assert self.run(1.45, high=1.6) == []
         assert self.run(1.45, high=0.5) == []
+
+
+class TestDropoutOnTheAnswers:
+    """Half of the answers of a regression set to 0: their gradients are zero as often."""
+
+    def run(self, zeros, size=30, loss=2.5, dropped=0.5):
+        steps = STEPS[19::20]
+        modules = [
+            {"name": "m0", "type": "Linear", "activation": None, "output_shape": [size, 48]},
+            {"name": "act", "type": "ReLU", "activation": "relu", "output_shape": [size, 48]},
+            {"name": "m1", "type": "Linear", "activation": None, "output_shape": [size, 1]},
+        ]
+        drops = [{"name": "drop", "type": "Dropout", "dropped": dropped}]
+        model = {"modules": modules, "parameters": parameters([48, 6], [1, 48]), "mode_dependent": drops}
+        layers = {"activation_grad_zero_fraction": (["m1"], FRAMES, np.asarray(zeros)[:, None])}
+        train = loss + (2.9 - loss) * np.exp(-STEPS / 30) + 0.02 * RNG.standard_normal(len(STEPS))
+        series = {"train/loss": (STEPS, train), "val/loss": (steps, train[19::20] - 0.3)}
+        return [f.severity for f in report("underfitting", series, layers, {"model": model}).findings]
+
+    def test_zeros_as_often_as_a_module_drops_name_it(self):
+        assert self.run(np.full(10, 0.5) + 0.05 * RNG.standard_normal(10)) == ["warning"]
+
+    def test_dropout_of_hidden_units_leaves_none(self):
+        assert self.run(np.zeros(10)) == ["info"]
+
+    def test_zeros_of_another_share_or_of_too_few_outputs_are_no_dropout(self):
+        assert self.run(np.full(10, 0.75)) == ["info"]
+        assert self.run(np.full(10, 0.5), size=4) == ["info"]
+
+    def test_a_fall_that_goes_on_is_none(self):
+        assert self.run(np.full(10, 0.5), loss=0.4) == []
