@@ -23,11 +23,16 @@ When the noise of the loss is too
 large to see such a fall (two standard errors of the levels above `blur`, 0.06 of the level), it is not judged.
 
 In a run that has ended, after twice `steps_needed`, with an accuracy that is no better than always giving the most
-frequent class, 2.5 times `fall` is no learning either; nor is it after ten times `steps_needed`, measured from the
-loss of guessing.
+frequent class (or than 1/C, where the classes were not counted and the loss began at ln C), 2.5 times `fall` is no
+learning either; nor is it after ten times `steps_needed`, measured from the loss of guessing.
 
 A warning; only information in a run that goes on and has done fewer than five times `steps_needed`, for many nets
 begin with a plateau, and what keeps a net from learning is told by other rules.
+
+Of a generator and a discriminator (two losses so named) it is said when, over at least 20 values of each, the
+discriminator's loss stays below a hundredth of where it began through the latter half of the log, and the generator's
+is no lower there than at first: what is made is told from what is real without fail, whatever the generator does.
+Losses below zero (a Wasserstein critic's) are left out. Information in a run that goes on, before 1,000 steps.
 
 Not a finding when the loss was small from the beginning, as in fine-tuning: below half of that of guessing
 among as many classes as the last layer has outputs; or when the accuracy is good (above 0.7), or rises by a
@@ -68,6 +73,8 @@ train(model, torch.optim.SGD(model.parameters(), lr=0.05), steps=150)
 References
 ----------
 - Karpathy, A recipe for training neural networks, 2019.
+- Goodfellow et al., Generative adversarial nets, 2014 (section 3: log(1 - D(G(z))) saturates); Chintala et al., How to
+  train a GAN, 2016 (a discriminator's loss of 0 is a failure).
 - Amazon SageMaker Debugger, rule LossNotDecreasing (less than 0.1% over 10 steps, which is noise in most
   runs).
 """
@@ -84,8 +91,9 @@ from probes.diagnosis.beginning import begins_late, need_beginning
 from probes.diagnosis.finding import Evidence, Finding
 from probes.diagnosis.numbers import percent, short
 from probes.diagnosis.progress import guessing_loss, majority_share, variance_of_targets
+from probes.diagnosis.rivals import WON, Won, discriminator_has_won
 from probes.diagnosis.rule import Rule
-from probes.diagnosis.signal import block_medians, closing, level, noise
+from probes.diagnosis.signal import block_medians, closing, level, noise, opening
 from probes.diagnosis.task import share_right
 from probes.diagnosis.tracks import accuracy, training_loss
 from probes.diagnosis.view import Curve, Floats, NotJudged, RunView, Steps
@@ -98,6 +106,8 @@ AT_CHANCE = 2.5
 """Times the fall that is let pass in a run that has ended with an accuracy that is no better than guessing."""
 MUCH = 50
 """Steps before the first value of a loss, after which a small problem may have been learned already."""
+LONG_CONTEST = 1000
+"""Steps after which a discriminator that is never wrong, in a run that goes on, has won."""
 WELL_BELOW = 0.1
 """Share of the loss of guessing below which a late log shows that something was learned before it."""
 
@@ -156,7 +166,10 @@ def criterion(
 
 
 def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
-    """Judge the one training loss, unless it was good from the start."""
+    """Judge the one training loss, unless it was good from the start; or the two of a generator and its rival."""
+    won = discriminator_has_won(view)
+    if won is not None:
+        return [_overwhelmed(view, won)]
     name, curve = training_loss(view)
     loss = curve.finite
     needed = int(thresholds["steps_needed"])
@@ -172,7 +185,7 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
             _need_variance(view, name, loss)
     ended = view.status != "running"
     long = known is not None and view.last_step >= LONG * needed
-    guesses = ended and ((view.last_step >= 2 * needed and _at_chance(view)) or long)
+    guesses = ended and ((view.last_step >= 2 * needed and _at_chance(view, opening(loss.values))) or long)
     if guesses:
         thresholds = {**thresholds, "fall": AT_CHANCE * thresholds["fall"]}
     found = criterion(loss.steps, loss.values, ended, math.inf if known is None else known, guesses, **thresholds)
@@ -202,6 +215,28 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
             ),
         )
     ]
+
+
+def _overwhelmed(view: RunView, won: Won) -> Finding:
+    """A generator whose discriminator is never wrong: nothing that it does changes the answer."""
+    return RULE.finding(
+        "warning" if view.status != "running" or view.last_step >= LONG_CONTEST else "info",
+        f"{won.critic} went from {short(won.critic_start)} to {short(won.critic_end)} and stays there: the "
+        f"discriminator tells all that is made from what is real, and {won.generator} (at first "
+        f"{short(won.generator_start)}, now {short(won.generator_end)}) does not fall. The generator learns nothing.",
+        (won.since, view.last_step),
+        view,
+        evidence=(
+            Evidence(won.critic, won.critic_end, WON * won.critic_start, "<", note="level in the latter half"),
+            Evidence(won.generator, won.generator_end, won.generator_start, ">", note="level in the latter half"),
+        ),
+        suggestions=(
+            "let the generator maximise log D(G(z)) (the non-saturating loss), not minimise log(1 - D(G(z)))",
+            "train the discriminator less: one step for each of the generator's, or a lower learning rate",
+            "smooth its targets (0.9 for real), add noise to its inputs, or take a loss that does not saturate "
+            "(hinge, Wasserstein with a gradient penalty)",
+        ),
+    )
 
 
 def _need_variance(view: RunView, name: str, loss: Curve) -> None:
@@ -236,9 +271,15 @@ def _good_from_the_start(view: RunView, start: float) -> bool:
     return math.isfinite(guessing) and start < 0.5 * guessing
 
 
-def _at_chance(view: RunView) -> bool:
+def _fair_share(view: RunView, start: float) -> float:
+    """1/C where the loss began at ln C for the C outputs of the last weight: a cross-entropy; 0 otherwise."""
+    guessing = _guessing(view)
+    return math.exp(-guessing) if _near(guessing, start) else 0.0
+
+
+def _at_chance(view: RunView, start: float) -> bool:
     """Whether an accuracy over many values is known, and is that of always giving the most frequent class, or less."""
-    common = majority_share(view)
+    common = majority_share(view) or _fair_share(view, start)
     track = accuracy(view, validation=True) or accuracy(view, validation=False)
     values = share_right(track[1].finite.values) if track is not None else np.empty(0)
     if len(values) < 5 or common <= 0:

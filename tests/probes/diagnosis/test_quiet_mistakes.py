@@ -107,3 +107,54 @@ class TestDropoutOnTheAnswers:
 
     def test_a_fall_that_goes_on_is_none(self):
         assert self.run(np.full(10, 0.5), loss=0.4) == []
+
+
+class TestADiscriminatorThatHasWon:
+    """Goodfellow's first loss against a critic that is never wrong, beside a contest that goes on."""
+
+    def run(self, critic, generator, status="finished", names=("gan/d_loss", "gan/g_loss"), **more):
+        series = dict(zip(names, ((STEPS, critic), (STEPS, generator)), strict=True))
+        return [f.severity for f in report("loss-not-decreasing", series, status=status, **more).findings]
+
+    lost = 1.386 * 10.0 ** (-STEPS / 40)
+
+    def test_its_loss_is_gone_and_the_generators_does_not_fall(self):
+        assert self.run(self.lost, -self.lost) == ["warning"], "log(1 - D) goes to its highest value, 0"
+        assert self.run(self.lost, 0.7 + STEPS / 40) == ["warning"], "-log D grows"
+        names = ("train/errD", "train/errG")
+        assert self.run(self.lost, 0.7 + STEPS / 40, names=names) == ["warning"]
+        assert self.run(self.lost, 0.7 + STEPS / 40, status="running") == ["info"]
+
+    def test_a_contest_that_goes_on_is_healthy(self):
+        wobble = 0.1 * RNG.standard_normal(len(STEPS))
+        assert self.run(1.38 + wobble, 0.7 + wobble) == []
+        assert self.run(0.2 + 0.5 * np.abs(wobble), 3.0 + wobble) == [], "ahead is not beyond reach"
+
+    def test_a_wasserstein_critic_may_go_anywhere(self):
+        assert self.run(-5.0 * np.exp(-STEPS / 40), 0.1 + STEPS / 100) == []
+
+    def test_a_lead_that_is_lost_again_is_none(self):
+        back = np.where(STEPS > 320, 1.2, self.lost)
+        assert self.run(back, 0.7 + STEPS / 40) == []
+
+
+class TestChanceWithoutCountedClasses:
+    """A drift of one in a hundred in a cross-entropy over ten classes, where the loss function was not given."""
+
+    def run(self, right, status="finished"):
+        steps = STEPS[19::20]
+        series = {
+            "train/loss": (STEPS, 2.315 - 0.025 * STEPS / 400 + 0.01 * RNG.standard_normal(len(STEPS))),
+            "val/accuracy": (steps, np.full(len(steps), right)),
+        }
+        manifest = {"model": {"parameters": parameters([32, 64], [10, 32])}}
+        return [f.severity for f in report("loss-not-decreasing", series, None, manifest, status=status).findings]
+
+    def test_one_answer_in_ten_right_is_none_learned(self):
+        assert self.run(0.1) == ["warning"]
+
+    def test_a_better_accuracy_says_that_a_plateau_is_being_left(self):
+        assert self.run(0.16) == []
+
+    def test_a_run_that_goes_on_may_leave_it(self):
+        assert self.run(0.1, status="running") == []
