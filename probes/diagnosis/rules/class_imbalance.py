@@ -65,6 +65,7 @@ import numpy as np
 from probes.diagnosis.finding import Evidence, Finding
 from probes.diagnosis.numbers import percent
 from probes.diagnosis.progress import label_counts
+from probes.diagnosis.rare import NeverSaid, never_said
 from probes.diagnosis.rule import Rule
 from probes.diagnosis.signal import closing
 from probes.diagnosis.task import share_right
@@ -95,6 +96,9 @@ def criterion(
 
 def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     """Judge the targets that were seen, and the accuracies."""
+    silent = never_said(view)
+    if silent is not None:
+        return [_never_said(view, silent)]
     counts = label_counts(view)
     if len(counts) < 2 or sum(counts) < thresholds["seen"]:
         raise NotJudged(f"{sum(counts)} targets of classes were seen, needs {int(thresholds['seen'])}")
@@ -136,6 +140,29 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
             ),
         )
     ]
+
+
+def _never_said(view: RunView, silent: NeverSaid) -> Finding:
+    """Tags or pixels of which none is ever found."""
+    return RULE.finding(
+        "info" if view.status == "running" else "warning",  # a plateau that may yet be left
+        f"{percent(silent.share)} of the targets are 1, and no score is above 0 (the highest of the last frames is "
+        f"{silent.highest:.2f}): not one of them is found. {silent.series} is {silent.accuracy:.3f}, that of always "
+        "saying no.",
+        (silent.since, view.last_step),
+        view,
+        evidence=(
+            Evidence("data/output_max", silent.highest, 0.0, "<", note="highest score of the last frames"),
+            Evidence("data/target_mean", silent.share, note="share of the targets that are 1"),
+            Evidence(silent.series, silent.accuracy, 1.0 - silent.share, "=", note="accuracy, and that of saying no"),
+        ),
+        suggestions=(
+            f"weight what is rare: pos_weight of up to {(1.0 - silent.share) / silent.share:.0f} (BCEWithLogitsLoss), "
+            "a Dice or focal loss",
+            "lower the threshold: choose it on validation examples, in place of one half",
+            "watch recall, F1 or Dice in place of accuracy",
+        ),
+    )
 
 
 def _shares(view: RunView) -> tuple[float | None, float | None]:

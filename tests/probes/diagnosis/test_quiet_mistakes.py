@@ -158,3 +158,32 @@ class TestChanceWithoutCountedClasses:
 
     def test_a_run_that_goes_on_may_leave_it(self):
         assert self.run(0.1, status="running") == []
+
+
+class TestRareTagsThatAreNeverSaid:
+    """Forty tags, each on one example in forty: 97.5% of the answers are right when none is ever said."""
+
+    def run(self, highest=-1.5, right=0.975, answers=40, status="finished", share=0.025):
+        steps = STEPS[19::20]
+        series = {
+            "data/output_max": (FRAMES, np.full(10, highest)),
+            "data/target_mean": (FRAMES, np.full(10, share)),
+            "data/target_max": (FRAMES, np.ones(10)),
+            "val/accuracy": (steps, np.full(len(steps), right)),
+        }
+        shape = [32, answers] if answers > 1 else [32]
+        manifest = {"loss": {"class": "BCEWithLogitsLoss", "reduction": "mean"}, "data": {"output_shape": shape}}
+        found = report("class-imbalance", series, None, manifest, status=status)
+        return [f.severity for f in found.findings]
+
+    def test_the_accuracy_is_that_of_saying_no(self):
+        assert self.run() == ["warning"]
+        assert self.run(status="running") == ["info"], "a plateau that may yet be left"
+
+    def test_tags_that_are_said_are_none(self):
+        assert self.run(highest=0.7) == []
+        assert self.run(right=0.985) == [], "some are found, between the frames"
+
+    def test_common_tags_and_single_risks_are_none(self):
+        assert self.run(share=0.3, right=0.7) == []
+        assert self.run(answers=1) == [], "a risk is ranked: it need not reach one half"
