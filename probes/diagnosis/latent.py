@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from probes.diagnosis.signal import closing, opening
-from probes.diagnosis.tracks import TRAIN_SPLITS
+from probes.diagnosis.tracks import TRAIN_SPLITS, split_of
 from probes.diagnosis.view import Curve, RunView, Steps
 
 _DIVERGENCES = ("kl", "kld", "kl_loss", "kl_div", "kl_divergence", "kl_term")
@@ -51,7 +51,7 @@ def collapsed_code(view: RunView) -> Collapse | None:
 def _term(view: RunView, words: tuple[str, ...]) -> tuple[str, Curve] | None:
     """The training series whose metric is one of ``words``, or begins with one and an underscore."""
     for name in view.series_names:
-        split, _, metric = name.lower().partition("/")
+        split, metric = split_of(name)
         if split in TRAIN_SPLITS and any(metric == word or metric.startswith(f"{word}_") for word in words):
             curve = view.series(name)
             if curve is not None:

@@ -1,5 +1,9 @@
-"""Which series is the training loss, which the validation loss: by the split and the name they were logged
-under.
+"""Which series is the training loss, which the validation loss: by the split and the name they were logged under.
+
+A name says on which side a series is: by its split ("train/loss"), or else by its metric, before or after what was
+measured ("epoch/val_loss", "loss/train"). A metric that names a side wins over the split: `probe.log("train", loss=...,
+val_loss=...)` is common. The one loss of a split that is neither ("epoch/loss", "digits/loss") is the training loss,
+when nothing else is.
 """
 
 from __future__ import annotations
@@ -8,15 +12,34 @@ from probes.diagnosis.view import Curve, NotJudged, RunView
 
 TRAIN_SPLITS = ("train", "training", "tr", "fit")
 VALIDATION_SPLITS = ("val", "valid", "validation", "dev", "eval", "evaluation", "test", "holdout")
+_TRAIN_SIDES = ("train", "training")
 _LOSS_WORDS = ("loss", "nll", "objective", "cross_entropy", "crossentropy", "mse", "cost")
-_ERROR_WORDS = ("mae", "rmse", "bce", "ce", "l1", "huber", "error")
+_ERROR_WORDS = ("mae", "rmse", "bce", "ce", "l1", "huber", "error", "mape", "smape", "sse", "logloss", "log_loss")
 """What a loss is called when it goes by no other name; only as a whole word."""
+_SOLE_WORDS = ("kl", "kld", "kl_div", "triplet", "contrastive", "hinge", "ctc", "reconstruction", "recon")
+"""What is a loss when nothing else on its side could be, and a part of one, or a measure beside it, otherwise."""
 _ACCURACY_WORDS = ("accuracy", "acc", "top1", "accuracy_top1")
+_SPLITS_OF_LOSSES, _WHOLE = ("loss", "losses"), ("total", "all", "sum")
+"""Splits that hold parts of a loss ("loss/box"), and what the whole of it is called there."""
+_NO_LOSS_TO_FALL = frozenset(
+    {"agent", "actor", "critic", "policy", "value", "dqn", "ddqn", "q", "td", "ppo", "sac", "a2c", "ddpg", "td3", "rl"}
+    | {"gan", "generator", "discriminator", "gen", "disc", "g", "d", "teacher", "online", "meta", "inner", "system"}
+)
+"""Words of a split or a metric whose loss follows a moving target."""
 
 
-def _split(series: str) -> tuple[str, str]:
-    split, _, metric = series.partition("/")
-    return split.lower(), metric.lower()
+def split_of(series: str) -> tuple[str, str]:
+    """(split, metric) of the name of a series, in lower case: the side that the name says, wherever it says it."""
+    split, _, metric = series.lower().partition("/")
+    for sides in (_TRAIN_SIDES, VALIDATION_SPLITS):
+        for side in sides:
+            if metric == side and split not in (*TRAIN_SPLITS, *VALIDATION_SPLITS):
+                return side, "loss" if split in _SPLITS_OF_LOSSES else split
+            if metric.startswith((f"{side}_", f"{side}/")):
+                return side, metric[len(side) + 1 :]
+            if metric.endswith((f"_{side}", f"/{side}")):
+                return side, metric[: -len(side) - 1]
+    return split, metric
 
 
 def _named(view: RunView, splits: tuple[str, ...], words: tuple[str, ...], *, exact: bool) -> list[str]:
@@ -25,7 +48,7 @@ def _named(view: RunView, splits: tuple[str, ...], words: tuple[str, ...], *, ex
     """
     found = []
     for name in view.series_names:
-        split, metric = _split(name)
+        split, metric = split_of(name)
         if split not in splits or not metric:
             continue
         for place, word in enumerate(words):
@@ -35,18 +58,44 @@ def _named(view: RunView, splits: tuple[str, ...], words: tuple[str, ...], *, ex
     return [name for _, _, name in sorted(found)]
 
 
+def _sole(view: RunView, splits: tuple[str, ...]) -> list[str]:
+    """The one series of ``splits`` that goes by a word for a part of a loss; none where there are several."""
+    found = _named(view, splits, _SOLE_WORDS, exact=True)
+    return found if len(found) == 1 else []
+
+
+def _of_no_side(view: RunView) -> list[str]:
+    """The one loss of a split that names no side; none where there are several, or where it has a moving target."""
+    found = []
+    for name in view.series_names:
+        split, metric = split_of(name)
+        if split in (*TRAIN_SPLITS, *VALIDATION_SPLITS) or not metric:
+            continue
+        words = {*split.replace("-", "_").split("_"), *metric.replace("-", "_").split("_")}
+        if metric in _LOSS_WORDS or "loss" in metric.split("_") or (split in _SPLITS_OF_LOSSES and metric in _WHOLE):
+            found.append((name, words))
+    return [name for name, words in found if not words & _NO_LOSS_TO_FALL] if len(found) == 1 else []
+
+
 def training_losses(view: RunView) -> list[str]:
     """Every loss series of a training split; a GAN has several. The main one ("train/loss") comes first."""
     exact = _named(view, TRAIN_SPLITS, _LOSS_WORDS, exact=True)
     parts = [n for n in _named(view, TRAIN_SPLITS, _LOSS_WORDS, exact=False) if n not in exact]
-    return exact + parts or _named(view, TRAIN_SPLITS, _ERROR_WORDS, exact=True)
+    named = exact + parts or _named(view, TRAIN_SPLITS, _ERROR_WORDS, exact=True)
+    return named or _sole(view, TRAIN_SPLITS) or _of_no_side(view)
 
 
 def validation_losses(view: RunView) -> list[str]:
     """Every loss series of a validation split, the main one first."""
     exact = _named(view, VALIDATION_SPLITS, _LOSS_WORDS, exact=True)
     parts = [n for n in _named(view, VALIDATION_SPLITS, _LOSS_WORDS, exact=False) if n not in exact]
-    return exact + parts
+    return exact + parts or _like_training(view)
+
+
+def _like_training(view: RunView) -> list[str]:
+    """The validation series that goes by the very word that the one training loss goes by ("mape")."""
+    measured = {split_of(name)[1] for name in training_losses(view)[:1]}
+    return _named(view, VALIDATION_SPLITS, tuple(measured), exact=True)
 
 
 _REWARD_WORDS = ("reward", "rewards", "return", "returns", "rew")
@@ -56,7 +105,7 @@ def rewards(view: RunView) -> list[str]:
     """Every series of rewards, of a training by reinforcement."""
     found = []
     for name in view.series_names:
-        words = _split(name)[1].replace("/", "_").split("_")
+        words = split_of(name)[1].replace("/", "_").split("_")
         if any(word in words for word in _REWARD_WORDS):
             found.append(name)
     return found

@@ -19,7 +19,9 @@ Criterion
   one by more than `lost` (0.6) of that gain and by more than 6 times its noise, and so does the running median of the
   last `patience` values, or of a twentieth of all when that is more (but no more than 500).
 
-In the first 100 steps of a run that goes on it is not told while another series of training, a term of the loss say,
+While a run goes on, a loss that was lost and falls again is not told: the second half of the values since lies nearer
+to the best level, by a quarter or more, than the first half does (new classes, a restart of the learning rate). And in
+its first 100 steps it is not told while another series of training, a term of the loss say,
 has fallen to less than 0.7 of its beginning.
 
 Only losses whose first values are all positive are judged: a loss that begins around zero or below has no
@@ -75,8 +77,8 @@ from probes.diagnosis.numbers import round_rate, short
 from probes.diagnosis.progress import where_it_began
 from probes.diagnosis.rule import Rule
 from probes.diagnosis.signal import block_medians, closing, opening, running_median, trailing_run
-from probes.diagnosis.tracks import TRAIN_SPLITS, training_loss
-from probes.diagnosis.view import Curve, NotJudged, RunView
+from probes.diagnosis.tracks import TRAIN_SPLITS, split_of, training_loss
+from probes.diagnosis.view import Curve, Floats, NotJudged, RunView
 
 MINIMUM_VALUES = 12
 FAR, FAR_VALUES = 3.0, 12
@@ -85,6 +87,8 @@ LOST_SHARE = 0.05
 """Part of all values that must lie above what is left of the gain, besides the level of the last tenth."""
 LONG_RISE, LONG_LOSS = 100, 500
 """Values above the start, or with most of the gain lost, that are enough in the longest of runs."""
+RETURNS = 0.75
+"""Height over the best level in the second half of a rise, over that in the first, of a loss on its way back."""
 EARLY_STEPS, FALLEN = 100, 0.7
 """Steps in which a term of the loss may grow before it falls, and what is left of another term that learns."""
 
@@ -143,6 +147,8 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     found = criterion(loss, where_it_began(view, name, loss), **thresholds)
     if found is None or _a_term_falls(view, name):
         return []
+    if found.kind == "lost again" and view.status == "running" and _falls_again(loss.values[found.since :], found):
+        return []
     since = int(loss.steps[found.since])
     rate = view.learning_rate(since)
     was = "its initial level" if found.kind == "above the start" else "its best level"
@@ -175,12 +181,20 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     ]
 
 
+def _falls_again(since: Floats, found: Divergence) -> bool:
+    """Whether the values ``since`` the rise are on their way back to the best level."""
+    half = len(since) // 2
+    return float(np.median(since[half:])) - found.reference < RETURNS * (
+        float(np.median(since[:half])) - found.reference
+    )
+
+
 def _a_term_falls(view: RunView, name: str) -> bool:
     """Whether, early in a run that goes on, something else that is measured in training falls meanwhile."""
     if view.status != "running" or view.last_step >= EARLY_STEPS:
         return False
     for other in view.series_names:
-        if other == name or other.partition("/")[0].lower() not in TRAIN_SPLITS:
+        if other == name or split_of(other)[0] not in TRAIN_SPLITS:
             continue
         curve = view.series(other)
         values = curve.finite.values if curve is not None else np.empty(0)

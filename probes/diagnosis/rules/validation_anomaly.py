@@ -95,7 +95,7 @@ from probes.diagnosis.progress import guessing_loss
 from probes.diagnosis.rule import Rule
 from probes.diagnosis.signal import longest_run, noise, opening
 from probes.diagnosis.task import share_right
-from probes.diagnosis.tracks import VALIDATION_SPLITS, accuracy, training_loss, validation_loss
+from probes.diagnosis.tracks import VALIDATION_SPLITS, accuracy, split_of, training_loss, validation_loss
 from probes.diagnosis.view import Curve, Floats, NotJudged, RunView, Steps
 
 TRAINING, EVALUATION = "system/training_mode", "system/evaluation_mode"
@@ -437,7 +437,7 @@ def _validated(view: RunView) -> Steps:
     steps = [
         curve.steps
         for name in view.series_names
-        if name.partition("/")[0].lower() in VALIDATION_SPLITS and (curve := view.series(name)) is not None
+        if split_of(name)[0] in VALIDATION_SPLITS and (curve := view.series(name)) is not None
     ]
     return np.unique(np.concatenate(steps)) if steps else np.empty(0, dtype=np.int64)
 
