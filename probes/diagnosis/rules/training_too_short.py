@@ -34,7 +34,8 @@ less than half of the loss is gone and the fall still goes on at 0.6 times the m
 line through all of it) and half of it is left.
 
 A run that ends while its learning rate is still being raised has ended within its warm-up: a finding when the loss
-was falling at the end (2 standard errors, and promise) and less than 0.9 of it is gone.
+was falling at the end at 0.6 times the mean pace or more (2 standard errors, and promise) and less than 0.9 of it is
+gone. A loss that slows down under a rate that rises has come a good part of its way.
 
 Only for runs that ended by themselves: one that goes on is never too short, and one that crashed has other troubles.
 A loss that was below half of guessing from the beginning (fine-tuning) is let be, and so is a run whose validation
@@ -109,8 +110,9 @@ HALVES = 0.5
 """Promise of a loss that as much training again would halve; also the share of it that a handful of steps leaves."""
 SEEN, GLIMPSED = 3.0, 2.0
 """Standard errors of a fall in a handful of steps, and in a warm-up: for what is said, any fall will do."""
-RAISED, DONE = 2.0, 0.9
-"""Rise of the rate over a run that makes it a warm-up, and the part of the loss that is all one can wish for."""
+RAISED, ON_ITS_WAY, DONE = 2.0, 0.6, 0.9
+"""Rise of the rate over a run that makes it a warm-up, fall at the end over the mean one of a loss that has not slowed
+down, and the part of the loss that is all one can wish for."""
 RESTS = 0.01
 """Fall of the validation loss over a third of the run, as a share of its level, that is none."""
 
@@ -178,7 +180,8 @@ def criterion(
         return None
     if known is not None and _rises(known) and found.certainty >= GLIMPSED:
         left = closing(values) / _reference(found, guessing)
-        return Unfinished(found, 1.0 - left, "warm-up") if left > 1.0 - DONE else None
+        early = left > 1.0 - DONE and found.pace >= ON_ITS_WAY
+        return Unfinished(found, 1.0 - left, "warm-up") if early else None
     share = _gone(found, guessing)
     if found.pace < pace or found.certainty < CERTAIN:
         return None
@@ -267,7 +270,7 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
         Evidence(
             name,
             trend.pace,
-            BRIEF_PACE if scheduled else thresholds["pace"],
+            {"schedule": BRIEF_PACE, "warm-up": ON_ITS_WAY}.get(found.kind, thresholds["pace"]),
             ">",
             note="fall at the end over the mean fall of the run",
         ),

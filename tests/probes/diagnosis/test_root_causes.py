@@ -174,6 +174,10 @@ class TestEndedWithinTheWarmUp:
         assert self.run(np.r_[self.falling[:30], 3 + np.arange(14)]) == []
         assert self.run(0.05 + 2.3 * np.exp(-self.steps / 12)) == []
 
+    def test_a_loss_that_slows_down_while_the_rate_rises_is_none(self):
+        """A transformer whose warm-up is as long as its training, and which has learned all the same."""
+        assert self.run(1.0 + 1.3 * np.exp(-self.steps / 12) + 0.01 * RNG.standard_normal(44)) == []
+
 
 class TestOneStepAnEpoch:
     slug = "training-too-short"
