@@ -26,7 +26,8 @@ by less than `learned` (0.3), measured from that of guessing where it began abov
 also when, after 20 steps, it has fallen by less than 0.02. Large inputs make the first loss large too, so that a fall
 from there says little: they are a warning also when the validation accuracy is poor and no better than at first, when
 a run that has ended, or whose loss has come to rest in 1,000 steps, still gets wrong more than a third of what
-guessing gets wrong (and less than 0.6 of the loss is gone, where that of guessing is known), and when the first
+guessing gets wrong (and less than 0.6 of the loss is gone, where that of guessing is known), when such a run gets more
+than a fifth wrong and its loss is still above 1.5 ln C for C outputs (sure, and wrong), and when the first
 bounded activation is `saturated` (0.9) at the ends of its range, so that all but the signs of its sums is lost (and
 the accuracy is poor or, where there is none, less than 0.9 of the loss is gone). Only information otherwise.
 Pixels in [0, 1] are no finding.
@@ -69,6 +70,7 @@ References
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -81,7 +83,7 @@ from probes.diagnosis.outcome import MOST, answers_poorly
 from probes.diagnosis.progress import Progress, progress_if_known
 from probes.diagnosis.rule import Rule
 from probes.diagnosis.signal import at_rest
-from probes.diagnosis.task import share_right
+from probes.diagnosis.task import accuracy_at_end, share_right
 from probes.diagnosis.tracks import accuracy, training_loss
 from probes.diagnosis.view import Floats, NotJudged, RunView
 
@@ -90,6 +92,8 @@ MANY = 0.25
 """Share of the channels that must lie far off zero: a few do no harm."""
 MANY_STEPS, NEARLY_ALL = 1000, 0.9
 """Steps after which a loss at rest in a run that goes on has settled; share of the loss of a run that lost nothing."""
+OFTEN, WORSE = 0.8, 1.5
+"""Accuracy of a classifier that is often wrong; loss at the end, in losses of guessing, of one that is sure of it."""
 EARLY_STEPS, NOTHING = 20, 0.02
 """Steps after which inputs that are large or constant are told already, when nothing at all was learned."""
 
@@ -201,11 +205,20 @@ def _large_did_harm(view: RunView, learned: Progress | None, thresholds: dict[st
         return True
     if learned is None or not _settled(view):
         return False
+    if _worse_than_guessing(view, learned):
+        return True
     poor = answers_poorly(view)
     if poor and (learned.guessing is None or learned.share < MOST):
         return True
     lossy = learned.share < NEARLY_ALL if poor is None else poor
     return lossy and _only_signs_pass(view, thresholds["saturated"])
+
+
+def _worse_than_guessing(view: RunView, learned: Progress) -> bool:
+    """Whether a classifier that is often wrong ends with a loss far above ln C for its C outputs: sure, and wrong."""
+    weights = [parameter for parameter in view.parameters if parameter.is_weight]
+    reached, outputs = accuracy_at_end(view), weights[-1].shape[0] if weights else 0
+    return reached is not None and outputs >= 2 and reached < OFTEN and learned.end > WORSE * math.log(outputs)
 
 
 def _settled(view: RunView) -> bool:

@@ -187,3 +187,27 @@ class TestRareTagsThatAreNeverSaid:
     def test_common_tags_and_single_risks_are_none(self):
         assert self.run(share=0.3, right=0.7) == []
         assert self.run(answers=1) == [], "a risk is ranked: it need not reach one half"
+
+
+class TestLargeInputsThatLeaveANetSureAndWrong:
+    """-9999 for "not measured": the loss falls from 90 to 1.5, and guessing between two classes costs 0.69."""
+
+    def run(self, end=1.5, right=0.68, status="finished"):
+        steps = STEPS[19::20]
+        layers = {
+            "input_mean": (["0", "1"], FRAMES, np.tile([-300.0, -600.0], (10, 1))),
+            "input_std": (["0", "1"], FRAMES, np.tile([1800.0, 2400.0], (10, 1))),
+        }
+        climb = np.linspace(right - 0.15, right, len(steps))
+        series = {"train/loss": (STEPS, end + 90 * np.exp(-STEPS / 20)), "val/accuracy": (steps, climb)}
+        manifest = {"model": {"parameters": parameters([32, 2], [2, 32])}}
+        found = report("unnormalized-inputs", series, layers, manifest, status=status)
+        return [f.severity for f in found.findings]
+
+    def test_a_fall_from_ninety_is_no_excuse(self):
+        assert self.run() == ["warning"]
+
+    def test_a_net_that_copes_or_goes_on_is_told_as_information(self):
+        assert self.run(end=0.3, right=0.9) == ["info"]
+        assert self.run(end=0.6, right=0.72) == ["info"]
+        assert self.run(status="running") == ["info"]
