@@ -41,6 +41,7 @@ CAUSES: Mapping[str, tuple[str, ...]] = {
         "weight-decay-too-strong",
         "loss-output-mismatch",
         "parameters-not-updated",
+        "unexpected-initial-loss",
     ),
     "validation-anomaly": ("loss-output-mismatch",),
     "loss-diverging": (
@@ -124,6 +125,7 @@ CAUSES: Mapping[str, tuple[str, ...]] = {
         "unnormalized-inputs",
         "gradients-not-cleared",
         "underfitting",
+        "unexpected-initial-loss",
     ),
     "missing-gradients": (
         "dead-units",
@@ -205,6 +207,7 @@ CAUSES: Mapping[str, tuple[str, ...]] = {
         "underfitting",
         "noisy-loss",
         "oscillating-loss",
+        "unexpected-initial-loss",
     ),
     "noisy-filters": (
         "loss-output-mismatch",

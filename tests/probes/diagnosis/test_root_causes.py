@@ -56,6 +56,16 @@ class TestCauses:
         pair = (made("learning-rate-too-high"), made("weight-decay-too-strong", "critical"))
         assert order(link(pair, np.array([1])))[0].rule == "weight-decay-too-strong"
 
+    def test_outputs_far_too_large_at_first_explain_what_the_first_steps_ruin(self):
+        late = [made("collapsed-activations", first=5), made("learning-rate-too-high", first=10)]
+        found = link(
+            [made("constant-predictions"), made("unexpected-initial-loss", last=1), *late], np.array([1, 2, 5])
+        )
+        assert order(found)[0].rule == "unexpected-initial-loss"
+        assert {f.caused_by for f in found[2:]} <= {"unexpected-initial-loss", "learning-rate-too-high"}
+        calm = link([made("constant-predictions"), made("unexpected-initial-loss", "info", last=1)], np.array([1]))
+        assert order(calm)[0].rule == "constant-predictions"
+
 
 class TestTrainingLeftBehind:
     slug = "validation-anomaly"
