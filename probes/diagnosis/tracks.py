@@ -28,9 +28,15 @@ _NO_LOSS_TO_FALL = frozenset(
 """Words of a split or a metric whose loss follows a moving target."""
 
 
+_MEASURED = ("system", "data", "optimizer")
+"""Splits of what babysit measures itself: "system/evaluation_mode" is no validation."""
+
+
 def split_of(series: str) -> tuple[str, str]:
     """(split, metric) of the name of a series, in lower case: the side that the name says, wherever it says it."""
     split, _, metric = series.lower().partition("/")
+    if split in _MEASURED:
+        return split, metric
     for sides in (_TRAIN_SIDES, VALIDATION_SPLITS):
         for side in sides:
             if metric == side and split not in (*TRAIN_SPLITS, *VALIDATION_SPLITS):

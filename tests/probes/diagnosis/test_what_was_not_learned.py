@@ -86,3 +86,16 @@ class TestSmotheredByDropout:
     def test_usual_dropout_or_no_lead_does_not(self):
         assert self.run(0.5, 0.54) == []
         assert self.run(0.95, 0.2) == []
+
+
+def test_what_babysit_measures_itself_is_no_validation():
+    """Passes without gradients in mid-training, as a GAN's, put a value into system/evaluation_mode at every step."""
+    series = {
+        "system/evaluation_mode": (STEPS, np.zeros(600)),
+        "system/training_mode": (STEPS[:1], np.ones(1)),
+        "val/distance": (TIMES[1:], np.linspace(2, 1, len(TIMES) - 1)),
+    }
+    model = {"mode_dependent": [{"name": "norm", "type": "BatchNorm1d", "dropped": None}]}
+    series["system/evaluation_mode"][1][TIMES[1:] - 1] = 1.0
+    series["system/evaluation_mode"][1][TIMES[1:-1]] = 1.0
+    assert loud("validation-anomaly", series, manifest={"model": model}) == []
