@@ -13,14 +13,19 @@ from probes.diagnosis.mismatch.found import Mismatch
 from probes.diagnosis.numbers import percent, short
 from probes.diagnosis.progress import majority_share, progress_if_known
 from probes.diagnosis.signal import at_rest, block_medians, closing
-from probes.diagnosis.task import batch_size, share_right
-from probes.diagnosis.tracks import accuracy, training_loss
+from probes.diagnosis.task import batch_size, classifies, share_right
+from probes.diagnosis.tracks import accuracy, split_of, training_loss
 from probes.diagnosis.view import NotJudged, RunView
 
 PATIENCE = 150
 """Steps of a run that goes on before a loss at rest is held against it."""
 BOTTOMLESS = 3.0
 """Depth below zero, in sizes of the loss at the beginning, from which a loss that falls ever faster has no bottom."""
+ABYSS, GOES_ON = 100.0, 0.3
+"""Depth below zero, in sizes of the loss at the beginning, that no likelihood reaches; fall of the second half of such
+a loss, in falls of the first, from which it does not come to rest (one of a likelihood is below 0.1 by then)."""
+NEVER_NEGATIVE = ("mse", "mae", "rmse", "l1", "bce", "ce", "cross_entropy", "crossentropy", "huber", "logloss")
+"""Names of losses that are sums of what is never below zero; "kl" is another where classes are told apart."""
 FELL = 0.3
 """Fall of a loss that no cross-entropy makes while the accuracy on the same examples stays at chance."""
 
@@ -32,23 +37,55 @@ def without_bottom(view: RunView) -> Mismatch | None:
     except NotJudged:
         return None
     values = curve.finite.values
-    if len(values) < 20 or view.last_step < 50 or not values[0] > 0 or begins_late(view, curve.steps):
+    if len(values) < 20 or view.last_step < 50 or begins_late(view, curve.steps):
         return None
     start = float(np.abs(values[: max(3, len(values) // 20)]).max())
     _, levels = block_medians(curve.finite.steps, values, 8)
     falls = -np.diff(levels)
-    if not levels[-1] < -BOTTOMLESS * start or not (falls > 0).all() or not falls[-3:].min() > falls[:3].max():
+    faster = bool((falls > 0).all()) and falls[-3:].min() > falls[:3].max() and values[0] > 0
+    endless = levels[-1] < -ABYSS * start and falls[4:].sum() > GOES_ON * falls[:4].sum()
+    if not levels[-1] < -BOTTOMLESS * start or not (faster or endless):
         return None
     first = int(curve.steps[int(np.argmax(curve.values < 0))])
     return Mismatch(
         f"{name} fell through zero at step {first} and is at {short(closing(values))}, after {short(start)} at the "
-        "beginning, and falls faster and faster: it has no lowest value, and is no measure of being right.",
+        f"beginning, and falls {'faster and faster' if faster else 'on'}: it has no lowest value, and is no measure of "
+        "being right.",
         first,
         evidence=(Evidence(name, closing(values), -BOTTOMLESS * start, "<", note="level at the end"),),
         suggestions=(
             "check the targets: a binary cross-entropy takes 0 and 1 (not -1 and 1), a cross-entropy class numbers",
             "check what the loss expects: logarithms of probabilities, probabilities or raw scores",
-            "check the sign of each of its terms",
+            "check the sign of each of its terms: what is pushed apart needs a margin beyond which nothing is gained",
+        ),
+    )
+
+
+def below_its_least(view: RunView) -> Mismatch | None:
+    """A loss that by its name is never negative, and is: its inputs are not what it takes them for."""
+    try:
+        name, curve = training_loss(view)
+    except NotJudged:
+        return None
+    metric, values = split_of(name)[1], curve.finite.values
+    divergence = metric in ("kl", "kld", "kl_div") and classifies(view)
+    if not (divergence or metric in NEVER_NEGATIVE) or len(values) < 10:
+        return None
+    late = values[len(values) // 2 :]
+    if not float(np.quantile(late, 0.9)) < 0.0:
+        return None
+    what = "divergence of two distributions" if divergence else "loss of this name"
+    return Mismatch(
+        f"{name} is {short(closing(values))}, and nine in ten of its values in the latter half are below 0, which no "
+        f"{what} is: it is not given what it expects.",
+        int(curve.finite.steps[int(np.argmax(values < 0.0))]),
+        evidence=(Evidence(name, closing(values), 0.0, "<", note="level at the end, against the lowest possible"),),
+        suggestions=(
+            "KLDivLoss takes logarithms of probabilities first (log_softmax of the scores), then the probabilities of "
+            "the targets"
+            if divergence
+            else "check the targets: a binary cross-entropy takes 0 and 1, a cross-entropy class numbers",
+            "compute the loss by hand for an answer that is right: it must be 0, or the lowest of all",
         ),
     )
 

@@ -72,14 +72,18 @@ def by_outputs(
         if rectified and outputs.within(0.0, math.inf) and (_poor(view) or (seen and stays_wrong(view))):
             return _squashed(kind, outputs, "values from 0 up, after a ReLU", classes, math.inf)
         return unscaled(view, outputs, thresholds["steps_needed"])
-    elif kind == "NLLLoss":
+    elif kind in ("NLLLoss", "KLDivLoss", "kl_div"):
         if bool((outputs.high > 1e-3).any()):
             what = "probabilities" if outputs.within(0.0, 1.0) else "raw scores"
             return _mismatch(
                 outputs,
-                f"NLLLoss is given {what} (outputs up to {short(float(outputs.high.max()))}), where it expects "
+                f"{kind} is given {what} (outputs up to {short(float(outputs.high.max()))}), where it expects "
                 "logarithms of probabilities, which are never above 0: it falls without end, and means nothing.",
-                ("use CrossEntropyLoss on raw scores, or end the model in log_softmax",),
+                (
+                    "use CrossEntropyLoss on raw scores, or end the model in log_softmax"
+                    if kind == "NLLLoss"
+                    else "give it log_softmax of the scores first, then the probabilities of the targets",
+                ),
                 Evidence("data/output_max", float(outputs.high.max()), 0.0, ">", note="highest output"),
             )
     elif kind == "BCEWithLogitsLoss":

@@ -24,7 +24,7 @@ With the loss given to the probe, what it was called with decides, over at least
   of that spread cost when all are right than to what they cost a net that is right as often as it is sure.
 - `CrossEntropyLoss` of a single score, which is always 0; or `BCELoss` of outputs that are all 1, as a softmax of a
   single score gives.
-- `NLLLoss`: outputs above 0, which no logarithm of a probability is.
+- `NLLLoss` and `KLDivLoss`: outputs above 0, which no logarithm of a probability is.
 - `BCEWithLogitsLoss`: all outputs lie within [0, 1] after a sigmoid or softmax, or reach over half of
   it and stay there for `steps_needed` (50) steps or more; or targets outside of [0, 1].
 - losses of regression: outputs and targets whose shapes combine to more elements than either has; or targets that lie
@@ -41,6 +41,11 @@ often than it is sure.)
 With any loss, a model that ends in a ReLU and stays wrong so is reported when of the gradient that the loss sends back
 less than a tenth of its size (a hundredth of its energy) passes that ReLU in the last frame, and less than half in the
 frame before: what is wrong yet is wrong where the ReLU cuts it off.
+
+With any loss, too, one that falls below zero and on without a bottom: faster and faster, by more than 3 times what it
+began with; or to 100 times that, at an end where it still falls by 0.3 of what it did in the first half. So is a loss
+whose name says that it is never negative (mse, mae, bce, ce, ...; kl where classes are told apart), with nine in ten of
+its values in the latter half below zero.
 
 A loss of one's own for classes is reported when its size was not that of a cross-entropy, it has come to rest, and the
 accuracy has stayed at chance.
@@ -90,7 +95,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from probes.diagnosis.finding import Finding
-from probes.diagnosis.mismatch.by_course import by_accuracy, over_the_batch, without_bottom
+from probes.diagnosis.mismatch.by_course import below_its_least, by_accuracy, over_the_batch, without_bottom
 from probes.diagnosis.mismatch.by_floor import by_loss, criterion
 from probes.diagnosis.mismatch.by_gradient import cut_off
 from probes.diagnosis.mismatch.by_outputs import by_outputs
@@ -131,7 +136,7 @@ def _seen(view: RunView, thresholds: dict[str, float]) -> Mismatch | None:
         found = by_outputs(view, kind, last, outputs, thresholds)
         if found is not None or kind in CLASSIFICATION or kind in REGRESSION:
             return found
-    found = without_bottom(view)
+    found = without_bottom(view) or below_its_least(view)
     if found is None and kind and kind not in CLASSIFICATION + REGRESSION:
         found = by_accuracy(view, kind)
     if found is not None or kind in REGRESSION:

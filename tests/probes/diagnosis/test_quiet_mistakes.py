@@ -211,3 +211,35 @@ class TestLargeInputsThatLeaveANetSureAndWrong:
         assert self.run(end=0.3, right=0.9) == ["info"]
         assert self.run(end=0.6, right=0.72) == ["info"]
         assert self.run(status="running") == ["info"]
+
+
+class TestLossesThatFallTooFar:
+    def run(self, name, values, manifest=None, **series):
+        more = {f"val/{key}": (STEPS[19::20], np.full(20, value)) for key, value in series.items()}
+        found = report("loss-output-mismatch", {name: (STEPS, values)} | more, None, manifest)
+        return [f.severity for f in found.findings]
+
+    wobble = 0.02 * RNG.standard_normal(len(STEPS))
+
+    def test_what_is_pushed_apart_without_a_margin_falls_without_end(self):
+        assert self.run("siamese/loss", -0.5 - 2.0 * STEPS**1.6 * (1 + self.wobble)) == ["warning"]
+
+    def test_a_likelihood_of_densities_comes_to_rest(self):
+        assert self.run("train/loss", 0.5 - 80.0 * (1 - np.exp(-STEPS / 40)) + self.wobble) == []
+
+    def test_a_divergence_between_classes_below_zero_is_none(self):
+        assert self.run("train/kl", -1.4 - 0.4 * STEPS / 400 + self.wobble, accuracy=0.7) == ["warning"]
+        assert self.run("train/kl", 0.1 + np.exp(-STEPS / 40) + self.wobble, accuracy=0.7) == []
+        assert self.run("train/kl", -1.4 - 0.4 * STEPS / 400 + self.wobble) == [], "known up to a constant, in a flow"
+
+    def test_a_square_below_zero_is_none(self):
+        assert self.run("train/mse", -0.2 + self.wobble) == ["warning"]
+        assert self.run("train/objective", -0.2 + self.wobble) == [], "an objective may be anything"
+
+    def test_a_divergence_wants_logarithms(self):
+        frames = {"train/loss": (STEPS, 0.3 + self.wobble)}
+        for high, expected in ((0.9, ["warning"]), (-0.1, [])):
+            outputs = {"min": high - 0.9, "max": high, "mean": high - 0.8}
+            series = frames | {f"data/output_{key}": (FRAMES, np.full(10, value)) for key, value in outputs.items()}
+            found = report("loss-output-mismatch", series, None, {"loss": {"class": "KLDivLoss"}})
+            assert [f.severity for f in found.findings] == expected
