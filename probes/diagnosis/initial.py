@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from probes.diagnosis.tracks import training_loss
-from probes.diagnosis.view import LayerTable, NotJudged, RunView
+from probes.diagnosis.view import Floats, LayerTable, NotJudged, RunView
 
 LOOKUPS = ("Embedding", "EmbeddingBag")
 """Modules whose rows are looked up, not summed over: their size is not divided by the root of the fan-in."""
@@ -57,7 +57,7 @@ def initial(view: RunView) -> Initial:
         spread=spread,
         output=spread / size,
         varying=spread * _varying_share(view, layer) / size,
-        gain=_gain(view),
+        gain=float(np.median(gains_of_weights(view))),
         passed=_passed(view, table, places),
         saturated=_saturated(view),
     )
@@ -108,8 +108,8 @@ def _input_size(view: RunView) -> float:
     return size if np.isfinite(size) and size > 0 else 1.0
 
 
-def _gain(view: RunView) -> float:
-    """Standard deviation times root of the fan-in of the weights as recorded first; median of the layers.
+def gains_of_weights(view: RunView) -> Floats:
+    """Standard deviation times root of the fan-in of the weights as recorded first, [L]; lookup tables left out.
 
     Raises:
         NotJudged: not recorded, or some weights begin with all elements equal, which is another rule's business.
@@ -123,4 +123,4 @@ def _gain(view: RunView) -> float:
     gains = np.asarray([stds.values[0, column] * math.sqrt(fans[stds.layers[column]]) for column in own])
     if not len(gains) or not (gains[:-1] > 0).all():
         raise NotJudged("the spread of the initial weights is not known, or zero")
-    return float(np.median(gains))
+    return gains

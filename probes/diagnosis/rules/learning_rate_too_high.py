@@ -26,9 +26,10 @@ in the first few steps only.
   by more
   than a tenth, or it is above its best level by more than half of what had been gained: a warning.
 
-- *An overrun*: with Adam or one of its kin, a step size in the first ten steps above `overrun` (1): the initialisation
-  is gone; and after 100 steps (200 in a run that goes on) less than 0.6 of the loss is gone (0.5 where no accuracy is
-  known) and the accuracy is poor: a warning.
+- *An overrun*: with Adam or one of its kin, a step size in the first ten steps above `overrun` (1), where some weights
+  began at a usual size (standard deviation times root of the fan-in above 0.3, lookup tables left out; torch's default
+  is 0.6): the initialisation is gone; and after 100 steps (200 in a run that goes on) less than 0.6 of the loss is gone
+  (0.5 where no accuracy is known) and the accuracy is poor: a warning.
 - *Overgrown*: in the first ten steps the weights (lookup tables left out) have grown to more than twice their size, and
   in the first hundred the outputs lost all but a twentieth of what they varied across the examples
   (`batch_variation` of the last module): the net has forgotten its inputs. After as many steps, and with as little
@@ -85,6 +86,7 @@ from probes.diagnosis.beginning import begins_late
 from probes.diagnosis.course import course
 from probes.diagnosis.finding import Evidence, Finding
 from probes.diagnosis.gradients import step_size, without_decay
+from probes.diagnosis.initial import gains_of_weights
 from probes.diagnosis.numbers import round_rate, short
 from probes.diagnosis.outcome import came_to_little
 from probes.diagnosis.overgrown import DOUBLED, overgrown
@@ -99,6 +101,8 @@ GOOD_STEP = 0.01
 seen.
 """
 
+SMALL_GAIN = 0.3
+"""Standard deviation of the initial weights times root of the fan-in, below which there is nothing to overrun."""
 OVERRUN_STEPS, OVERRUN_FIRST = 100, 10
 """Steps after which a run can have come to little, and in which the initialisation can be overrun."""
 
@@ -250,9 +254,17 @@ def _overrun(view: RunView, sizes: Curve, limit: float) -> TooHigh | None:
     learned = progress_if_known(view)
     if not first[frame] > limit or learned is None:
         return None
-    if not came_to_little(view, learned):
+    if not came_to_little(view, learned) or not _something_to_overrun(view):
         return None
     return TooHigh("overrun", frame, float(first[frame]), learned.start, learned.end)
+
+
+def _something_to_overrun(view: RunView) -> bool:
+    """Whether any weights began at a usual size: next to nothing, as the factors of rows begin, is soon doubled."""
+    try:
+        return bool((gains_of_weights(view) > SMALL_GAIN).any())
+    except NotJudged:
+        return view.layers("weight_std") is None
 
 
 def _overgrown(view: RunView, sizes: Curve) -> TooHigh | None:

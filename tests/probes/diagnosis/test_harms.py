@@ -255,6 +255,24 @@ def test_a_first_step_larger_than_the_weights_ruins_features_and_a_single_layer_
     assert bool(found.findings) is told
 
 
+@pytest.mark.parametrize(("spread", "told"), [(0.2, True), (0.01, False)])
+def test_a_first_step_of_adam_overruns_weights_of_a_usual_size_only(spread, told):
+    """The factors of a factorisation machine begin next to nothing, and are to grow at once."""
+    sizes = np.where(FRAMES <= 1, 1.2, 0.004)
+    tables = {
+        "update_norm": (["w0", "w1"], FRAMES, np.tile(sizes[:, None], (1, 2))),
+        "weight_norm": (["w0", "w1"], FRAMES, np.ones((10, 2))),
+        "weight_std": (["w0", "w1"], FRAMES, np.full((10, 2), spread)),
+    }
+    manifest = {
+        "model": {"parameters": parameters([8, 8])},
+        "optimizers": [{"class": "Adam", "groups": [{"lr": 0.05, "parameters": ["w0", "w1"]}]}],
+    }
+    slowly = 2.3 - 0.8 * (1 - np.exp(-STEPS / 60))
+    found = report("learning-rate-too-high", {"train/loss": (STEPS, slowly)}, tables, manifest).findings
+    assert bool(found) is told
+
+
 class TestInputBottleneck:
     def run(self, place, seconds):
         model = nn.Linear(3, 2)

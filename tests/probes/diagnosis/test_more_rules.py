@@ -293,6 +293,12 @@ class TestLossDiverging:
         assert found(self.slug, lost[:310], status="running") == [], "it may be a spike yet"
         assert len(found(self.slug, lost[:320], status="running")) == 1
 
+    def test_a_loss_that_falls_again_while_the_run_goes_on_is_on_its_way_back(self):
+        """New classes at every hundredth step: each time the loss begins anew, and falls."""
+        lessons = 0.05 + 2.2 * np.exp(-((STEPS - 1) % 100) / 25) + 0.01 * RNG.standard_normal(400)
+        for steps in range(205, 400, 5):
+            assert found(self.slug, lessons[:steps], status="running") == []
+
     def test_spikes_restarts_and_noise_are_none(self):
         assert found(self.slug, np.where((STEPS > 200) & (STEPS < 230), 50.0, LOSS)) == []
         restarts = 0.3 + 2.0 * np.exp(-STEPS / 40) + 0.5 * np.exp(-((STEPS - 1) % 100) / 30)
