@@ -89,13 +89,15 @@ class TestSmotheredByDropout:
 
 
 def test_what_babysit_measures_itself_is_no_validation():
-    """Passes without gradients in mid-training, as a GAN's, put a value into system/evaluation_mode at every step."""
+    """A GAN's passes without gradients run in training mode at every step; at its validations they do not."""
+    passes = np.ones(600)
+    passes[TIMES[1:] - 1] = passes[TIMES[1:-1]] = 0.0
     series = {
-        "system/evaluation_mode": (STEPS, np.zeros(600)),
+        "system/evaluation_mode": (STEPS, passes),
         "system/training_mode": (STEPS[:1], np.ones(1)),
         "val/distance": (TIMES[1:], np.linspace(2, 1, len(TIMES) - 1)),
     }
     model = {"mode_dependent": [{"name": "norm", "type": "BatchNorm1d", "dropped": None}]}
-    series["system/evaluation_mode"][1][TIMES[1:] - 1] = 1.0
-    series["system/evaluation_mode"][1][TIMES[1:-1]] = 1.0
     assert loud("validation-anomaly", series, manifest={"model": model}) == []
+    series["system/evaluation_mode"] = (STEPS, np.ones(600))
+    assert loud("validation-anomaly", series, manifest={"model": model}) == ["warning"]
