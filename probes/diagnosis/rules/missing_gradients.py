@@ -15,9 +15,18 @@ Criterion
 ---------
 Over at least `frames` (3) frames of the whole run: no gradient was present in any (any parameter), or the
 gradient was exactly zero in each of them (weight matrices and kernels only). Parameters that do not require
-a gradient are left out. A warning; critical when it concerns at least `share` (0.5) of all trainable weights; only
-information in a run that goes on, when their modules did not run so far (nets that grow). Where modules are left out by
-chance (some run in one frame and not in another), it takes 20 frames to say so of one that did not run.
+a gradient are left out, and frames in which one did not, or in which its optimizer did not step (its update was not
+measured then). A warning; critical when it concerns at least `share` (0.5) of all trainable weights. Only
+information
+
+- in a run that goes on, when their modules did not run so far (nets that grow);
+- when it is less than `share`, and the first layer that is called is not among them: a graph that is cut by accident
+  starves everything from the inputs up to the cut, a branch whose output nothing uses (the residual one of a last
+  block) by itself. In a run that is over, less than half of the loss gone (with poor answers, where an accuracy is
+  known) is harm, and a warning; where no loss tells, more than one module is.
+
+Where modules are left out by chance (some run in one frame and not in another), it takes 20 frames to say so of one
+that did not run.
 
 Evidence
 --------
@@ -72,6 +81,8 @@ import numpy as np
 
 from probes.diagnosis.finding import Evidence, Finding
 from probes.diagnosis.numbers import names
+from probes.diagnosis.outcome import came_to_little
+from probes.diagnosis.progress import progress_if_known
 from probes.diagnosis.rule import Rule
 from probes.diagnosis.view import Floats, LayerTable, Mask, NotJudged, RunView
 
@@ -109,13 +120,14 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
         raise NotJudged("no trainable parameter was measured")
     weight = np.asarray([kinds[name] for name in table.layers])
     never, zero = criterion(table.values, table.measured, weight, **thresholds)
-    never &= _long_enough(view, table, weight)
+    never &= _long_enough(view, table, weight) & _could_get_one(view, table, int(thresholds["frames"]))
     unused = view.status == "running" and not zero.any() and _not_run(view, table, never)
     found = never | zero
     if not found.any():
         return []
     layers = tuple(name for name, bad in zip(table.layers, found, strict=True) if bad)
     concerned = int((found & weight).sum()) / max(1, int(weight.sum()))
+    loose = not zero.any() and concerned < thresholds["share"] and _loose_end(view, table, never)
     without = [name for name, bad in zip(table.layers, never, strict=True) if bad]
     zeros = [name for name, bad in zip(table.layers, zero, strict=True) if bad]
     said = []
@@ -126,7 +138,7 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     message = "; ".join(said) + f": {len(layers)} of {len(table.layers)} parameters stay as they were initialised."
     return [
         RULE.finding(
-            "info" if unused else "critical" if concerned >= thresholds["share"] else "warning",
+            "info" if unused or loose else "critical" if concerned >= thresholds["share"] else "warning",
             message[0].upper() + message[1:] if zeros and not without else message,
             (int(table.steps[0]), view.last_step),
             view,
@@ -149,6 +161,37 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
             ),
         )
     ]
+
+
+def _could_get_one(view: RunView, table: LayerTable, frames: int) -> Mask:
+    """Whether each parameter, [L], was seen to require a gradient while its optimizer stepped, in ``frames`` frames.
+
+    That is when its update is measured. A parameter that was frozen then, or whose optimizer did not step, gets no
+    gradient because it is to get none.
+    """
+    updates = view.layers("update_norm")
+    if updates is None:
+        return np.ones(len(table.layers), dtype=bool)
+    seen = dict(zip(updates.layers, updates.at(table.steps).measured.sum(axis=0).tolist(), strict=True))
+    return np.asarray([seen.get(name, 0) >= frames for name in table.layers])
+
+
+def _loose_end(view: RunView, table: LayerTable, never: Mask) -> bool:
+    """Whether what got no gradient is off the way from the inputs to the loss, and no harm is seen.
+
+    A graph that is cut starves everything before the cut, from the first layer on. A layer whose output nothing uses
+    (the residual branch of a last block, a head that is left out of the loss) starves by itself.
+    """
+    home = {parameter.name: parameter.module for parameter in view.parameters}
+    starved = {home.get(name, "") for name, bad in zip(table.layers, never, strict=True) if bad}
+    weighted = {home.get(name, "") for name in table.layers}
+    first = next((module.name for module in view.modules if module.output_shape and module.name in weighted), None)
+    if first is None or first in starved:
+        return False
+    learned = progress_if_known(view)
+    if learned is None:
+        return len(starved) == 1
+    return view.status == "running" or not came_to_little(view, learned)
 
 
 def _not_run(view: RunView, table: LayerTable, never: Mask) -> bool:

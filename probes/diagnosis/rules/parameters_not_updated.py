@@ -19,6 +19,10 @@ Criterion
   another net) are left out.
 - *Never stepped*: an optimizer was given, a training loss was logged at least `waiting` (100) times, and not one
   step has been done. A warning while the run goes on (a long gradient accumulation looks the same), else critical.
+- *Thawed*: as *outside*, of parameters that were frozen in the first frame, require a gradient in the last one, and
+  have not changed: whoever thaws a layer wants to train it.
+- *Idle*: of several optimizers one has done no step that any frame saw, while another did in 3 or more, and none of
+  its parameters has changed. A warning after 50 steps when the run is over; information before: its turn may come.
 - *Unchanged* (weight matrices and kernels): the update is exactly zero in every one of at least `frames` (3)
   frames that have a gradient above zero; parameter groups whose learning rate is zero are left out unless
   that is so of all. A warning; critical when nothing at all is updated.
@@ -34,6 +38,10 @@ Criterion
   an accuracy (of validation, where it is known) that is above always giving the most frequent class by less than 0.95
   of the way to 1, or without one, a loss that has lost less than 0.75 of its beginning. Else information: random
   features on purpose may do.
+- *Frozen early*: more than `most` (0.5) of the weights were trained at the beginning alone, were not any more after
+  `EARLY` (0.1) of the run, although the optimizer that holds them goes on with others, and have not changed since. A
+  warning after `settled` (100) more steps, when the run is over or the loss at rest and the net is not good (as above);
+  else information: to train first and freeze then is a method, but takes more than the beginning of a run.
 
 Evidence
 --------
@@ -83,6 +91,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from probes.diagnosis.finding import Evidence, Finding
+from probes.diagnosis.idle import Idle, frozen_early, never_stepped, thawed
 from probes.diagnosis.numbers import names, percent, short
 from probes.diagnosis.progress import majority_share, progress_if_known
 from probes.diagnosis.rates import highest_rates
@@ -99,6 +108,10 @@ FEW_FRAMES = 3
 
 ENDED = 0.2
 """Learning rate, of its highest, at which a schedule has come to its end."""
+EARLY = 0.1
+"""Share of a run that is its beginning."""
+STEPS = 50
+"""Steps after which the turn of an optimizer should have come."""
 HALF = 0.5
 """Fall of the training loss that shows that the steps suffice."""
 GOOD, MUCH = 0.95, 0.75
@@ -137,16 +150,25 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     if not view.parameters or not view.optimizers:
         raise NotJudged("the manifest does not say which parameters the optimizer holds")
     held = {name for group in view.optimizers for name in group.parameters}
-    trainable = [p.name for p in view.parameters if p.trainable and p.numel]
+    late = thawed(view, held)
+    trainable = [p.name for p in view.parameters if (p.trainable or p.name in late) and p.numel]
     if not held & {p.name for p in view.parameters} and not any(group.parameters for group in view.optimizers):
         raise NotJudged("the manifest does not say which parameters the optimizer holds")
     waited = _losses_without_a_step(view)
     if waited is not None and waited[1] >= thresholds["waiting"]:
         return [_never_stepped(view, *waited, trainable)]
+    idle = never_stepped(view)
+    if idle:
+        return [_idle(view, idle, trainable)]
     outside = [name for name in trainable if name not in held and not _changes(view, name)]
     if outside:
         return [_outside(view, outside, trainable)]
-    return _frozen(view, thresholds) or _rounded(view, thresholds) or _unchanged(view, held, thresholds)
+    return (
+        _frozen(view, thresholds)
+        or _frozen_early(view, thresholds)
+        or _rounded(view, thresholds)
+        or _unchanged(view, held, thresholds)
+    )
 
 
 def _rounded(view: RunView, thresholds: dict[str, float]) -> list[Finding]:
@@ -201,6 +223,34 @@ def _frozen(view: RunView, thresholds: dict[str, float]) -> list[Finding]:
             suggestions=(
                 "train them: requires_grad_(True), and give them to the optimizer",
                 "if a pretrained net was meant, load its weights, and check that all of their names were found",
+            ),
+        )
+    ]
+
+
+def _frozen_early(view: RunView, thresholds: dict[str, float]) -> list[Finding]:
+    """The finding when most of the net was trained at the beginning alone."""
+    layers, last = frozen_early(view, EARLY)
+    sizes = {p.name: p.numel for p in view.parameters if p.is_weight}
+    share = sum(sizes[name] for name in layers) / sum(sizes.values()) if layers else 0.0
+    if share <= thresholds["most"]:
+        return []
+    over = view.status == "finished" or _is_done(view)
+    poor = view.last_step - last >= thresholds["settled"] and over and _poor(view)
+    return [
+        RULE.finding(
+            "warning" if poor else "info",
+            f"{names(layers)} ({percent(share)} of the weights) are frozen since step {last}: the optimizer that holds "
+            "them goes on with the others.",
+            (last, view.last_step),
+            view,
+            layers=layers,
+            evidence=(
+                Evidence("update_norm", share, thresholds["most"], ">", last, layers[0], "weights, last step measured"),
+            ),
+            suggestions=(
+                "look for what sets requires_grad to False and not back: an evaluation, a penalty, a helper",
+                "call requires_grad_(True) on them after it, or use torch.no_grad() there instead",
             ),
         )
     ]
@@ -268,6 +318,24 @@ def _never_stepped(view: RunView, series: str, values: int, trainable: list[str]
         suggestions=(
             "call optimizer.step() after loss.backward()",
             "if another optimizer does the steps, give that one to watch",
+        ),
+    )
+
+
+def _idle(view: RunView, idle: Sequence[Idle], trainable: list[str]) -> Finding:
+    resting = tuple(name for optimizer in idle for name in optimizer.parameters)
+    which = ", ".join(f"{optimizer.type} (number {optimizer.place + 1} of those given)" for optimizer in idle)
+    return RULE.finding(
+        "info" if view.status == "running" or view.last_step < STEPS else "warning",
+        f"{which} has done no step: {names(resting)} ({len(resting)} of {len(trainable)} trainable parameters) are as "
+        "they were initialised.",
+        (0, view.last_step),
+        view,
+        layers=resting,
+        evidence=(Evidence("update_norm", len(resting), 0, ">", layer=resting[0], note="parameters never stepped"),),
+        suggestions=(
+            "call step() of this optimizer after loss.backward(), too",
+            "if it has its turn later, or never, do not give it to watch",
         ),
     )
 
