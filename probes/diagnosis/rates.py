@@ -4,15 +4,35 @@ from __future__ import annotations
 
 import numpy as np
 
-from probes.diagnosis.view import Curve, Floats, RunView
+from probes.diagnosis.view import Curve, Floats, RunView, Steps
 
 
 def highest_rates(view: RunView, loss: Curve) -> Floats | None:
     """The highest learning rate of any parameter group at each step of the loss; None when no rate was logged."""
+    return _highest_at(view, loss.steps)
+
+
+def mean_rates(view: RunView, loss: Curve) -> tuple[Floats, float] | None:
+    """(mean of that rate over the steps since the value before, at each step of the loss, [T]; highest of the run).
+
+    A loss that is logged once an epoch does not see the rate of the first steps, which may have been the highest.
+    """
+    steps = np.arange(int(loss.steps[-1]) + 1) if len(loss) else np.empty(0, dtype=np.int64)
+    rates = _highest_at(view, steps)
+    if rates is None or not len(rates):
+        return None
+    rates[0] = 0.0  # no step was made yet
+    total = np.cumsum(rates)
+    ends = loss.steps.astype(np.int64)
+    before = np.concatenate(([min(0, int(ends[0]))], ends[:-1]))
+    return (total[ends] - total[before]) / np.maximum(ends - before, 1), float(rates.max())
+
+
+def _highest_at(view: RunView, steps: Steps) -> Floats | None:
     names = [n for n in view.series_names if n == "optimizer/lr" or n.startswith("optimizer/lr/")]
     curves = [curve.finite for name in names if (curve := view.series(name)) is not None]
     held = [
-        curve.values[np.maximum(np.searchsorted(curve.steps, loss.steps, side="right") - 1, 0)]
+        curve.values[np.maximum(np.searchsorted(curve.steps, steps, side="right") - 1, 0)]
         for curve in curves
         if len(curve)
     ]

@@ -17,9 +17,11 @@ less than `learned` (0.2), measured from that of guessing where it began above i
 no part of the size of a step. From 0.15 times `steps_needed` on it is told already when the mean step is below
 0.4 times `step` and the loss has fallen by less than a tenth of `learned`. Not while the learning rate is still being
 raised in a run that goes on (a warm-up that outlasts the run is a rate that is too low), and not for a loss that was
-below half of guessing from the beginning (fine-tuning). Nor for plain gradient descent at a rate above 0.003 whose
-gradient is below a thousandth of the weights: it is not the rate that is missing. Weights that do not move at all are
-told by `parameters-not-updated`.
+below half of guessing from the beginning (fine-tuning). Where the loss has fallen by less than a quarter of `learned`,
+but falls to the end beyond doubt (5 standard errors, at half of the mean pace or more), three times `travel` is as
+little: so it is with an optimizer whose steps grow smaller with time. Nor for plain gradient descent at a rate above
+0.003 whose gradient is below a thousandth of the weights: it is not the rate that is missing. Weights that do not move
+at all are told by `parameters-not-updated`.
 
 Or the schedule has taken the rate away: for at least `idle` (0.5) of a run of `steps_needed` steps, up to its end,
 the rate was below `faded` (1e-3) of its highest, and the training loss has fallen by less than half.
@@ -72,6 +74,8 @@ from probes.diagnosis.numbers import percent, round_rate, short
 from probes.diagnosis.progress import Progress, progress
 from probes.diagnosis.rule import Rule
 from probes.diagnosis.signal import trailing_run
+from probes.diagnosis.slope import fall
+from probes.diagnosis.tracks import training_loss
 from probes.diagnosis.view import Curve, NotJudged, RunView
 
 GOOD_STEP = 1e-3
@@ -83,6 +87,10 @@ STARVED, USUAL_RATE = 1e-3, 0.003
 """Gradient over weights of plain gradient descent that is next to none (usual: 0.01 to 1), at a rate that is usual."""
 CLIPPED = 0.9
 """Share of the frames whose gradient has the same norm, from which it is held to be clipped."""
+FARTHER, BARELY = 3.0, 0.25
+"""Times the travel that is let pass, and part of the fall that is enough, of a loss that falls all the way."""
+PACE, CERTAIN = 0.5, 5.0
+"""Fall at the end over the mean one, and over its standard error, of a loss that is on its way."""
 HALF = 0.5
 """Fall of the loss above which a rate may well fade away."""
 
@@ -90,6 +98,7 @@ HALF = 0.5
 def criterion(
     sizes: Curve,
     share: float,
+    falling: bool = False,
     *,
     travel: float = 0.03,
     step: float = 1e-4,
@@ -103,6 +112,7 @@ def criterion(
     Args:
         sizes: step size per frame, all finite, [T].
         share: fall of the training loss, as a share of its reference.
+        falling: whether it falls to the end, beyond doubt and hardly slower than in the mean: it is on its way.
         travel: sum of all steps, in sizes of the weights (a small net that learns well travels 0.3 to 3).
         step: mean step; 1e-3 is usual.
         learned: fall of the loss above which the rate is none too low.
@@ -115,7 +125,8 @@ def criterion(
     if span < 0.5 * (EARLY if early else 1.0) * steps_needed or share >= learned * (0.1 if early else 1.0):
         return None
     total = float(np.trapezoid(sizes.values, sizes.steps))
-    if not 0.0 < total < travel or total / span >= step * (0.4 if early else 1.0):
+    farthest = travel * (FARTHER if falling and share < BARELY * learned else 1.0)
+    if not 0.0 < total < farthest or total / span >= step * (0.4 if early else 1.0):
         return None
     return total, total / span
 
@@ -133,7 +144,7 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     needed = int(EARLY * thresholds["steps_needed"])
     if len(sizes) < MINIMUM_FRAMES or len(sizes) < len(whole) or view.last_step < needed:
         raise NotJudged(f"{len(sizes)} frames of step sizes in {view.last_step} steps, needs 4 in {needed}")
-    found = criterion(sizes, learned.share, **thresholds)
+    found = criterion(sizes, learned.share, _falls_to_the_end(view), **thresholds)
     fine_tuned = learned.guessing is not None and learned.start < 0.5 * learned.guessing
     warms = view.warming_up
     if found is None or _starved(view, sizes) or (warms and view.status == "running") or fine_tuned:
@@ -169,6 +180,12 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
             suggestions=(better, *advice),
         )
     ]
+
+
+def _falls_to_the_end(view: RunView) -> bool:
+    loss = training_loss(view)[1].finite
+    trend = fall(loss.steps.astype(np.float64), loss.values)
+    return trend is not None and trend.pace >= PACE and trend.certainty >= CERTAIN
 
 
 def _starved(view: RunView, sizes: Curve) -> bool:

@@ -87,7 +87,7 @@ from probes.diagnosis.finding import Evidence, Finding
 from probes.diagnosis.gradients import step_size
 from probes.diagnosis.numbers import percent, round_rate, short
 from probes.diagnosis.progress import guessing_loss, majority_share
-from probes.diagnosis.rates import highest_rates
+from probes.diagnosis.rates import highest_rates, mean_rates
 from probes.diagnosis.rule import Rule
 from probes.diagnosis.signal import closing, level, opening, trailing_run
 from probes.diagnosis.slope import Fall, fall
@@ -128,6 +128,7 @@ def criterion(
     rates: Floats | None,
     size: float | None,
     guessing: float | None = None,
+    highest: float | None = None,
     *,
     learned: float = 0.5,
     barely: float = 0.3,
@@ -141,9 +142,10 @@ def criterion(
 
     Args:
         loss: the training loss, finite, [T].
-        rates: the learning rate at the steps of the loss, [T]; None when unknown.
+        rates: the mean learning rate of the steps up to each value of the loss, [T]; None when unknown.
         size: median step size over the run (update over weights); None when unknown or small on purpose.
         guessing: the loss of guessing, None when unknown.
+        highest: the highest learning rate of any step; None: the highest of ``rates``.
         learned: fall of the loss that is enough, as a share of its beginning.
         barely: the same for small steps, which may just need more time.
         spent: rate that is as good as none, as a share of the highest.
@@ -161,8 +163,9 @@ def criterion(
     if share >= MUCH or (guessing is not None and start < 0.5 * guessing):
         return None
     if rates is not None and rates.max() > 0:
-        done = _ran_out(loss, rates / rates.max(), spent, mean_rate, pace)
-        if done is not None and (share < learned or _cut_short(loss, rates / rates.max(), done.along, pace)):
+        shares = rates / max(rates.max(), highest or 0.0)
+        done = _ran_out(loss, shares, spent, mean_rate, pace)
+        if done is not None and (share < learned or _cut_short(loss, shares, done.along, pace)):
             as_ever = done.along is not None and done.along.pace >= AS_EVER and done.along.certainty >= 5.0
             return Slow("rate", start, end, share, done.trained, 0.9 if as_ever else 0.8)
     if share >= learned:
@@ -223,11 +226,12 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     need_beginning(view, loss.steps, name)
     if len(loss) < 0.9 * len(curve):
         raise NotJudged(f"{len(curve) - len(loss)} of {len(curve)} values of {name} are not finite")
-    rates, size = highest_rates(view, loss), _size(view)
-    if rates is None and size is None:
+    known, size = mean_rates(view, loss), _size(view)
+    if known is None and size is None:
         raise NotJudged("neither the learning rate nor the size of the steps was recorded")
     guessing = guessing_loss(view)
-    found = criterion(loss, rates, size, guessing, **thresholds)
+    rates, highest = known if known is not None else (None, None)
+    found = criterion(loss, rates, size, guessing, highest, **thresholds)
     if found is None and (held := _validation(view)) is not None and size is not None:
         name, loss = held
         found = criterion(loss, None, size, guessing, **thresholds)
@@ -262,10 +266,11 @@ def _size(view: RunView) -> float | None:
 def _report(view: RunView, name: str, loss: Curve, found: Slow, thresholds: dict[str, float]) -> Finding:
     went = f"{name} went from {short(found.start)} to {short(found.end)} in {view.last_step} steps"
     fell = Evidence(name, found.share, thresholds["learned"], "<", note="fall of the loss")
-    rates = highest_rates(view, loss)
+    every = np.arange(1, int(loss.steps[-1]) + 1)
+    rates = highest_rates(view, Curve(every, np.zeros(len(every))))
     if found.kind == "rate" and rates is not None:
         highest, last = float(rates.max()), float(rates[-1])
-        gone = int(loss.steps[int(np.argmax(rates)) + int(np.argmax(rates[int(np.argmax(rates)) :] < 0.1 * highest))])
+        gone = int(every[int(np.argmax(rates)) + int(np.argmax(rates[int(np.argmax(rates)) :] < 0.1 * highest))])
         return RULE.finding(
             "warning",
             f"The learning rate fell from {short(highest)} to {short(last)}, below a tenth of it by step {gone}:"
