@@ -17,8 +17,10 @@ single output over its root mean square. After `steps_needed` (50) steps it is b
 module that was called, in the last `frames` (3) frames or more without a gap, and they begin in the first half of the
 run or reach over half of it. The layer named is the first from which on every module is below.
 
-A warning when the one training loss has fallen by less than `learned` (0.15) of its beginning, or of guessing; only
-information otherwise, when there are several losses, or in a run that goes on and has done fewer than 500 steps.
+A warning when the one training loss has fallen by less than `learned` (0.15) of its beginning, or of guessing; or when
+it has fallen further, the run is over, the loss at rest, and less than 0.9 of it gone (with an accuracy: the answers
+poor): the best constant answer lowers a loss, too. Only information otherwise, when there are several losses, or in a
+run that goes on and has done fewer than 500 steps.
 
 Evidence
 --------
@@ -71,11 +73,15 @@ import numpy as np
 
 from probes.diagnosis.finding import Evidence, Finding, Severity
 from probes.diagnosis.numbers import percent, short
-from probes.diagnosis.progress import progress
+from probes.diagnosis.outcome import answers_poorly
+from probes.diagnosis.progress import Progress, progress
 from probes.diagnosis.rule import Rule
-from probes.diagnosis.signal import trailing_run
+from probes.diagnosis.signal import at_rest, trailing_run
+from probes.diagnosis.tracks import training_loss
 from probes.diagnosis.view import Floats, LayerTable, NotJudged, RunView
 
+MOST = 0.9
+"""Fall of the loss from which the last module that was called is hardly what gives the answers."""
 PATIENCE = 500
 """Steps of a run that goes on before it is a warning: some models begin with a plateau, and leave it."""
 
@@ -121,7 +127,7 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     learned = progress(view)
     severity: Severity = "warning"
     early = view.status == "running" and view.last_step < PATIENCE
-    if learned is None or learned.share >= thresholds["learned"] or early:
+    if learned is None or early or (learned.share >= thresholds["learned"] and not _one_answer_for_all(view, learned)):
         severity = "info"
     went = (
         f", and {learned.series} went from {short(learned.start)} to {short(learned.end)}"
@@ -182,6 +188,16 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
             ),
         )
     ]
+
+
+def _one_answer_for_all(view: RunView, learned: Progress) -> bool:
+    """Whether a run that is over has come to rest where the best constant answer may well be."""
+    poor = answers_poorly(view)
+    return (
+        view.status != "running"
+        and at_rest(training_loss(view)[1].finite.values)
+        and (learned.share < MOST if poor is None else poor)
+    )
 
 
 def _variation(view: RunView) -> LayerTable:

@@ -15,8 +15,9 @@ Criterion
 The loss function is a mean cross-entropy over C classes (as recorded by the probe, when it was given the
 loss), and the first value of the training loss, logged at the first step, is above `factor` (3) times ln C;
 for binary cross-entropy above `factor` times ln 2, plus one. A loss below is no finding: a pretrained net
-begins there. A warning; only information when the loss has since fallen below ln C, or by half where it is no
-mean, for then the bad beginning is overcome.
+begins there. A warning; only information when the bad beginning is overcome: the loss has since fallen below ln C,
+and more than half of ln C is gone, or the answers are not poor where an accuracy is known (then 0.6 of it will do as
+well); or it has fallen by half, where it is no mean.
 
 Evidence
 --------
@@ -62,6 +63,7 @@ from collections.abc import Sequence
 from probes.diagnosis.beginning import need_beginning
 from probes.diagnosis.finding import Evidence, Finding, Severity
 from probes.diagnosis.numbers import short
+from probes.diagnosis.outcome import came_to_little
 from probes.diagnosis.progress import progress
 from probes.diagnosis.rule import Rule
 from probes.diagnosis.tracks import training_loss
@@ -97,7 +99,8 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     learned = progress(view)
     # A summed loss has another level of guessing: there the fall itself shows that the net has learned.
     overcome = learned is not None and (
-        learned.end < guessing or (learned.guessing is None and learned.share >= OVERCOME)
+        (learned.end < guessing and not came_to_little(view, learned))
+        or (learned.guessing is None and learned.share >= OVERCOME)
     )
     severity: Severity = "info" if overcome else "warning"
     ratio = first / guessing

@@ -1,0 +1,73 @@
+"""Bad ends that a fall of the loss does not excuse: one answer for all examples, and a first loss never made good."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from probes.diagnosis import RULES
+from probes.diagnosis.engine import judge
+from probes.diagnosis.view import RunView
+
+STEPS = np.arange(1, 401)
+FRAMES = STEPS[::40]
+RNG = np.random.default_rng(0)
+
+
+def severities(slug, series, layers=None, manifest=None, **more):
+    report = judge(RunView.of_arrays(series, layers, manifest=manifest, **more), [RULES[slug]])
+    assert not [r for r in report.not_judged if "failed" in r.reason], report.not_judged
+    return [finding.severity for finding in report.findings]
+
+
+class TestOneAnswerForAll:
+    """An autoencoder that draws the mean picture: the loss falls by more than half, by a bias alone."""
+
+    def run(self, end=0.07, falls=0.0, status="finished", variation=1e-7, right=None):
+        modules = [{"name": n, "type": "Linear", "output_shape": [32, 64]} for n in ("code", "picture")]
+        loss = end + (0.18 - end) * np.exp(-STEPS / 10) - falls * STEPS / 400 + 0.002 * RNG.standard_normal(400)
+        series = {"train/loss": (STEPS, loss)}
+        if right is not None:
+            series["val/accuracy"] = (STEPS[::40], np.full(10, right))
+        varied = np.tile([0.5, variation], (len(FRAMES), 1))
+        layers = {"batch_variation": (["code", "picture"], FRAMES, varied)}
+        return severities("collapsed-activations", series, layers, {"model": {"modules": modules}}, status=status)
+
+    def test_a_loss_at_rest_far_from_nothing_is_no_excuse(self):
+        assert self.run() == ["warning"]
+
+    @pytest.mark.parametrize(
+        "healthy",
+        [
+            {"falls": 0.05},  # something else than this module still learns
+            {"end": 0.002},
+            {"right": 0.95},
+            {"status": "running"},
+        ],
+    )
+    def test_what_is_learned_or_may_be_yet_is_information(self, healthy):
+        assert self.run(**healthy) == ["info"]
+
+    def test_outputs_that_differ_are_healthy(self):
+        assert self.run(variation=0.3) == []
+
+
+class TestAFirstLossThatWasNeverMadeGood:
+    """Sixty classes, a first loss of 70: it comes down to guessing, and has no steps left to learn much in."""
+
+    def run(self, end, right=None, first=70.0):
+        series = {"train/loss": (STEPS, end + (first - end) * np.exp(-(STEPS - 1) / 20))}
+        if right is not None:
+            series["train/accuracy"] = (STEPS, np.full(400, right))
+        manifest = {"loss": {"class": "CrossEntropyLoss", "reduction": "mean"}, "data": {"classes": 60}}
+        return severities("unexpected-initial-loss", series, manifest=manifest)
+
+    def test_a_third_of_the_loss_of_guessing_is_not_made_good(self):
+        assert self.run(2.8) == ["warning"]
+
+    def test_half_of_it_and_more_or_good_answers_are(self):
+        assert self.run(1.5) == ["info"]
+        assert self.run(2.8, right=0.8) == ["info"]
+
+    def test_a_first_loss_of_guessing_is_healthy(self):
+        assert self.run(2.8, first=4.1) == []
