@@ -3,7 +3,7 @@
 What it detects
 ---------------
 Two successive weight matrices whose elements were all the same at the start (zero, or another constant), in
-a net that does not learn.
+a net that does not learn; modules that are copies of one another from beginning to end.
 
 Why it matters
 --------------
@@ -18,6 +18,10 @@ have elements that do not differ by more than `spread` (1e-6) of their size, and
 by less than `learned` (0.7). Critical below a tenth. One constant layer alone is common and healthy: a last
 layer or the last layer of a residual block that begins at zero, a low-rank adapter.
 
+Also, whatever the values: weights of several modules that are copies of one another (`copy.deepcopy`) and stay so. In
+every frame, three or more, they are trained, and their norm, extreme elements and gradients are the same. A warning
+when the loss has fallen by less than `learned`; else, and without a loss, information.
+
 Evidence
 --------
 Smallest and largest element of the layers at the start, and the loss at both ends.
@@ -29,7 +33,8 @@ What to try
 
 When it misleads
 ----------------
-Layers of one unit, and nets whose dropout breaks the symmetry, may begin with equal weights and learn all
+Copies that are kept equal on purpose, as the processes of a parallel training are. Layers of one unit, and nets whose
+dropout breaks the symmetry, may begin with equal weights and learn all
 the same.
 
 Example that fires
@@ -61,9 +66,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from probes.diagnosis.clones import clones
 from probes.diagnosis.finding import Evidence, Finding
 from probes.diagnosis.numbers import names, short
-from probes.diagnosis.progress import progress
+from probes.diagnosis.progress import progress, progress_if_known
 from probes.diagnosis.rule import Rule
 from probes.diagnosis.signal import longest_run
 from probes.diagnosis.view import Floats, Mask, NotJudged, RunView
@@ -91,6 +97,9 @@ def criterion(smallest: Floats, largest: Floats, *, spread: float = 1e-6, learne
 
 def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     """Judge the weights of the first frame, and the harm by the training loss."""
+    copies = clones(view)
+    if copies:
+        return [_copies(view, copies, thresholds["learned"])]
     low, high = view.need_layers("weight_min"), view.need_layers("weight_max")
     if low.steps[0] != 0 or high.steps[0] != 0:
         raise NotJudged("the weights before the first update were not recorded")
@@ -125,6 +134,33 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
             ),
         )
     ]
+
+
+def _copies(view: RunView, copies: Sequence[tuple[str, ...]], limit: float) -> Finding:
+    learned = progress_if_known(view)
+    layers = tuple(name for group in copies for name in group)
+    went = f" The loss went from {short(learned.start)} to {short(learned.end)}." if learned is not None else ""
+    first = copies[0]
+    return RULE.finding(
+        "warning" if learned is not None and learned.share < limit else "info",
+        f"{names(first)} are copies of one another, and get the same gradient in every frame: {len(first)} modules do "
+        f"the work of one.{went}",
+        (0, view.last_step),
+        view,
+        layers=layers,
+        evidence=(
+            Evidence("grad_norm", len(first), 1, ">", layer=first[0], note="weights with the same values and gradient"),
+            *(
+                (Evidence(learned.series, learned.share, limit, "<", note="fall of the loss"),)
+                if learned is not None
+                else ()
+            ),
+        ),
+        suggestions=(
+            "initialise each of them by itself: build the module anew, or call reset_parameters(), after copy.deepcopy",
+            "let what chooses among them begin at random, not at zero",
+        ),
+    )
 
 
 RULE = Rule(
