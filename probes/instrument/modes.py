@@ -45,7 +45,8 @@ class Modes:
 def mode_dependent(model: nn.Module) -> list[dict[str, object]]:
     """The modules that compute something else in training than in evaluation: name, type, and the share dropped.
 
-    ``dropped`` is None for batch normalisation, which uses the batch in training and running averages afterwards.
+    ``dropped`` is None for batch normalisation, which uses the batch in training and running averages afterwards; its
+    ``momentum`` is what the newest batch weighs in these (None: all batches alike).
     """
     found: list[dict[str, object]] = []
     for name, module in model.named_modules():
@@ -58,5 +59,8 @@ def mode_dependent(model: nn.Module) -> list[dict[str, object]]:
         else:
             continue
         if dropped is None or dropped > 0.0:
-            found.append({"name": name, "type": type(module).__name__, "dropped": dropped})
+            entry: dict[str, object] = {"name": name, "type": type(module).__name__, "dropped": dropped}
+            if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.track_running_stats:
+                entry["momentum"] = module.momentum
+            found.append(entry)
     return found

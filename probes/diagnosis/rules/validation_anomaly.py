@@ -2,10 +2,11 @@
 
 What it detects
 ---------------
-Four ways in which validation and training do not compare: the model is validated in training mode (dropout on, batch
-statistics of the validation batch); it is trained in evaluation mode since the first validation; the validation loss is
-impossible beside its accuracy or beside the training loss; or it is better than the training loss, all along, without
-anything in the model that explains it.
+Five ways in which validation and training do not compare: the model is validated in training mode (dropout on, batch
+statistics of the validation batch); it is trained in evaluation mode since the first validation; its batch
+normalisation averages over a single batch, or over none; the validation loss is impossible beside its accuracy or
+beside the training loss; or it is better than the training loss, all along, without anything in the model that explains
+it.
 
 Why it matters
 --------------
@@ -20,6 +21,10 @@ Criterion
 - *Trained in evaluation mode*: such a model's training passes run in evaluation mode for `stretch` (10) steps or more
   up to the end of the run, after it had been trained in training mode. Only information when it was so from the first
   step on: frozen on purpose, as in fine-tuning, looks the same.
+- *Averages of one batch, or of none*: batch normalisation whose newest batch weighs 0.9 or more in the running averages
+  (`momentum`), or whose initial values still weigh a quarter after 100 steps or more. A warning in a run that has ended
+  when the validation loss is 1.5 times the training loss in the latter half or differs by 15% from one validation to
+  the next; where the averages have not come, when it is 1.5 times from the first validation on. Else information.
 - *Impossible*: with a mean cross-entropy and an accuracy of the same split, the loss is below `bound` (0.25) times
   (1 - accuracy) ln 2 in more than half of at least 3 validations. An example that is answered wrongly gives the right
   class at most one half, so it costs ln 2 or more.
@@ -93,6 +98,7 @@ from probes.diagnosis.label_noise import classes_of, costs_as_wrong_targets
 from probes.diagnosis.numbers import names, percent, short
 from probes.diagnosis.progress import guessing_loss
 from probes.diagnosis.rule import Rule
+from probes.diagnosis.running_averages import ill_averaged
 from probes.diagnosis.signal import longest_run, noise, opening
 from probes.diagnosis.task import share_right
 from probes.diagnosis.tracks import VALIDATION_SPLITS, accuracy, split_of, training_loss, validation_loss
@@ -101,6 +107,8 @@ from probes.diagnosis.view import Curve, Floats, NotJudged, RunView, Steps
 TRAINING, EVALUATION = "system/training_mode", "system/evaluation_mode"
 UNLEARNED = 0.85
 ENOUGH = 5
+WORSE, SWINGS = 1.5, 0.15
+"""Validation loss, of the training loss, and noise of it, of its level, in which averages that are none do harm."""
 WEAK = 0.05
 MINIMUM_PAIRS = 3
 LEAST_BEHIND = 0.15
@@ -164,6 +172,9 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
             return found
         raise
     validation, train = validation.finite, train.finite
+    averages = _ill_averaged(view, name, validation, train_name, train)
+    if averages is not None:
+        found.append(averages)
     behind = _training_behind(view, dependent, thresholds["behind"])
     if behind is not None:
         found.append(behind)
@@ -249,6 +260,37 @@ def _trained_in_evaluation(
         suggestions=(
             "call model.train() before each epoch's training, after the validation has called model.eval()",
             "to keep only batch normalisation frozen, put those modules into evaluation mode, and not the whole model",
+        ),
+    )
+
+
+def _ill_averaged(view: RunView, name: str, validation: Curve, train_name: str, train: Curve) -> Finding | None:
+    """Running averages of batch normalisation that are not those of the data."""
+    ill = ill_averaged(view)
+    if ill is None or len(validation) < MINIMUM_PAIRS or len(train) < ENOUGH:
+        return None
+    later = following(validation, train, mean=True)
+    ratios = validation.values / np.where(later > 0.0, later, np.inf)
+    worse = float(np.median(ratios[len(ratios) // 2 :]))
+    swing = noise(validation.values) / max(abs(float(np.median(validation.values))), 1e-12)
+    # Averages that came with pretrained weights are good from the first validation on.
+    harm = bool((ratios > WORSE).all()) if ill.late else worse > WORSE or swing > SWINGS
+    harm &= view.status != "running"
+    return RULE.finding(
+        "warning" if harm else "info",
+        f"Batch normalisation ({names(list(ill.layers))}) has a momentum of {short(ill.momentum)}: of its running "
+        f"averages, which it uses in evaluation, {ill.what}. {name} is {short(worse)} times {train_name}, and "
+        f"differs by {percent(swing)} from one validation to the next.",
+        (int(validation.steps[0]), view.last_step),
+        view,
+        layers=ill.layers,
+        evidence=(
+            Evidence(name, worse, WORSE, ">", note="validation over training loss, latter half"),
+            Evidence(name, swing, SWINGS, ">", note="noise of a validation, of the level"),
+        ),
+        suggestions=(
+            "use the default momentum of 0.1, the weight of the newest batch (what Keras calls 0.99 is 0.01 here)",
+            "with batches of a few examples use GroupNorm or LayerNorm",
         ),
     )
 

@@ -243,3 +243,34 @@ class TestLossesThatFallTooFar:
             series = frames | {f"data/output_{key}": (FRAMES, np.full(10, value)) for key, value in outputs.items()}
             found = report("loss-output-mismatch", series, None, {"loss": {"class": "KLDivLoss"}})
             assert [f.severity for f in found.findings] == expected
+
+
+class TestRunningAverages:
+    """Batch normalisation in evaluation: with the averages of the data, of the last batch, or of nothing."""
+
+    def run(self, momentum, validation, status="finished"):
+        steps = STEPS[19::20]
+        series = {
+            "train/loss": (STEPS, 0.3 + 2.0 * np.exp(-STEPS / 60)),
+            "val/loss": (steps, np.asarray(validation)),
+        }
+        norm = {"name": "norm", "type": "BatchNorm1d", "dropped": None, "momentum": momentum}
+        found = report("validation-anomaly", series, None, {"model": {"mode_dependent": [norm]}}, status=status)
+        return [f.severity for f in found.findings]
+
+    swinging = 0.4 * np.exp(0.5 * RNG.standard_normal(20))
+    steady = 0.35 + 2.0 * np.exp(-STEPS[19::20] / 60)
+
+    def test_the_newest_batch_alone_makes_validation_swing(self):
+        assert self.run(0.99, self.swinging) == ["warning"]
+        assert self.run(0.99, self.swinging, status="running") == ["info"]
+        assert self.run(0.99, self.steady) == ["info"], "large batches: the last is as good as all"
+
+    def test_usual_momenta_say_nothing(self):
+        assert self.run(0.1, self.swinging) == []
+        assert self.run(None, self.swinging) == []
+
+    def test_averages_that_have_not_come(self):
+        assert self.run(0.001, 2.0 * self.steady) == ["warning"]
+        assert self.run(0.001, np.append(self.steady[:10], 3.0 * self.steady[10:])) == ["info"], "good at first"
+        assert self.run(0.01, 2.0 * self.steady) == [], "after 400 steps 2% are left"

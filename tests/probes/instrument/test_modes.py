@@ -94,7 +94,7 @@ def test_the_manifest_names_what_depends_on_the_mode(tmp_path):
         model["plain"](torch.randn(3, 2)).sum().backward()
         optimizer.step()
     assert probes.open_run(tmp_path / "run").manifest["model"]["mode_dependent"] == [
-        {"name": "norm", "type": "BatchNorm2d", "dropped": None},
+        {"name": "norm", "type": "BatchNorm2d", "dropped": None, "momentum": 0.1},
         {"name": "drop", "type": "Dropout2d", "dropped": 0.4},
         {"name": "rnn", "type": "LSTM", "dropped": 0.2},
         {"name": "attention", "type": "MultiheadAttention", "dropped": 0.1},
