@@ -313,7 +313,7 @@ def news_by_a_bag_at_rate_five(run_dir: Path) -> float:
 
 @healthy(at_least=0.9)
 def corridor_by_q_values(run_dir: Path) -> float:
-    """A DQN with replay finds the door of a corridor of twelve rooms; its "loss" grows when it first finds it."""
+    """A DQN with replay finds the door of a corridor of twelve rooms; its "loss" says little of how it does."""
     torch.manual_seed(908)
     rooms = 12
     net = nn.Sequential(nn.Linear(rooms, 32), nn.ReLU(), nn.Linear(32, 2))

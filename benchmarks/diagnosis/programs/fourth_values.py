@@ -147,7 +147,7 @@ def convolutional_autoencoder(run_dir: Path) -> float:
 
 @healthy(at_least=0.25)
 def two_dimensional_latents(run_dir: Path) -> float:
-    """The VAE of PyTorch's examples with two latents to plot: entropy summed over pixels plus KL, thirty in all."""
+    """The VAE of PyTorch's examples with two latents to plot: entropy summed over pixels plus KL, 25 in all."""
     torch.manual_seed(886)
     x, _, xt, _ = digits(standard=False)
     x, xt = x / 16, xt / 16
@@ -384,7 +384,7 @@ def films_by_neural_collaborative_filtering(run_dir: Path) -> float:
     opt = optim.Adam(net.parameters(), lr=3e-3, weight_decay=1e-5)
     pairs = torch.stack([who, what], 1)
     with probes.watch(net, opt, run_dir) as probe:
-        for _ in range(7):
+        for _ in range(5):
             for xb, yb in batches(pairs[:18000], like[:18000], 64):
                 loss = F.binary_cross_entropy_with_logits(net(xb[:, 0], xb[:, 1]), yb)
                 opt.zero_grad()
