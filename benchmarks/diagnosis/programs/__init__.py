@@ -3,8 +3,9 @@
 Each is a loop of its own around `probes.watch`, not a recipe of the trainer. They were written without looking at a
 rule's thresholds. Half of them, by a hash of the name, are locked: their verdicts are counted, and nobody looks into
 them. The `fresh_*` modules are a third set, written when the rules stood, and the `second_*` modules a fourth, written
-while rules were mended for the third, and the `third_*` modules a fifth, by authors who had not read the rules: what
-was said of each program at first sight is kept.
+while rules were mended for the third, and the `third_*` modules a fifth, by authors who had not read the rules. The
+`fourth_*` modules are a sixth, of the mistakes and the trainings that are met most often: no rule was mended for it.
+What was said of each program at first sight is kept.
 """
 
 from __future__ import annotations
@@ -13,6 +14,12 @@ from benchmarks.diagnosis.programs import (  # noqa: F401 - importing them regis
     faulty_heads,
     faulty_settings,
     faulty_wiring,
+    fourth_bugs_layers,
+    fourth_bugs_rates,
+    fourth_bugs_targets,
+    fourth_classes,
+    fourth_rows,
+    fourth_values,
     fresh_bugs_data,
     fresh_bugs_heads,
     fresh_bugs_loops,
