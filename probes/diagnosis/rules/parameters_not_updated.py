@@ -42,6 +42,9 @@ Criterion
   `EARLY` (0.1) of the run, although the optimizer that holds them goes on with others, and have not changed since. A
   warning after `settled` (100) more steps, when the run is over or the loss at rest and the net is not good (as above);
   else information: to train first and freeze then is a method, but takes more than the beginning of a run.
+- *Put back*: in a run that is over and came to little, weights that in every frame after 50 steps are within one update
+  of where they began (norm, extremes, mean and spread of the elements), although that many steps in directions drawn by
+  lot would have taken them 5 updates away. A warning.
 
 Evidence
 --------
@@ -93,6 +96,8 @@ import numpy as np
 from probes.diagnosis.finding import Evidence, Finding
 from probes.diagnosis.idle import Idle, frozen_early, never_stepped, thawed
 from probes.diagnosis.numbers import names, percent, short
+from probes.diagnosis.outcome import came_to_little
+from probes.diagnosis.pinned import pinned
 from probes.diagnosis.progress import majority_share, progress_if_known
 from probes.diagnosis.rates import highest_rates
 from probes.diagnosis.rounding import part_of_steps
@@ -166,6 +171,7 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     return (
         _frozen(view, thresholds)
         or _frozen_early(view, thresholds)
+        or _put_back(view)
         or _rounded(view, thresholds)
         or _unchanged(view, held, thresholds)
     )
@@ -251,6 +257,34 @@ def _frozen_early(view: RunView, thresholds: dict[str, float]) -> list[Finding]:
             suggestions=(
                 "look for what sets requires_grad to False and not back: an evaluation, a penalty, a helper",
                 "call requires_grad_(True) on them after it, or use torch.no_grad() there instead",
+            ),
+        )
+    ]
+
+
+def _put_back(view: RunView) -> list[Finding]:
+    """The finding when weights are always where they began, whatever the steps, and the run comes to little."""
+    learned = progress_if_known(view)
+    found = pinned(view) if view.status != "running" and learned is not None and came_to_little(view, learned) else ()
+    if not found:
+        return []
+    layers = tuple(weight.name for weight in found)
+    return [
+        RULE.finding(
+            "warning",
+            f"{names(layers)} are changed by {percent(found[0].step)} in a step, and are where they began after "
+            f"{view.last_step} of them: something puts them back, or each step undoes "
+            "the one before.",
+            (0, view.last_step),
+            view,
+            layers=layers,
+            evidence=(
+                Evidence("weight_norm", found[0].distance, 1.0, "<", layer=layers[0], note="distance, in updates"),
+                Evidence("update_ratio", found[0].step, layer=layers[0], note="median update"),
+            ),
+            suggestions=(
+                f"look for what writes to {layers[0]} outside the optimizer: .data, copy_(), load_state_dict()",
+                "if nothing does, the step is too large, and swings: lower the learning rate",
             ),
         )
     ]
