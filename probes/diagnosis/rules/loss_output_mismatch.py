@@ -47,6 +47,9 @@ began with; or to 100 times that, at an end where it still falls by 0.3 of what 
 whose name says that it is never negative (mse, mae, bce, ce, ...; kl where classes are told apart), with nine in ten of
 its values in the latter half below zero.
 
+Of an agent (rewards are logged) a loss is reported that is a positive multiple of the policy's entropy, to a tenth
+through the latter half, when the entropy has fallen below a tenth: it was added to the loss, not subtracted.
+
 A loss of one's own for classes is reported when its size was not that of a cross-entropy, it has come to rest, and the
 accuracy has stayed at chance.
 
@@ -96,6 +99,7 @@ from collections.abc import Sequence
 
 from probes.diagnosis.finding import Finding
 from probes.diagnosis.mismatch.by_course import below_its_least, by_accuracy, over_the_batch, without_bottom
+from probes.diagnosis.mismatch.by_entropy import entropy_is_paid_for
 from probes.diagnosis.mismatch.by_floor import by_loss, criterion
 from probes.diagnosis.mismatch.by_gradient import cut_off
 from probes.diagnosis.mismatch.by_outputs import by_outputs
@@ -127,7 +131,7 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
 def _seen(view: RunView, thresholds: dict[str, float]) -> Mismatch | None:
     """The first of the ways of detection that finds something; the surest come first."""
     kind, last, outputs = kind_of_loss(view), last_module(view), outputs_of(view)
-    found = over_the_batch(view, kind) or cut_off(view)
+    found = over_the_batch(view, kind) or cut_off(view) or entropy_is_paid_for(view)
     if found is not None:
         return found
     if outputs is not None and kind:

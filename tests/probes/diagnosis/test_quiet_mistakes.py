@@ -274,3 +274,24 @@ class TestRunningAverages:
         assert self.run(0.001, 2.0 * self.steady) == ["warning"]
         assert self.run(0.001, np.append(self.steady[:10], 3.0 * self.steady[10:])) == ["info"], "good at first"
         assert self.run(0.01, 2.0 * self.steady) == [], "after 400 steps 2% are left"
+
+
+class TestEntropyWithTheWrongSign:
+    def run(self, times, left=0.0005, **more):
+        entropy = np.maximum(1.77 * np.exp(-STEPS / 20), left)
+        gain = 0.3 * np.exp(-STEPS / 15) * RNG.standard_normal(len(STEPS))
+        series = {"bandit/loss": (STEPS, times * entropy + gain), "bandit/entropy": (STEPS, entropy)}
+        series |= {name: (STEPS, 0.6 + 0.1 * RNG.standard_normal(len(STEPS))) for name in more.get("also", ())}
+        return [f.severity for f in report("loss-output-mismatch", series).findings]
+
+    def test_a_loss_made_of_the_entropy_is_none_of_the_reward(self):
+        assert self.run(0.5, also=["bandit/reward"]) == ["warning"]
+
+    def test_a_bonus_is_subtracted(self):
+        assert self.run(-0.02, also=["bandit/reward"]) == []
+
+    def test_entropy_is_lowered_on_purpose_where_nothing_is_rewarded(self):
+        assert self.run(1.0) == []
+
+    def test_a_policy_that_explores_still_is_none(self):
+        assert self.run(0.5, left=0.9, also=["bandit/reward"]) == []
