@@ -6,7 +6,7 @@ import numpy as np
 
 from probes.diagnosis.finding import Evidence
 from probes.diagnosis.mismatch.found import Mismatch
-from probes.diagnosis.numbers import percent, short
+from probes.diagnosis.numbers import short
 from probes.diagnosis.signal import MAD_TO_SIGMA, closing, opening
 from probes.diagnosis.tracks import rewards, split_of
 from probes.diagnosis.view import RunView
