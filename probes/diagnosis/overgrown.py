@@ -14,6 +14,8 @@ FIRST, SOON = 10, 100
 DOUBLED = 2.0
 """Growth of the weights (matrices and kernels, without lookup tables) that leaves little of the initialisation: those
 that learn well grow to 1.0 to 1.5 times their size in ten steps."""
+OUTGROWN, EACH, OUTGROWN_BY = 5.0, 3.0, 100
+"""Growth of all of them, and of those of each layer, in so many steps: nothing is left of the initialisation."""
 LOST = 0.05
 """Part of the variation across the examples (`batch_variation` of the last module) that is left."""
 _LOOKUP_TABLES = ("Embedding", "EmbeddingBag")
@@ -47,3 +49,23 @@ def overgrown(view: RunView) -> Overgrown | None:
         return None
     growth, left = float(sizes[-1] / sizes[0]), float(varied.min() / varied[0])
     return Overgrown(int(kept.steps[rows[-1]]), growth, left) if growth > DOUBLED and left < LOST else None
+
+
+def outgrown(view: RunView) -> Overgrown | None:
+    """How far the weights had grown within the first hundred steps, when that is to many times their size."""
+    tables = {module.name for module in view.modules if module.type in _LOOKUP_TABLES}
+    names = [p.name for p in view.parameters if p.is_weight and p.trainable and p.module not in tables]
+    norms = view.layers("weight_norm")
+    if len(names) < 2 or norms is None:
+        return None
+    kept = norms.pick(names)
+    rows = np.flatnonzero(
+        kept.measured.all(axis=1) & np.isfinite(kept.values).all(axis=1) & (kept.steps <= OUTGROWN_BY)
+    )
+    if len(rows) < 2 or kept.steps[rows[0]] > 1 or not (kept.values[rows[0]] > 0).all():
+        return None
+    first, last = kept.values[rows[0]], kept.values[rows[-1]]
+    growth = float(np.linalg.norm(last) / np.linalg.norm(first))
+    if growth < OUTGROWN or float((last / first).min()) < EACH:
+        return None
+    return Overgrown(int(kept.steps[rows[-1]]), growth, 1.0)

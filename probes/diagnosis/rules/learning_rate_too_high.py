@@ -35,7 +35,17 @@ in the first few steps only.
   (`batch_variation` of the last module): the net has forgotten its inputs. After as many steps, and with as little
   to show for them, as an overrun: a warning.
 
-A run whose loss falls well is never reported, however large its steps.
+- *Outgrown*: with Adam or one of its kin, the weights (lookup tables left out, some of them of a usual size at first)
+  have grown to more than 5 times their size in the first 100 steps, those of no layer to less than 3 times: nothing is
+  left of the initialisation; and the loss has come to rest with less than 0.7 of it gone, and a poor accuracy where one
+  is known: a warning.
+- *Forgotten moments*: each step of an optimizer of Adam's kind is as long as its very first one (the learning rate for
+  every weight with a gradient, within 2%, in all of at least 4 frames after the tenth step), although the gradient
+  changes: it is made anew at each step. A warning while 5% of the loss or more are left.
+
+A run whose loss falls well is never reported for the size of its steps alone. In a net of a single layer, whose loss
+rests at that of guessing, steps are large against weights that the best answer makes small: no progress is not said.
+Nor is it in a run that goes on while weights that began next to nothing grow, and the steps have halved against them.
 
 Evidence
 --------
@@ -76,7 +86,8 @@ References
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -87,12 +98,13 @@ from probes.diagnosis.course import course
 from probes.diagnosis.finding import Evidence, Finding
 from probes.diagnosis.gradients import step_size, without_decay
 from probes.diagnosis.initial import gains_of_weights
+from probes.diagnosis.memory import Forgetful, forgetful
 from probes.diagnosis.numbers import round_rate, short
-from probes.diagnosis.outcome import came_to_little
-from probes.diagnosis.overgrown import DOUBLED, overgrown
-from probes.diagnosis.progress import progress_if_known, where_it_began
+from probes.diagnosis.outcome import answers_poorly, came_to_little
+from probes.diagnosis.overgrown import DOUBLED, OUTGROWN, outgrown, overgrown
+from probes.diagnosis.progress import guessing_loss, progress_if_known, where_it_began
 from probes.diagnosis.rule import Rule
-from probes.diagnosis.signal import level
+from probes.diagnosis.signal import at_rest, level
 from probes.diagnosis.tracks import training_loss
 from probes.diagnosis.view import Curve, NotJudged, RunView
 
@@ -103,6 +115,8 @@ seen.
 
 SMALL_GAIN = 0.3
 """Standard deviation of the initial weights times root of the fan-in, below which there is nothing to overrun."""
+MOST_LEFT, MORE_THAN_ENOUGH = 0.7, 0.95
+"""Shares of the loss that are gone where weights that outgrew their beginning, and lost moments, did no harm."""
 OVERRUN_STEPS, OVERRUN_FIRST = 100, 10
 """Steps after which a run can have come to little, and in which the initialisation can be overrun."""
 
@@ -111,7 +125,7 @@ OVERRUN_STEPS, OVERRUN_FIRST = 100, 10
 class TooHigh:
     """Which sign, at which frame (index), the step size there, and the loss before and after."""
 
-    kind: Literal["blow", "restless", "overrun", "overgrown"]
+    kind: Literal["blow", "restless", "overrun", "overgrown", "outgrown"]
     frame: int
     size: float
     before: float
@@ -189,9 +203,16 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     name, loss = training_loss(view)
     if len(loss) < 4:
         raise NotJudged(f"{len(loss)} values of {name}, needs 4")
+    anew = forgetful(view)
+    if anew is not None:
+        return _forgotten(view, anew)
     found = criterion(sizes, loss, _began(view, name, loss.finite), _layers(view), **thresholds)
+    if found is not None and found.kind == "restless":
+        found = None if _nothing_to_learn(view, found.after) or _settles(view, sizes.finite, found.size) else found
     if found is None:
         found = _overrun(view, sizes, thresholds["overrun"]) or _overgrown(view, sizes)
+    if found is None:
+        found = _outgrown(view, sizes, loss.finite)
     if found is None:
         return []
     step = int(sizes.steps[found.frame])
@@ -211,6 +232,10 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
         what += " nearly the same for all examples"
         went = f"{name} went from {short(found.before)} to {short(found.after)} only"
         limit = DOUBLED
+    elif found.kind == "outgrown":
+        what = f"By step {step} the weights had grown to {short(found.size)} times their size"
+        went = f"{name} went from {short(found.before)} to {short(found.after)} only, and rests there"
+        limit = OUTGROWN
     else:
         what = f"Each step changes the weights by {short(found.size)} of their size"
         went = f"{name} went from {short(found.before)} to {short(found.after)} only"
@@ -225,7 +250,7 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     suggestions.append("lower the momentum, or clip the gradient norm")
     evidence = [
         Evidence("weight_norm", found.size, limit, ">", step, note="weights over what they began with")
-        if found.kind == "overgrown"
+        if found.kind in ("overgrown", "outgrown")
         else Evidence("update_norm", found.size, limit, ">", step, note="norm of all updates over norm of all weights"),
         Evidence(name, found.after, found.before, ">", note="loss at the end, against before"),
     ]
@@ -276,6 +301,56 @@ def _overgrown(view: RunView, sizes: Curve) -> TooHigh | None:
         return None
     frame = min(int(np.searchsorted(sizes.steps, grown.step)), len(sizes) - 1)
     return TooHigh("overgrown", frame, grown.growth, learned.start, learned.end)
+
+
+def _outgrown(view: RunView, sizes: Curve, loss: Curve) -> TooHigh | None:
+    """Weights that grew to many times their size within the first steps, in a run that rests far from done."""
+    if not view.adaptive or view.last_step < (2 * OVERRUN_STEPS if view.status == "running" else OVERRUN_STEPS):
+        return None
+    grown, learned = outgrown(view), progress_if_known(view)
+    if grown is None or learned is None or not _something_to_overrun(view):
+        return None
+    if learned.share >= MOST_LEFT or answers_poorly(view) is False or not at_rest(loss.values):
+        return None
+    frame = min(int(np.searchsorted(sizes.steps, grown.step)), len(sizes) - 1)
+    return TooHigh("outgrown", frame, grown.growth, learned.start, learned.end)
+
+
+def _settles(view: RunView, sizes: Curve, usual: float) -> bool:
+    """Whether weights that began next to nothing grow to a size of their own, and steps get small against them."""
+    return view.status == "running" and sizes.values[-1] < 0.5 * usual and not _something_to_overrun(view)
+
+
+def _nothing_to_learn(view: RunView, end: float) -> bool:
+    """Whether a single layer has come to answer the same to all, which takes no weights: small ones change much."""
+    guessing = guessing_loss(view) or (math.log(2.0) if _of_two(view) else None)
+    return _layers(view) == 1 and guessing is not None and end < 1.05 * guessing
+
+
+def _of_two(view: RunView) -> bool:
+    loss = view.manifest.get("loss")
+    return isinstance(loss, Mapping) and loss.get("class") == "BCEWithLogitsLoss"
+
+
+def _forgotten(view: RunView, anew: Forgetful) -> list[Finding]:
+    """The finding on an optimizer that is made anew at each step."""
+    learned = progress_if_known(view)
+    return [
+        RULE.finding(
+            "info" if learned is not None and learned.share > MORE_THAN_ENOUGH else "warning",
+            f"Each step of {anew.type} moves every weight by its whole learning rate ({short(anew.rate)}), as only "
+            f"its first step should (so in all {anew.frames} frames since step {anew.since}): it is made anew, or "
+            "loses its moments, at each step.",
+            (anew.since, view.last_step),
+            view,
+            evidence=(Evidence("update_norm", anew.rate, step=anew.since, note="root mean square of a step"),),
+            suggestions=(
+                "make the optimizer once, before the loop, and only call its step() in it",
+                "do not clear its state between steps",
+                f"if steps by the sign of the gradient are meant, lower the rate to about {round_rate(anew.rate / 10)}",
+            ),
+        )
+    ]
 
 
 def _layers(view: RunView) -> int:
