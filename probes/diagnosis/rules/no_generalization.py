@@ -17,9 +17,10 @@ After `steps_needed` (200) steps (half as many when a tenth of the training loss
 `learned` (0.025) or more of its initial level or of guessing (0.4 times as much with 10 validations, when it is
 certain), and no validation loss since the first tenth of the run lies below `chance` (0.95) times that of guessing, or,
 where training gained little, has gained more than a third as much.
-Guessing is ln C for a mean cross-entropy over C classes; with other losses it is the first validation loss, which
-must then have been taken before the first step. When the validation accuracy is known, it must not have risen above
-the share of the most frequent class by more than 0.05 plus what it varies by.
+Guessing is ln C for a mean cross-entropy over C classes, also where the loss function is not known but an accuracy is
+logged, the last layer has C outputs, and both losses begin within 0.05 of ln C; with other losses it is the first
+validation loss, which must then have been taken before the first step. When the validation accuracy is known, it must
+not have risen above the share of the most frequent class by more than 0.05 plus what it varies by.
 
 Evidence
 --------
@@ -58,6 +59,7 @@ References
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -72,6 +74,8 @@ from probes.diagnosis.view import NotJudged, RunView
 
 TENTH = 0.1
 """Fall of the training loss that takes more than learning how often each class comes."""
+NEAR = 0.05
+"""Distance of a first loss from ln C, as a share of it, that shows a cross-entropy among C classes."""
 
 
 def criterion(
@@ -114,17 +118,18 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     after = curve.values[curve.steps > 0.1 * view.last_step]
     needed = int(thresholds["steps_needed"] * (0.5 if learned.share >= TENTH else 1.0))
     # All above guessing, while the training loss says that a good deal is learned: three validations are enough.
-    clear = learned.share >= TENTH and len(after) >= 3 and learned.guessing is not None
-    clear = clear and float(after.min()) > float(learned.guessing or 0.0)
+    known = learned.guessing if learned.guessing is not None else _seen_to_guess(view, learned, float(curve.values[0]))
+    clear = learned.share >= TENTH and len(after) >= 3 and known is not None
+    clear = clear and float(after.min()) > float(known or 0.0)
     if (len(after) < 5 and not clear) or view.last_step < needed:
         raise NotJudged(f"{len(after)} values of {name} in {view.last_step} steps, needs 5 in {needed}")
-    if learned.guessing is None and curve.steps[0] > 0:
+    if known is None and curve.steps[0] > 0:
         raise NotJudged("the validation loss of guessing is not known (none was logged before the first step)")
-    guessing = float(curve.values[0]) if learned.guessing is None else learned.guessing
+    guessing = float(curve.values[0]) if known is None else known
     best = float(after.min())
     if not criterion(
         learned.share, best, guessing, len(after) >= 10 and _certain(view, learned), **thresholds
-    ) or _accuracy_rises(view):
+    ) or _accuracy_rises(view, math.exp(-known) if known is not None else 0.0):
         return []
     step = int(curve.steps[0])
     return [
@@ -161,15 +166,27 @@ def _certain(view: RunView, learned: Progress) -> bool:
     return learned.reference - learned.end > 4.0 * error
 
 
-def _accuracy_rises(view: RunView) -> bool:
-    """Whether the validation accuracy says that something was learned."""
+def _seen_to_guess(view: RunView, learned: Progress, first: float) -> float | None:
+    """ln C where the loss function is not known: an accuracy is logged, the last weight has C outputs, and both losses
+    begin within 5% of it. None where that is not so.
+    """
+    weights = [parameter for parameter in view.parameters if parameter.is_weight]
+    outputs = weights[-1].shape[0] if weights else 0
+    if outputs < 2 or not any(accuracy(view, validation=validation) is not None for validation in (False, True)):
+        return None
+    guessing = math.log(outputs)
+    return guessing if max(abs(learned.start - guessing), abs(first - guessing)) < NEAR * guessing else None
+
+
+def _accuracy_rises(view: RunView, chance: float) -> bool:
+    """Whether the validation accuracy says that something was learned; ``chance`` where no labels were counted."""
     track = accuracy(view, validation=True)
     if track is None:
         return False
     values = track[1].finite.values
     if len(values) < 3:
         return False
-    return float(np.median(values[-3:])) > majority_share(view) + 0.05 + 2.0 * noise(values)
+    return float(np.median(values[-3:])) > (majority_share(view) or chance) + 0.05 + 2.0 * noise(values)
 
 
 RULE = Rule(

@@ -1,4 +1,6 @@
-"""Bad ends that a fall of the loss does not excuse: one answer for all examples, and a first loss never made good."""
+"""Bad ends that a fall of the loss does not excuse: one answer for all examples, a first loss never made good, and
+answers for the training examples alone, where the loss function is not known.
+"""
 
 from __future__ import annotations
 
@@ -71,3 +73,26 @@ class TestAFirstLossThatWasNeverMadeGood:
 
     def test_a_first_loss_of_guessing_is_healthy(self):
         assert self.run(2.8, first=4.1) == []
+
+
+class TestLearnedForNoOthers:
+    """Four classes, no loss function given: training falls a little below ln 4, validation only rises."""
+
+    def run(self, best=None, right=0.3, outputs=4, start=np.log(4)):
+        steps = STEPS[24::25]
+        val = start + 0.05 * steps / 400 if best is None else best + (start - best) * np.exp(-steps / 100)
+        loss = start * (1.0 - 0.05 * STEPS / 400) + 0.005 * RNG.standard_normal(400)
+        series = {"train/loss": (STEPS, loss), "val/loss": (steps, val)}
+        if right is not None:
+            series["val/accuracy"] = (steps, np.full(len(steps), right))
+        weight = {"name": "out.weight", "module": "out", "shape": [outputs, 32], "trainable": True}
+        return severities("no-generalization", series, manifest={"model": {"parameters": [weight]}})
+
+    def test_losses_that_begin_at_the_logarithm_of_the_outputs_tell_what_guessing_is(self):
+        assert self.run() == ["warning"]
+
+    @pytest.mark.parametrize(
+        "healthy", [{"best": 1.2}, {"right": 0.5}, {"right": None}, {"outputs": 10}, {"start": 1.0}]
+    )
+    def test_where_others_gain_or_guessing_is_not_known_nothing_is_said(self, healthy):
+        assert self.run(**healthy) == []
