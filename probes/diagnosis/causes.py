@@ -41,7 +41,6 @@ CAUSES: Mapping[str, tuple[str, ...]] = {
         "weight-decay-too-strong",
         "loss-output-mismatch",
         "parameters-not-updated",
-        "unexpected-initial-loss",
     ),
     "validation-anomaly": ("loss-output-mismatch",),
     "loss-diverging": (
