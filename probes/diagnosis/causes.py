@@ -64,6 +64,7 @@ CAUSES: Mapping[str, tuple[str, ...]] = {
         "unnormalized-inputs",
     ),
     "no-generalization": (
+        "poor-initialization",
         "loss-not-decreasing",
         "class-imbalance",
         "noisy-loss",

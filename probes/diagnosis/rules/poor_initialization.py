@@ -32,8 +32,12 @@ A warning when after `steps_needed` (100) steps the training loss has fallen by 
 from that of guessing where it began above it. When the weights are too large or too small also when, after twice as
 many steps, less than 0.6 of the loss is gone and the net still gets wrong more than a third of what guessing gets
 wrong (without an accuracy: less than half of the loss, where the level of guessing is known). A fading net is given
-1,000 steps while the run goes on. Nothing otherwise. Layers that begin with all weights equal are told by
-`symmetric-initialization`.
+1,000 steps while the run goes on. Nothing otherwise.
+
+Apart from these, in a run that is over and learned as little: a bias of an LSTM or GRU one whole gate of which begins
+below -4, with no other that begins as far above zero (as in biases drawn for long memories): the gate is shut.
+
+Layers that begin with all weights equal are told by `symmetric-initialization`.
 
 Evidence
 --------
@@ -85,11 +89,12 @@ from typing import Literal
 import numpy as np
 
 from probes.diagnosis.finding import Evidence, Finding
+from probes.diagnosis.gates import SHUT, shut_gates
 from probes.diagnosis.gradients import step_size, without_decay
 from probes.diagnosis.initial import Initial, first_loss, initial
 from probes.diagnosis.numbers import percent, short
 from probes.diagnosis.outcome import came_to_little
-from probes.diagnosis.progress import Progress, progress
+from probes.diagnosis.progress import Progress, progress, progress_if_known
 from probes.diagnosis.rule import Rule
 from probes.diagnosis.view import NotJudged, RunView
 
@@ -143,6 +148,9 @@ def criterion(
 
 def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     """Judge the first frame, and whether the net has learned since."""
+    shut = _shut(view, thresholds)
+    if shut:
+        return shut
     seen = initial(view)
     learned = progress(view)
     if learned is None or view.last_step < thresholds["steps_needed"]:
@@ -170,6 +178,35 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
                 "use shortcuts (residual blocks), or fewer layers"
                 if kind == "fading"
                 else "or leave the initialisation to torch.nn",
+            ),
+        )
+    ]
+
+
+def _shut(view: RunView, thresholds: dict[str, float]) -> list[Finding]:
+    """The finding when gates begin shut and a run that is over has learned little."""
+    gates, learned = shut_gates(view), progress_if_known(view)
+    if not gates or learned is None or view.status == "running" or view.last_step < thresholds["steps_needed"]:
+        return []
+    if not (learned.share < thresholds["learned"] and came_to_little(view, learned)):
+        return []
+    gate = gates[0]
+    return [
+        RULE.finding(
+            "warning",
+            f"{gate.name} begins at {short(gate.least)} for a whole gate of {gate.module}: a sigmoid passes on nothing "
+            f"there. {learned.series} went from {short(learned.start)} to {short(learned.end)}.",
+            (0, view.last_step),
+            view,
+            layers=tuple(gate.name for gate in gates),
+            evidence=(
+                Evidence("weight_min", gate.least, SHUT, "<", 0, gate.name, "smallest bias"),
+                Evidence("weight_mean", gate.mean, None, step=0, layer=gate.name, note="mean of the biases"),
+                Evidence(learned.series, learned.share, note=f"fall of the loss ({percent(max(learned.share, 0.0))})"),
+            ),
+            suggestions=(
+                "begin the bias of the forget gate of an LSTM at 1, not below zero, and leave the others near zero",
+                "check which part of the bias is which gate (LSTM: input, forget, candidate, output)",
             ),
         )
     ]

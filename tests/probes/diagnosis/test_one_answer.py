@@ -1,5 +1,5 @@
 """Bad ends that a fall of the loss does not excuse: one answer for all examples, a first loss never made good, and
-answers for the training examples alone, where the loss function is not known.
+answers for the training examples alone, where the loss function is not known; and gates that begin shut.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from probes.diagnosis.view import RunView
 STEPS = np.arange(1, 401)
 FRAMES = STEPS[::40]
 RNG = np.random.default_rng(0)
+LN_4 = float(np.log(4))
 
 
 def severities(slug, series, layers=None, manifest=None, **more):
@@ -78,7 +79,7 @@ class TestAFirstLossThatWasNeverMadeGood:
 class TestLearnedForNoOthers:
     """Four classes, no loss function given: training falls a little below ln 4, validation only rises."""
 
-    def run(self, best=None, right=0.3, outputs=4, start=np.log(4)):
+    def run(self, best=None, right=0.3, outputs=4, start=LN_4):
         steps = STEPS[24::25]
         val = start + 0.05 * steps / 400 if best is None else best + (start - best) * np.exp(-steps / 100)
         loss = start * (1.0 - 0.05 * STEPS / 400) + 0.005 * RNG.standard_normal(400)
@@ -95,4 +96,30 @@ class TestLearnedForNoOthers:
         "healthy", [{"best": 1.2}, {"right": 0.5}, {"right": None}, {"outputs": 10}, {"start": 1.0}]
     )
     def test_where_others_gain_or_guessing_is_not_known_nothing_is_said(self, healthy):
+        assert self.run(**healthy) == []
+
+
+class TestGatesThatBeginShut:
+    """An LSTM of eight units whose forget gate begins at -6."""
+
+    def run(self, forget=-6.0, inputs=0.0, end=1.35, kind="LSTM", status="finished"):
+        bias = np.concatenate([np.full(8, inputs), np.full(8, forget), np.zeros(16)])
+        frames = np.concatenate([[0], FRAMES])
+        layers = {
+            "weight_min": (["lstm.bias_ih_l0"], frames, np.full((len(frames), 1), bias.min())),
+            "weight_mean": (["lstm.bias_ih_l0"], frames, np.full((len(frames), 1), bias.mean())),
+        }
+        parameter = {"name": "lstm.bias_ih_l0", "module": "lstm", "shape": [32], "trainable": True}
+        modules = [{"name": "lstm", "type": kind, "output_shape": [32, 50, 8]}]
+        loss = end + (LN_4 - end) * np.exp(-STEPS / 100) + 0.005 * RNG.standard_normal(400)
+        manifest = {"model": {"parameters": [parameter], "modules": modules}}
+        return severities("poor-initialization", {"train/loss": (STEPS, loss)}, layers, manifest, status=status)
+
+    def test_a_gate_that_nothing_passes_in_a_run_that_learned_nothing(self):
+        assert self.run() == ["warning"]
+
+    @pytest.mark.parametrize(
+        "healthy", [{"forget": 1.0}, {"inputs": 6.0}, {"end": 0.4}, {"kind": "Linear"}, {"status": "running"}]
+    )
+    def test_open_gates_long_memories_and_what_learns_are_let_be(self, healthy):
         assert self.run(**healthy) == []
