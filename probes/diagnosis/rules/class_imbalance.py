@@ -68,9 +68,11 @@ from probes.diagnosis.progress import label_counts
 from probes.diagnosis.rare import NeverSaid, never_said
 from probes.diagnosis.rule import Rule
 from probes.diagnosis.signal import closing
-from probes.diagnosis.task import share_right
 from probes.diagnosis.tracks import accuracy
 from probes.diagnosis.view import Floats, NotJudged, RunView
+
+LESS = 0.05
+"""How much less often than it comes a class must be given, or an answer be right, to be so on purpose."""
 
 
 def criterion(
@@ -111,19 +113,21 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     evidence = [Evidence("data/largest_label_share", part, 1 / len(counts), ">", note=f"share of class {top}")]
     harm = False
     if held is not None and len(held[1].finite) >= 2:
-        score = closing(share_right(held[1].finite.values))
+        score = closing(held[1].finite.values)
         message += f" {held[0]} is {score:.2f}."
         evidence.append(Evidence(held[0], score, part, "<", note="validation accuracy, last values"))
         harm = score <= part and score < 0.9 and view.status != "running"
         if fitted is not None and len(fitted[1].finite):
-            own = closing(share_right(fitted[1].finite.values))
+            own = closing(fitted[1].finite.values)
             evidence.append(Evidence(fitted[0], own, note="training accuracy, last values"))
             harm |= own - score > 0.1
+            # So wrong on its own examples, too, it does not go for the frequent class: the rare ones have more weight.
+            harm &= own > part - LESS
         predicted, labelled = _shares(view)
         if predicted is not None and labelled is not None:
             # Weighted for the rare classes, a net gives them more often than they come: right less often on purpose.
-            harm &= predicted > labelled - 0.05
-            alone = predicted >= 0.99 and abs(score - part) < 0.03 and _flat(share_right(held[1].finite.values))
+            harm &= predicted > labelled - LESS
+            alone = predicted >= 0.99 and abs(score - part) < 0.03 and _flat(held[1].finite.values)
             harm |= alone and view.status != "running"  # a plateau that may yet be left
     return [
         RULE.finding(

@@ -20,7 +20,7 @@ began small or at zero may grow to it; and it is growing still: 1.2 times as lar
 It is a warning when the training loss is no better than `learned` (0.5) of its beginning or of guessing, or not
 finite; or when it ends below zero, by more than it began above it, or by ten times as much as it began below it;
 when the loss swings by more than half of its beginning in the latter half of the run (from its 10th to its 90th
-percentile); or when the growth is a hundred times `factor`.
+percentile, and above the lowest so far: a fall is no swing); or when the growth is a hundred times `factor`.
 Otherwise it is information.
 Weights that are not finite count by their last finite frame.
 
@@ -174,12 +174,18 @@ def _harm(view: RunView, learned: float) -> str:
     if fell.end < 0 and -fell.end > (fell.start if fell.start > 0 else -10.0 * fell.start):
         return f"{name} has fallen from {short(fell.start)} to {short(fell.end)}, without a bottom"
     half = curve.finite.values[len(curve.finite) // 2 :]
-    swing = float(np.subtract(*np.percentile(half, [90, 10]))) if len(half) >= SWINGS else 0.0
+    swing = _swing(half) if len(half) >= SWINGS else 0.0
     if fell.start > 0 and swing > 0.5 * fell.start:
         return f"{name} swings by {short(swing)} to the end"
     if fell.start > 0 and fell.share < learned:
         return f"{name} went from {short(fell.start)} to {short(fell.end)}"
     return ""
+
+
+def _swing(values: Floats) -> float:
+    """How far a loss [T] swings: from its 10th to its 90th percentile, as far as it rises again after it fell."""
+    again = float(np.percentile(values - np.minimum.accumulate(values), 90))
+    return min(float(np.subtract(*np.percentile(values, [90, 10]))), again)
 
 
 RULE = Rule(

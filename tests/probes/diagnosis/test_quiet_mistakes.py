@@ -295,3 +295,16 @@ class TestEntropyWithTheWrongSign:
 
     def test_a_policy_that_explores_still_is_none(self):
         assert self.run(0.5, left=0.9, also=["bandit/reward"]) == []
+
+
+class TestWeightsThatGrowWhileTheLossFalls:
+    def run(self, loss):
+        layers = {"weight_norm": (["w0"], FRAMES, np.geomspace(3.0, 60.0, len(FRAMES))[:, None])}
+        manifest = {"model": {"parameters": parameters([3, 3])}}
+        return [f.severity for f in report("weights-growing", {"train/loss": (STEPS, loss)}, layers, manifest).findings]
+
+    def test_a_steep_fall_is_no_swing(self):
+        assert self.run(0.01 + 6.0 / (1 + np.exp((STEPS - 260) / 20))) == ["info"]
+
+    def test_what_falls_and_rises_again_is(self):
+        assert self.run(2.0 + 4.0 * np.cos(STEPS / 10) ** 2) == ["warning"]
