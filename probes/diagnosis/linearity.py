@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -21,8 +22,27 @@ FIRST_STEPS = 3
 """Steps within which the first frame shows weights as they were initialised."""
 FORWARD, BACKWARD = 0.85, 0.9
 """Parts of what random weights would pass on, forward and back, that an activation would take something of."""
+_KEEP = ("Identity", "Flatten", "Unflatten", "Dropout")
 WIDE = 16
 """Units and inputs of a layer from which these parts are known well enough (their error is about 1 / sqrt(units))."""
+
+
+def in_a_row(view: RunView) -> bool:
+    """Whether the model is a `torch.nn.Sequential` of dense layers alone, and none of them is narrow on purpose.
+
+    What such a model calls are its modules: a function between them there is none.
+    """
+    model = view.manifest.get("model")
+    dense = [module for module in view.modules if module.type == "Linear"]
+    flat = all(module.name.isdigit() and module.type in (*_KEEP, "Linear") for module in view.modules)
+    if not isinstance(model, Mapping) or model.get("class") != "Sequential" or not flat or len(dense) < 2:
+        return False
+    shapes = {p.module: p.shape for p in view.parameters if p.is_weight}
+    if any(module.name not in shapes for module in dense):
+        return False
+    inputs, outputs = shapes[dense[0].name][-1], shapes[dense[-1].name][0]
+    narrow = min(shapes[module.name][0] for module in dense[:-1])
+    return (inputs != outputs or inputs == 1) and narrow >= min(inputs, outputs)
 
 
 def passes_on(view: RunView) -> bool:

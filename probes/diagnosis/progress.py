@@ -9,10 +9,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from probes.diagnosis.beginning import beginning
-from probes.diagnosis.signal import closing
+from probes.diagnosis.signal import closing, opening
 from probes.diagnosis.task import classes_of_targets
 from probes.diagnosis.tracks import training_loss
-from probes.diagnosis.view import Curve, NotJudged, RunView
+from probes.diagnosis.view import Curve, Floats, NotJudged, RunView
+
+NEAR = 0.1
+"""Deviation of an initial loss from that of guessing, as a share of it."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +99,18 @@ def guessing_loss(view: RunView) -> float | None:
         return None
     classes = classes_of_targets(view)
     return None if classes is None else math.log(classes)
+
+
+def begins_at_guessing(view: RunView, values: Floats) -> bool:
+    """Whether the first values of a loss [T] are that of guessing: ln C, of the classes seen or of the last layer's
+    outputs, within the tenth that random scores are worth at the beginning.
+    """
+    known = guessing_loss(view)
+    if known is None:
+        weights = [parameter for parameter in view.parameters if parameter.is_weight]
+        outputs = weights[-1].shape[0] if weights else 0
+        known = math.log(outputs) if outputs >= 2 else None
+    return known is not None and len(values) > 0 and abs(opening(values) - known) < NEAR * known
 
 
 def variance_of_targets(view: RunView) -> float | None:

@@ -9,8 +9,7 @@ import numpy as np
 
 from probes.diagnosis.mismatch.called import kind_of_loss, shape_of
 from probes.diagnosis.signal import block_medians
-from probes.diagnosis.task import share_right
-from probes.diagnosis.tracks import TRAIN_SPLITS, VALIDATION_SPLITS
+from probes.diagnosis.tracks import TRAIN_SPLITS, VALIDATION_SPLITS, share_right
 from probes.diagnosis.view import Curve, RunView
 
 RARE = 0.1

@@ -9,7 +9,7 @@ import numpy as np
 from probes.diagnosis.manifest import ModuleInfo
 from probes.diagnosis.signal import closing
 from probes.diagnosis.tracks import accuracy
-from probes.diagnosis.view import Floats, RunView
+from probes.diagnosis.view import RunView
 
 _OF_CLASSES = ("CrossEntropyLoss", "NLLLoss")
 
@@ -33,11 +33,6 @@ def last_module(view: RunView) -> ModuleInfo | None:
     return next((module for module in reversed(view.modules) if module.output_shape), None)
 
 
-def share_right(values: Floats) -> Floats:
-    """An accuracy [T] as shares of 1: of percent, when any value is above 1.5. Empty stays empty."""
-    return values / 100.0 if len(values) and float(values.max()) > 1.5 else values
-
-
 def accuracy_at_end(view: RunView) -> float | None:
     """The higher of training and validation accuracy at the end, as a share of 1; None when none was logged."""
     ends = []
@@ -45,8 +40,7 @@ def accuracy_at_end(view: RunView) -> float | None:
         track = accuracy(view, validation=validation)
         values = track[1].finite.values if track is not None else np.empty(0)
         if len(values):
-            # In percent, when any value is above 1.
-            ends.append(closing(values, points=1) / (100.0 if values.max() > 1.0 else 1.0))
+            ends.append(closing(values, points=1))
     return max(ends, default=None)
 
 

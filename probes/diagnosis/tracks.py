@@ -8,7 +8,9 @@ when nothing else is.
 
 from __future__ import annotations
 
-from probes.diagnosis.view import Curve, NotJudged, RunView
+import numpy as np
+
+from probes.diagnosis.view import Curve, Floats, NotJudged, RunView
 
 TRAIN_SPLITS = ("train", "training", "tr", "fit")
 VALIDATION_SPLITS = ("val", "valid", "validation", "dev", "eval", "evaluation", "test", "holdout")
@@ -139,13 +141,19 @@ def validation_loss(view: RunView) -> tuple[str, Curve]:
 
 
 def accuracy(view: RunView, *, validation: bool) -> tuple[str, Curve] | None:
-    """(name, curve) of the accuracy of the training or the validation split, when one was logged."""
+    """(name, curve) of the accuracy of the training or the validation split, as shares of 1, when one was logged."""
     names = _named(view, VALIDATION_SPLITS if validation else TRAIN_SPLITS, _ACCURACY_WORDS, exact=True)
     for name in names:
         curve = view.series(name)
         if curve is not None:
-            return name, curve
+            return name, Curve(curve.steps, share_right(curve.values))
     return None
+
+
+def share_right(values: Floats) -> Floats:
+    """An accuracy [T] as shares of 1: of percent, when any finite value is above 1 (and the rounding of a mean)."""
+    finite = values[np.isfinite(values)]
+    return values / 100.0 if len(finite) and float(finite.max()) > 1.001 else values
 
 
 def _the_one(view: RunView, names: list[str], exact: list[str], usual: str) -> tuple[str, Curve]:

@@ -13,7 +13,7 @@ from probes.diagnosis.mismatch.found import Mismatch
 from probes.diagnosis.numbers import percent, short
 from probes.diagnosis.progress import majority_share, progress_if_known
 from probes.diagnosis.signal import at_rest, block_medians, closing
-from probes.diagnosis.task import batch_size, classifies, share_right
+from probes.diagnosis.task import batch_size, classifies
 from probes.diagnosis.tracks import accuracy, split_of, training_loss
 from probes.diagnosis.view import NotJudged, RunView
 
@@ -24,6 +24,9 @@ BOTTOMLESS = 3.0
 ABYSS, GOES_ON = 100.0, 0.3
 """Depth below zero, in sizes of the loss at the beginning, that no likelihood reaches; fall of the second half of such
 a loss, in falls of the first, from which it does not come to rest (one of a likelihood is below 0.1 by then)."""
+DEEP, STEADY = 10.0, 0.7
+"""The same depth for a loss that falls in a straight line from above zero, and slowest fall of an eighth of the run, in
+fastest ones, of such a line: a likelihood slows down."""
 NEVER_NEGATIVE = ("mse", "mae", "rmse", "l1", "bce", "ce", "cross_entropy", "crossentropy", "huber", "logloss")
 """Names of losses that are sums of what is never below zero; "kl" is another where classes are told apart."""
 FELL = 0.3
@@ -44,7 +47,8 @@ def without_bottom(view: RunView) -> Mismatch | None:
     falls = -np.diff(levels)
     faster = bool((falls > 0).all()) and falls[-3:].min() > falls[:3].max() and values[0] > 0
     endless = levels[-1] < -ABYSS * start and falls[4:].sum() > GOES_ON * falls[:4].sum()
-    if not levels[-1] < -BOTTOMLESS * start or not (faster or endless):
+    straight = levels[-1] < -DEEP * start and falls.min() > STEADY * falls.max() and values[0] > 0
+    if not levels[-1] < -BOTTOMLESS * start or not (faster or endless or straight):
         return None
     first = int(curve.steps[int(np.argmax(curve.values < 0))])
     return Mismatch(
@@ -129,7 +133,7 @@ def by_accuracy(view: RunView, kind: str) -> Mismatch | None:
     if classes is None or track is None or learned is None or learned.start <= 0 or majority_share(view) > 0.6:
         return None
     name, curve = track
-    values = share_right(curve.finite.values)
+    values = curve.finite.values
     series = training_loss(view)[1]
     losses = series.finite.values
     if not np.isfinite(series.values[-1]):

@@ -18,7 +18,8 @@ falling now, however slowly: its level over the last fifth must not be below tha
 than its error. In a run that has ended such a fall counts only when it went below the first values, by more
 than its error: a loss that rose and ends where it began has learned nothing. A mean cross-entropy that began
 above that of guessing (ln C for C classes) is measured from there: scores that shrink bring it down, and nothing
-is learned by that; as long as it falls by more than `fall` from the middle fifth to the last it is on its way.
+is learned by that; as long as it falls by more than `fall` from the middle fifth to the last it is on its way. Where
+the loss function was not seen, C is the number of outputs of the last layer, if the accuracy that was logged is 1 / C.
 When the noise of the loss is too
 large to see such a fall (two standard errors of the levels above `blur`, 0.06 of the level), it is not judged.
 
@@ -94,7 +95,6 @@ from probes.diagnosis.progress import guessing_loss, majority_share, variance_of
 from probes.diagnosis.rivals import WON, Won, discriminator_has_won
 from probes.diagnosis.rule import Rule
 from probes.diagnosis.signal import block_medians, closing, level, noise, opening
-from probes.diagnosis.task import share_right
 from probes.diagnosis.tracks import accuracy, training_loss
 from probes.diagnosis.view import Curve, Floats, NotJudged, RunView, Steps
 
@@ -108,6 +108,8 @@ MUCH = 50
 """Steps before the first value of a loss, after which a small problem may have been learned already."""
 LONG_CONTEST = 1000
 """Steps after which a discriminator that is never wrong, in a run that goes on, has won."""
+AT_MOST = 0.05
+"""Accuracy, as a share of the way from 1 / C to 1, that is chance over C outputs."""
 WELL_BELOW = 0.1
 """Share of the loss of guessing below which a late log shows that something was learned before it."""
 
@@ -188,13 +190,14 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     guesses = ended and ((view.last_step >= 2 * needed and _at_chance(view, opening(loss.values))) or long)
     if guesses:
         thresholds = {**thresholds, "fall": AT_CHANCE * thresholds["fall"]}
-    found = criterion(loss.steps, loss.values, ended, math.inf if known is None else known, guesses, **thresholds)
+    reached = known if known is not None else _guessing_of_outputs_at_chance(view)
+    found = criterion(loss.steps, loss.values, ended, math.inf if reached is None else reached, guesses, **thresholds)
     if found is None or _good_from_the_start(view, found.start) or _learned_by_accuracy(view):
         return []
     if known is not None and begins_late(view, loss.steps) and found.end < (1.0 - WELL_BELOW) * known:
         return []
     guessing = _guessing(view)
-    reference = found.start if known is None else min(found.start, known)
+    reference = found.start if reached is None else min(found.start, reached)
     at = f", about that of guessing among {round(math.exp(guessing))} classes" if _near(guessing, found.end) else ""
     return [
         RULE.finding(
@@ -262,6 +265,17 @@ def _guessing(view: RunView) -> float:
     return math.log(outputs) if outputs >= 2 else float("nan")
 
 
+def _guessing_of_outputs_at_chance(view: RunView) -> float | None:
+    """ln C for a last layer of C outputs, where the accuracy that was logged is no more than 1 / C; else None."""
+    guessing = _guessing(view)
+    track = accuracy(view, validation=True) or accuracy(view, validation=False)
+    values = track[1].finite.values if track is not None else np.empty(0)
+    if not math.isfinite(guessing) or len(values) < 5:
+        return None
+    chance = math.exp(-guessing)
+    return guessing if closing(values) < chance + AT_MOST * (1.0 - chance) else None
+
+
 def _near(guessing: float, loss: float) -> bool:
     return math.isfinite(guessing) and abs(loss - guessing) < 0.05 * guessing
 
@@ -281,7 +295,7 @@ def _at_chance(view: RunView, start: float) -> bool:
     """Whether an accuracy over many values is known, and is that of always giving the most frequent class, or less."""
     common = majority_share(view) or _fair_share(view, start)
     track = accuracy(view, validation=True) or accuracy(view, validation=False)
-    values = share_right(track[1].finite.values) if track is not None else np.empty(0)
+    values = track[1].finite.values if track is not None else np.empty(0)
     if len(values) < 5 or common <= 0:
         return False
     return closing(values) < common + 0.03

@@ -201,8 +201,6 @@ def _one_class(
     swing = float(np.percentile(rest, 90) - np.percentile(rest, 10)) / scale
     track = accuracy(view, validation=True)
     reached = closing(track[1].finite.values) if track is not None and len(track[1].finite) else None
-    if reached is not None and reached > 1.0:
-        reached /= 100.0
     harmed = swing > 0.15 or (reached is not None and reached < 0.85)
     evidence = [
         Evidence("data/largest_label_share", share, thresholds["single"], ">", note="most frequent class in a batch"),

@@ -90,7 +90,6 @@ from probes.diagnosis.numbers import percent, short
 from probes.diagnosis.progress import where_it_began
 from probes.diagnosis.rule import Rule
 from probes.diagnosis.signal import block_medians, closing, noise, running_median
-from probes.diagnosis.task import share_right
 from probes.diagnosis.tracks import accuracy, training_loss, validation_loss
 from probes.diagnosis.view import Curve, Floats, NotJudged, RunView
 
@@ -223,7 +222,7 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
 def _nearly_all_right(view: RunView) -> bool:
     """Whether nine in ten validation examples are right at the end."""
     track = accuracy(view, validation=True)
-    values = share_right(track[1].finite.values) if track is not None else np.empty(0)
+    values = track[1].finite.values if track is not None else np.empty(0)
     return len(values) >= 3 and closing(values) >= 0.9
 
 
@@ -256,7 +255,7 @@ def _lead(view: RunView) -> float | None:
     own, other = accuracy(view, validation=False), accuracy(view, validation=True)
     if own is None or other is None or len(own[1].finite) < 3 or len(other[1].finite) < 3:
         return None
-    return closing(share_right(own[1].finite.values)) - closing(share_right(other[1].finite.values))
+    return closing(own[1].finite.values) - closing(other[1].finite.values)
 
 
 def _report(

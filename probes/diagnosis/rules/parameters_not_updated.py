@@ -23,6 +23,9 @@ Criterion
   have not changed: whoever thaws a layer wants to train it.
 - *Idle*: of several optimizers one has done no step that any frame saw, while another did in 3 or more, and none of
   its parameters has changed. A warning after 50 steps when the run is over; information before: its turn may come.
+- *Ceased*: over the latter half of the values of a training loss (100 or more) there was less than a twentieth of the
+  steps for each that there was in the first tenth: batches are still seen, but hardly any leads to a step. A warning;
+  information when 0.75 of the loss is gone.
 - *Unchanged* (weight matrices and kernels): the update is exactly zero in every one of at least `frames` (3)
   frames that have a gradient above zero; parameter groups whose learning rate is zero are left out unless
   that is so of all. A warning; critical when nothing at all is updated.
@@ -103,7 +106,7 @@ from probes.diagnosis.rates import highest_rates
 from probes.diagnosis.rounding import part_of_steps
 from probes.diagnosis.rule import Rule
 from probes.diagnosis.signal import at_rest, closing
-from probes.diagnosis.task import share_right
+from probes.diagnosis.skipped import Ceased, ceased
 from probes.diagnosis.tracks import accuracy, training_loss, training_losses
 from probes.diagnosis.untrained import untrained
 from probes.diagnosis.view import Floats, Mask, NotJudged, RunView
@@ -165,6 +168,9 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     idle = never_stepped(view)
     if idle:
         return [_idle(view, idle, trainable)]
+    stopped = ceased(view)
+    if stopped is not None:
+        return [_ceased(view, stopped, trainable)]
     outside = [name for name in trainable if name not in held and not _changes(view, name)]
     if outside:
         return [_outside(view, outside, trainable)]
@@ -305,7 +311,7 @@ def _poor(view: RunView) -> bool:
     """Whether the net is known not to be good."""
     common = majority_share(view)
     track = accuracy(view, validation=True) or accuracy(view, validation=False)
-    values = share_right(track[1].finite.values) if track is not None else np.empty(0)
+    values = track[1].finite.values if track is not None else np.empty(0)
     if len(values):
         return closing(values) - common < GOOD * (1.0 - common)
     learned = progress_if_known(view)
@@ -370,6 +376,23 @@ def _idle(view: RunView, idle: Sequence[Idle], trainable: list[str]) -> Finding:
         suggestions=(
             "call step() of this optimizer after loss.backward(), too",
             "if it has its turn later, or never, do not give it to watch",
+        ),
+    )
+
+
+def _ceased(view: RunView, stopped: Ceased, trainable: list[str]) -> Finding:
+    learned = progress_if_known(view)
+    return RULE.finding(
+        "info" if learned is not None and learned.share >= MUCH else "warning",
+        f"{stopped.series} was logged {stopped.values} times since step {stopped.since}, and only {stopped.steps} "
+        "steps were done meanwhile: at the beginning there was a step for each value or for every few.",
+        (stopped.since, view.last_step),
+        view,
+        layers=tuple(trainable),
+        evidence=(Evidence(stopped.series, stopped.values, stopped.steps, ">", note="values logged, against steps"),),
+        suggestions=(
+            "look for what leaves the loop before optimizer.step(): a condition on the loss, a `continue`",
+            "compare the loss with a running mean of it, not with the lowest ever, if outliers are to be left out",
         ),
     )
 

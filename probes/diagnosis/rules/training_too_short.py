@@ -23,7 +23,9 @@ level is poor:
   guessing where it began above that.
 
 A run of fewer than 50 steps at a steady rate is a trial: a finding only when less than 0.12 of the loss is gone, or
-when it was validated 8 times and more, which nobody does in a trial: then each step was meant to be an epoch.
+when it was validated 8 times and more, which nobody does in a trial: then each step was meant to be an epoch. One of
+fewer than 20 steps is told when its loss began at that of guessing (as many classes as the last layer has outputs) and
+has fallen from there (3 standard errors of a straight line through all of it), by less than that.
 
 A schedule of fewer than `few` (100) steps that ends near zero is meant to be the whole training, and lets no loss fall
 at its end. There the fall along the learning rate summed up must be 0.3 times the mean one or more, and promise 0.1.
@@ -90,7 +92,7 @@ import numpy as np
 from probes.diagnosis.beginning import need_beginning
 from probes.diagnosis.finding import Evidence, Finding
 from probes.diagnosis.numbers import percent, short
-from probes.diagnosis.progress import guessing_loss, majority_share
+from probes.diagnosis.progress import begins_at_guessing, guessing_loss, majority_share
 from probes.diagnosis.rates import highest_rates
 from probes.diagnosis.rule import Rule
 from probes.diagnosis.signal import closing, level
@@ -140,6 +142,7 @@ def criterion(
     guessing: float | None = None,
     rates: Floats | None = None,
     validated: int = 0,
+    untouched: bool = False,
     *,
     pace: float = 0.9,
     promise: float = 0.05,
@@ -157,6 +160,7 @@ def criterion(
         guessing: the loss of guessing, None when unknown.
         rates: learning rate at each step of the loss, [T]; None when unknown.
         validated: how often a validation loss was logged.
+        untouched: whether the loss began at that of guessing.
         pace: fall at the end over the mean fall (healthy runs slow down: 0.6 and less).
         promise: gain of as many steps again, as a share of the level at the end.
         good: accuracy that is good enough, as a share of the way from ``common`` to 1.
@@ -175,6 +179,9 @@ def criterion(
             brief = _handful(along, values, guessing)
         if brief is not None:
             return brief
+    if steps[-1] < LEAST_STEPS and len(values) >= MINIMUM_VALUES and untouched and (accuracy is None or poorly):
+        first = _handful(steps.astype(np.float64), values, guessing)
+        return None if first is None or first.share >= BARELY else Unfinished(first.fall, first.share)
     found = fall(steps.astype(np.float64), values) if steps[-1] >= LEAST_STEPS else None
     if found is None or found.promise < promise or len(values) < MINIMUM_VALUES or _fine_tuned(found, guessing):
         return None
@@ -255,7 +262,8 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     rates = highest_rates(view, loss)
     held = _validated(view)
     common, guessing = majority_share(view), guessing_loss(view)
-    found = criterion(loss.steps, loss.values, reached, common, guessing, rates, len(held), **thresholds)
+    fresh = begins_at_guessing(view, loss.values)
+    found = criterion(loss.steps, loss.values, reached, common, guessing, rates, len(held), fresh, **thresholds)
     if found is None or _rests(held):
         return []
     trend = found.fall

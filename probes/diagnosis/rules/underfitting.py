@@ -31,7 +31,9 @@ has fallen by less than
 - `stacked` (0.3), and it has several without an activation between them: no activation module, and no zeros in the
   gradients of its layers as a ReLU would leave there;
 - `straight` (0.5), and the same, where the first frame shows that the random weights of each dense layer pass on all
-  that the one before gives, values and gradients: GELU, SiLU or sigmoid, called as functions, would take a part.
+  that the one before gives, values and gradients: GELU, SiLU or sigmoid, called as functions, would take a part. Of
+  what is no classifier the same is said where the model is a `Sequential` of nothing but dense layers, and neither an
+  autoencoder (as many outputs as inputs) nor a factorisation (a layer narrower than both).
 
 Where a layer is narrow, a run that ended with its schedule (a rate below a fifth of its highest) need not have come to
 rest: nothing more was to come.
@@ -85,14 +87,13 @@ from typing import Literal
 
 from probes.diagnosis.dropped import dropped_answers, shares_dropped
 from probes.diagnosis.finding import Evidence, Finding
-from probes.diagnosis.linearity import passes_on
+from probes.diagnosis.linearity import in_a_row, passes_on
 from probes.diagnosis.manifest import ParameterInfo
 from probes.diagnosis.numbers import percent, short
 from probes.diagnosis.progress import Progress, majority_share, progress
 from probes.diagnosis.rates import highest_rates
 from probes.diagnosis.rule import Rule
 from probes.diagnosis.signal import at_rest, closing
-from probes.diagnosis.task import share_right
 from probes.diagnosis.tracks import accuracy, training_loss, validation_loss
 from probes.diagnosis.view import NotJudged, RunView
 
@@ -108,6 +109,7 @@ PATIENCE = 200
 LEAST_OFF = 0.45
 """Share of zeros in the gradients of a layer that a ReLU after it may leave at least."""
 """Steps of a run that goes on before it is a warning: what seems to be at rest may be a plateau."""
+_ONE_MAP = "there is no activation between its layers, which together are one linear map"
 _LOOKUP_TABLES = ("Embedding", "EmbeddingBag")
 
 Kind = Literal["narrow", "dropped", "answers", "frozen", "linear", "stacked", "straight"]
@@ -222,7 +224,7 @@ def _better_without(view: RunView) -> bool:
     own, other = accuracy(view, validation=False), accuracy(view, validation=True)
     if own is None or other is None or len(own[1].finite) < MINIMUM_VALUES or len(other[1].finite) < 3:
         return False
-    return closing(share_right(other[1].finite.values)) - closing(share_right(own[1].finite.values)) > BETTER
+    return closing(other[1].finite.values) - closing(own[1].finite.values) > BETTER
 
 
 def _report(
@@ -293,8 +295,7 @@ def _right(view: RunView) -> float | None:
     for validation in (False, True):
         track = accuracy(view, validation=validation)
         if track is not None and len(track[1].finite):
-            end = closing(track[1].finite.values)
-            ends.append(end / 100.0 if end > 1.5 else end)
+            ends.append(closing(track[1].finite.values))
     return max(ends, default=None)
 
 
@@ -352,6 +353,9 @@ def _obstacles(view: RunView, learned: Progress) -> list[Obstacle]:
     classes = _classes(view, learned)
     if classes is not None and weights:
         found.extend(_shape_of(view, weights, classes))
+    elif weights and in_a_row(view):
+        layers = tuple(dict.fromkeys(p.module for p in weights))
+        found.append(Obstacle("straight", _ONE_MAP, layers[:-1], "put an activation such as ReLU between the layers"))
     return found
 
 
@@ -396,7 +400,7 @@ def _shape_of(view: RunView, weights: Sequence[ParameterInfo], classes: int) -> 
         found.append(
             Obstacle(
                 "straight" if passes_on(view) else "stacked",
-                "there is no activation between its layers, which together are one linear map",
+                _ONE_MAP,
                 tuple(order[:-1]),
                 "put an activation such as ReLU between the layers",
             )

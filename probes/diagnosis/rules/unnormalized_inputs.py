@@ -83,7 +83,7 @@ from probes.diagnosis.outcome import MOST, answers_poorly
 from probes.diagnosis.progress import Progress, progress_if_known
 from probes.diagnosis.rule import Rule
 from probes.diagnosis.signal import at_rest
-from probes.diagnosis.task import accuracy_at_end, share_right
+from probes.diagnosis.task import accuracy_at_end
 from probes.diagnosis.tracks import accuracy, training_loss
 from probes.diagnosis.view import Floats, NotJudged, RunView
 
@@ -239,7 +239,7 @@ def _only_signs_pass(view: RunView, limit: float) -> bool:
 def _guesses(view: RunView) -> bool:
     """Whether the validation accuracy, over many values, stays where it began and is poor."""
     track = accuracy(view, validation=True)
-    values = share_right(track[1].finite.values) if track is not None else np.empty(0)
+    values = track[1].finite.values if track is not None else np.empty(0)
     if len(values) < 5:
         return False
     return bool(float(np.median(values[-3:])) < min(0.6, float(values[0]) + 0.1))

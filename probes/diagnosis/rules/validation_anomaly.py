@@ -100,7 +100,6 @@ from probes.diagnosis.progress import guessing_loss
 from probes.diagnosis.rule import Rule
 from probes.diagnosis.running_averages import ill_averaged
 from probes.diagnosis.signal import longest_run, noise, opening
-from probes.diagnosis.task import share_right
 from probes.diagnosis.tracks import VALIDATION_SPLITS, accuracy, split_of, training_loss, validation_loss
 from probes.diagnosis.view import Curve, Floats, NotJudged, RunView, Steps
 
@@ -303,7 +302,7 @@ def _impossible(view: RunView, name: str, validation: Curve, bound: float) -> Fi
     steps, mine, theirs = np.intersect1d(validation.steps, track[1].finite.steps, return_indices=True)
     if len(steps) < 3:
         return None
-    losses, right = validation.values[mine], share_right(track[1].finite.values[theirs])
+    losses, right = validation.values[mine], track[1].finite.values[theirs]
     least = np.clip(1.0 - right, 0.0, 1.0) * math.log(2.0)
     low = (losses < bound * least) & (right < 0.995)
     if low.mean() <= 0.5:
@@ -399,8 +398,8 @@ def _training_behind(view: RunView, dependent: Mapping[str, float | None], behin
     drops = max((dropped for dropped in dependent.values() if dropped is not None), default=0.0)
     if own is None or other is None or drops >= 0.5:
         return None
-    train = Curve(own[1].finite.steps, share_right(own[1].finite.values))
-    validation = Curve(other[1].finite.steps, share_right(other[1].finite.values))
+    train = Curve(own[1].finite.steps, own[1].finite.values)
+    validation = Curve(other[1].finite.steps, other[1].finite.values)
     if len(train) < ENOUGH or len(validation) < MINIMUM_PAIRS:
         return None
     later, values = following(validation, train, mean=True), between(validation, train)

@@ -92,7 +92,6 @@ from probes.diagnosis.label_noise import classes_of, cost_of_wrong_targets
 from probes.diagnosis.numbers import percent, round_rate, short
 from probes.diagnosis.progress import Progress, guessing_loss, progress, progress_if_known
 from probes.diagnosis.rule import Rule
-from probes.diagnosis.task import share_right
 from probes.diagnosis.tracks import accuracy
 from probes.diagnosis.view import Floats, NotJudged, RunView, Steps
 
@@ -257,7 +256,7 @@ def _open_at_most(view: RunView) -> float | None:
     track, classes, loss = accuracy(view, validation=False), classes_of(view), view.manifest.get("loss")
     if guessing_loss(view) is None or track is None or classes is None or not isinstance(loss, Mapping):
         return None
-    right = share_right(track[1].finite.values)
+    right = track[1].finite.values
     if len(right) < FEW or loss.get("label_smoothing"):
         return None
     level = right[-max(FEW // 2, len(right) // 10) :].mean()

@@ -311,6 +311,23 @@ class TestCollapsedActivations:
         assert [r.reason for r in report.not_judged] == ["activations are not finite"]
 
 
+class TestLossWithoutABottom:
+    slug = "loss-output-mismatch"
+
+    def run(self, loss):
+        return findings(self.slug, {"train/loss": (STEPS, loss + 0.02 * RNG.standard_normal(400))})
+
+    def test_a_straight_line_through_zero_and_on(self):
+        (finding,) = self.run(1.5 - 0.1 * STEPS)
+        assert "no lowest value" in finding.message
+
+    def test_a_likelihood_that_slows_down_on_its_way_below_zero(self):
+        assert self.run(1.5 - 40.0 * (1.0 - np.exp(-STEPS / 250))) == []
+
+    def test_returns_that_grow_were_never_above_zero(self):
+        assert self.run(-10.0 - 0.5 * STEPS) == []
+
+
 class TestWeightsGrowing:
     slug = "weights-growing"
 

@@ -269,6 +269,11 @@ class TestLossNotDecreasing:
         assert found(self.slug, 0.05 + 0.001 * RNG.standard_normal(400), None, manifest(shape=(10, 8))) == []
         assert found(self.slug, FLAT, train__accuracy=np.full(400, 0.9)) == []
 
+    def test_an_accuracy_in_percent_says_what_the_same_in_shares_says(self):
+        for right, findings in ((0.65, 1), (0.95, 0)):
+            for one in (1.0, 100.0):
+                assert len(found(self.slug, FLAT, train__accuracy=np.full(400, one * right))) == findings
+
     def test_noise_that_hides_a_fall_is_not_judged(self):
         for seed in range(20):
             noisy = 2.3 * np.random.default_rng(seed).gamma(0.7, 1.4, 60)
