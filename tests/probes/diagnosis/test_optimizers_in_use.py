@@ -149,3 +149,103 @@ class TestASingleLayerWithNothingToLearn:
 
     def test_above_guessing_they_keep_it_from_the_best_answer(self):
         assert self.told("BCEWithLogitsLoss", 1.4)
+
+
+class TestStepsThatCease:
+    def told(self, steps_of_the_values, end=1.0):
+        loss = np.linspace(2.3, end, len(steps_of_the_values))
+        parameters = [{"name": "w", "module": "w", "shape": [8, 8], "trainable": True}]
+        manifest = {
+            "model": {"parameters": parameters},
+            "optimizers": [{"class": "SGD", "groups": [{"lr": 0.1, "parameters": ["w"]}]}],
+        }
+        return loud("parameters-not-updated", {"train/loss": (steps_of_the_values, loss)}, manifest=manifest)
+
+    def test_batches_that_no_step_follows_are_told(self):
+        (message,) = self.told(np.concatenate((np.arange(150), np.full(1000, 150))))
+        since = int(message.split("since step ")[1].split(",")[0])
+        assert 90 <= since <= 150
+
+    @pytest.mark.parametrize("micro", [1, 4, 16])
+    def test_gradients_gathered_over_several_batches_are_healthy(self, micro):
+        assert not self.told(np.arange(1200) // micro)
+
+    def test_so_is_gathering_more_of_them_later(self):
+        assert not self.told(np.concatenate((np.arange(400), 400 + np.arange(800) // 8)))
+
+    def test_and_a_run_that_had_learned_before(self):
+        assert not self.told(np.concatenate((np.arange(150), np.full(1000, 150))), end=0.1)
+
+
+class TestLabelsOfAnotherBatch:
+    """A loss that comes down to that of guessing, with an accuracy of one in ten."""
+
+    def told(self, end, right):
+        steps = np.arange(1, 501)
+        random = np.random.default_rng(0)
+        loss = end + (2.6 - end) * np.exp(-steps / 60) + 0.02 * random.standard_normal(500)
+        accuracy = right + 0.05 * random.standard_normal(500)
+        manifest = {"model": {"parameters": [{"name": "w", "module": "w", "shape": [10, 64], "trainable": True}]}}
+        return loud(
+            "loss-not-decreasing", {"train/loss": (steps, loss), "train/accuracy": (steps, accuracy)}, None, manifest
+        )
+
+    def test_to_come_down_to_guessing_is_no_learning(self):
+        (message,) = self.told(2.31, 0.1)
+        assert "10 classes" in message
+
+    @pytest.mark.parametrize(("end", "right"), [(2.31, 0.3), (1.9, 0.1)])
+    def test_to_be_right_more_often_or_to_go_below_is(self, end, right):
+        assert not self.told(end, right)
+
+
+class TestAHandfulOfSteps:
+    def told(self, begin, end, outputs=10, steps=12):
+        at = np.arange(1, steps + 1)
+        loss = begin + (end - begin) * (at - 1) / (steps - 1) + 0.02 * np.random.default_rng(0).standard_normal(steps)
+        manifest = {"model": {"parameters": [{"name": "w", "module": "w", "shape": [outputs, 64], "trainable": True}]}}
+        return loud("training-too-short", {"train/loss": (at, loss)}, None, manifest)
+
+    def test_from_guessing_and_hardly_below_it(self):
+        assert self.told(2.31, 2.17)
+
+    @pytest.mark.parametrize(
+        ("begin", "end", "outputs"),
+        [(2.31, 1.5, 10), (2.31, 2.31, 10), (0.5, 0.45, 10), (2.31, 2.17, 1)],
+    )
+    def test_what_has_learned_stands_still_or_began_elsewhere_is_not_told(self, begin, end, outputs):
+        assert not self.told(begin, end, outputs)
+
+
+class TestALineWhereACurveIsNeeded:
+    def told(self, shapes, cls="Sequential", between=(), end=0.4):
+        steps = np.arange(1, 2001, 20)
+        loss = end + (0.6 - end) * np.exp(-steps / 100) + 0.01 * np.random.default_rng(0).standard_normal(100)
+        names = [str(2 * place) for place in range(len(shapes))]
+        modules = [
+            {"name": n, "type": "Linear", "output_shape": [32, s[0]]} for n, s in zip(names, shapes, strict=True)
+        ]
+        modules += [{"name": n, "type": t, "activation": t.lower(), "output_shape": [32, 8]} for n, t in between]
+        parameters = [
+            {"name": f"{n}.weight", "module": n, "shape": list(s), "trainable": True}
+            for n, s in zip(names, shapes, strict=True)
+        ]
+        manifest = {"model": {"class": cls, "modules": modules, "parameters": parameters}}
+        return loud("underfitting", {"train/loss": (steps, loss)}, None, manifest)
+
+    STACK = ((32, 1), (32, 32), (1, 32))
+
+    def test_dense_layers_in_a_row_are_one(self):
+        (message,) = self.told(self.STACK)
+        assert "one linear map" in message
+
+    def test_an_activation_or_a_forward_of_its_own_may_bend_it(self):
+        assert not self.told(self.STACK, between=[("1", "Tanh")])
+        assert not self.told(self.STACK, cls="Net")
+
+    @pytest.mark.parametrize("shapes", [((3, 64), (64, 3)), ((2, 20), (30, 2))])
+    def test_an_autoencoder_and_a_factorisation_are_meant(self, shapes):
+        assert not self.told(shapes)
+
+    def test_a_line_that_fits_is_enough(self):
+        assert not self.told(self.STACK, end=0.1)
