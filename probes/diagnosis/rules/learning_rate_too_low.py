@@ -23,6 +23,11 @@ little: so it is with an optimizer whose steps grow smaller with time. Nor for p
 0.003 whose gradient is below a thousandth of the weights: it is not the rate that is missing. Weights that do not move
 at all are told by `parameters-not-updated`.
 
+Or some weights were left random: those of parameter groups at a hundredth of the highest rate or less have moved by
+less than 2% of their size in `steps_needed` steps or more, and lie, with their biases, within the bound of
+1 / sqrt(inputs) that PyTorch draws them from, and reach 0.9 of it, while the loss has fallen by less than half.
+Pretrained weights go beyond. Information while the run goes on.
+
 Or the schedule has taken the rate away: for at least `idle` (0.5) of a run of `steps_needed` steps, up to its end,
 the rate was below `faded` (1e-3) of its highest, and the training loss has fallen by less than half.
 
@@ -69,8 +74,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from probes.diagnosis.finding import Evidence, Finding
+from probes.diagnosis.graded import MOVED, SLOW, Graded, graded
 from probes.diagnosis.gradients import step_size, total_norm, without_decay
-from probes.diagnosis.numbers import percent, round_rate, short
+from probes.diagnosis.numbers import names, percent, round_rate, short
 from probes.diagnosis.progress import Progress, progress
 from probes.diagnosis.rule import Rule
 from probes.diagnosis.signal import trailing_run
@@ -139,6 +145,9 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     away = _taken_away(view, learned, thresholds)
     if away is not None:
         return [away]
+    left = graded(view) if view.last_step >= thresholds["steps_needed"] and learned.share < HALF else None
+    if left is not None:
+        return [_left_random(view, left, learned)]
     whole = without_decay(view, step_size(view))
     sizes = whole.finite
     needed = int(EARLY * thresholds["steps_needed"])
@@ -205,6 +214,28 @@ def _clipped(view: RunView) -> float | None:
         return None
     same = norms > 0.999 * norms.max()
     return float(norms.max()) if same.mean() >= CLIPPED else None
+
+
+def _left_random(view: RunView, left: Graded, learned: Progress) -> Finding:
+    """The finding on weights that a rate graded by depth leaves as they were drawn."""
+    return RULE.finding(
+        "info" if view.status == "running" else "warning",
+        f"{names(left.weights)} have a learning rate of at most {short(left.rate)}, where others have "
+        f"{short(left.highest)}: in {view.last_step} steps they moved by at most {percent(left.moved)} of their size, "
+        f"and are random as at first. {learned.series} went from {short(learned.start)} to {short(learned.end)}.",
+        (0, view.last_step),
+        view,
+        layers=left.weights,
+        evidence=(
+            Evidence("optimizer/lr", left.rate, SLOW * left.highest, "<", note="highest rate of these weights"),
+            Evidence("update_ratio", left.moved, MOVED, "<", note="sum of the steps, in sizes of the weights"),
+            Evidence(learned.series, learned.share, HALF, "<", note="fall of the loss"),
+        ),
+        suggestions=(
+            f"give all layers the rate {short(left.highest)}: rates graded by depth are for pretrained nets",
+            "load the pretrained weights before training, and check that the names of the file were found",
+        ),
+    )
 
 
 def _taken_away(view: RunView, learned: Progress, thresholds: dict[str, float]) -> Finding | None:

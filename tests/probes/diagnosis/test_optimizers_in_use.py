@@ -249,3 +249,44 @@ class TestALineWhereACurveIsNeeded:
 
     def test_a_line_that_fits_is_enough(self):
         assert not self.told(self.STACK, end=0.1)
+
+
+class TestRatesGradedByDepth:
+    """The body at a hundred-thousandth of the head's rate, with a loss of which a fifth is gone."""
+
+    def told(self, body=1e-7, largest=0.98, end=0.8):
+        frames, steps = np.array([0, 1, 10, 50, 100, 200, 299]), np.arange(1, 301)
+        names = ("body.weight", "body.bias", "head.weight")
+        shapes = ((10, 10), (10,), (1, 10))
+        bound = 1.0 / np.sqrt(10.0)
+        rates = (body, body, 0.01)
+        loss = end + (1.0 - end) * np.exp(-steps / 40) + 0.01 * np.random.default_rng(0).standard_normal(300)
+        most = np.tile([largest * bound, 0.5 * bound, 0.9 * bound], (len(frames), 1))
+        layers = {
+            "update_ratio": (names, frames[1:], np.tile(np.array(rates) / 0.2, (len(frames) - 1, 1))),
+            "weight_min": (names, frames, -most),
+            "weight_max": (names, frames, most),
+            "weight_norm": (names, frames, np.ones((len(frames), 3))),
+            "update_norm": (names, frames[1:], np.tile(np.array(rates), (len(frames) - 1, 1))),
+        }
+        groups = [{"lr": body, "parameters": list(names[:2])}, {"lr": 0.01, "parameters": [names[2]]}]
+        manifest = {
+            "model": {
+                "modules": [{"name": n, "type": "Linear", "output_shape": [32, 10]} for n in ("body", "head")],
+                "parameters": [
+                    {"name": n, "module": n.split(".")[0], "shape": list(s), "trainable": True}
+                    for n, s in zip(names, shapes, strict=True)
+                ],
+            },
+            "optimizers": [{"class": "Adam", "groups": groups}],
+        }
+        return loud("learning-rate-too-low", {"train/loss": (steps, loss)}, layers, manifest)
+
+    def test_random_weights_that_hardly_move_are_told(self):
+        (message,) = self.told()
+        assert "body.weight" in message
+        assert "head" not in message
+
+    @pytest.mark.parametrize("change", [{"largest": 1.7}, {"body": 1e-3}, {"end": 0.2}])
+    def test_pretrained_ones_usual_rates_and_a_loss_that_falls_are_healthy(self, change):
+        assert not self.told(**change)
