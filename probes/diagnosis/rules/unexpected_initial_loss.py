@@ -17,7 +17,9 @@ loss), and the first value of the training loss, logged at the first step, is ab
 for binary cross-entropy above `factor` times ln 2, plus one. A loss below is no finding: a pretrained net
 begins there. A warning; only information when the bad beginning is overcome: the loss has since fallen below ln C,
 and more than half of ln C is gone, or the answers are not poor where an accuracy is known (then 0.6 of it will do as
-well); or it has fallen by half, where it is no mean.
+well); or it has fallen by half, where it is no mean. Not overcome is also a binary cross-entropy whose scores, in the
+last 3 frames, lie on one side of 0, while there are targets of both kinds: a bias that began far off took the weights
+along when it was brought down.
 
 Evidence
 --------
@@ -70,6 +72,8 @@ from probes.diagnosis.tracks import training_loss
 from probes.diagnosis.view import NotJudged, RunView
 
 OVERCOME = 0.5
+FRAMES = 3
+"""Frames at the end whose scores tell whether both answers are given."""
 
 
 def criterion(first: float, classes: int, *, factor: float = 3.0) -> bool:
@@ -102,13 +106,16 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
         (learned.end < guessing and not came_to_little(view, learned))
         or (learned.guessing is None and learned.share >= OVERCOME)
     )
+    one_sided = classes == 2 and _one_answer(view)
+    overcome = overcome and not one_sided
     severity: Severity = "info" if overcome else "warning"
     ratio = first / guessing
     return [
         RULE.finding(
             severity,
             f"The first {name} is {short(first)}, {short(ratio)} times that of guessing among {classes} classes "
-            f"(ln {classes} = {short(guessing)}).",
+            f"(ln {classes} = {short(guessing)})."
+            + (" To this day all scores lie on one side of 0, and targets on both." if one_sided else ""),
             (step, step),
             view,
             active=severity == "warning",
@@ -123,6 +130,17 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
             ),
         )
     ]
+
+
+def _one_answer(view: RunView) -> bool:
+    """Whether the scores of a binary cross-entropy still lie on one side of 0 where targets of both kinds are seen."""
+    names = ("output_min", "output_max", "target_min", "target_max")
+    curves = [view.series(f"data/{name}") for name in names]
+    known = [curve.finite.values[-FRAMES:] for curve in curves if curve is not None]
+    if len(known) < len(names) or min(len(values) for values in known) < FRAMES:
+        return False
+    low, high, no, yes = known
+    return bool((no == 0.0).all() and (yes == 1.0).all() and ((high < 0.0).all() or (low > 0.0).all()))
 
 
 def _classes(view: RunView) -> int:

@@ -72,6 +72,16 @@ class TestAFirstLossThatWasNeverMadeGood:
         assert self.run(1.5) == ["info"]
         assert self.run(2.8, right=0.8) == ["info"]
 
+    @pytest.mark.parametrize(
+        ("highest", "first", "severity"), [(-0.5, 4.5, ["warning"]), (3.0, 4.5, ["info"]), (-0.5, 0.7, [])]
+    )
+    def test_a_bias_of_the_wrong_sign_whose_scores_say_no_ever_after(self, highest, first, severity):
+        series = {"train/loss": (STEPS, 0.02 + (first - 0.02) * np.exp(-(STEPS - 1) / 5))}
+        for name, value in {"output_min": -90.0, "output_max": highest, "target_min": 0.0, "target_max": 1.0}.items():
+            series[f"data/{name}"] = (FRAMES, np.full(len(FRAMES), value))
+        manifest = {"loss": {"class": "BCEWithLogitsLoss", "reduction": "mean"}}
+        assert severities("unexpected-initial-loss", series, manifest=manifest) == severity
+
     def test_a_first_loss_of_guessing_is_healthy(self):
         assert self.run(2.8, first=4.1) == []
 
