@@ -20,6 +20,10 @@ batch, or is one number but for rounding). It is critical when the layer is dead
 the loss has fallen by less than a tenth, or the output is constant. A layer that was dead in its first frame
 and never came alive is reported in the same way.
 
+Where no training loss tells of harm, the last frame must show all of it: a layer that gives only zeros, outputs that
+are the same for all examples, and gradients of exactly zero in every weight before it (two or more). Then nothing is
+left that could bring it back, and one frame is enough. Critical; a warning while the run goes on.
+
 Without harm it is not reported: wide layers of nets that learn well often have many silent units.
 Debugger reports layers in which more than half of the units are active on less than 1% of inputs.
 
@@ -71,9 +75,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from probes.diagnosis.extinct import Extinct, extinct
 from probes.diagnosis.finding import Evidence, Finding, Severity
 from probes.diagnosis.numbers import names, percent, round_rate, short
-from probes.diagnosis.progress import progress
+from probes.diagnosis.progress import progress, progress_if_known
 from probes.diagnosis.rule import Rule
 from probes.diagnosis.view import Floats, LayerTable, Mask, NotJudged, RunView
 
@@ -105,6 +110,9 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     table = _silence(view)
     if table is None or not table.measured.any():
         raise NotJudged("no fraction of dead units was recorded (no rectifier module, or too few examples seen)")
+    gone = extinct(view, RECTIFIERS)
+    if gone is not None and progress_if_known(view) is None:
+        return [_extinct(view, gone)]
     if table.measured.sum(axis=0).max() < thresholds["frames"]:
         raise NotJudged(f"fewer than {thresholds['frames']:.0f} frames of dead_fraction")
     learned = progress(view)
@@ -155,6 +163,27 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
             ),
         )
     ]
+
+
+def _extinct(view: RunView, gone: Extinct) -> Finding:
+    """The finding on a layer that is dead as a whole, where no loss was logged."""
+    rate = view.learning_rate(gone.step)
+    return RULE.finding(
+        "warning" if view.status == "running" else "critical",
+        f"{gone.layer} gave nothing but zeros at step {gone.step}, the outputs were the same for all examples, and "
+        f"none of the {gone.weights} weights before it had a gradient: nothing can bring it back.",
+        (gone.step, view.last_step),
+        view,
+        layers=(gone.layer,),
+        evidence=(Evidence("zero_fraction", 1.0, WHOLLY, ">", gone.step, gone.layer),),
+        suggestions=(
+            f"lower the learning rate from {short(rate)} to about {round_rate(rate / 10)}, or the momentum"
+            if rate
+            else "lower the learning rate by a factor of ten, or the momentum",
+            "log the training loss: it tells when that happened",
+            "use leaky ReLU, ELU or GELU, which pass gradient on both sides",
+        ),
+    )
 
 
 def _silence(view: RunView) -> LayerTable | None:

@@ -290,3 +290,38 @@ class TestRatesGradedByDepth:
     @pytest.mark.parametrize("change", [{"largest": 1.7}, {"body": 1e-3}, {"end": 0.2}])
     def test_pretrained_ones_usual_rates_and_a_loss_that_falls_are_healthy(self, change):
         assert not self.told(**change)
+
+
+class TestALayerThatIsExtinctWithNoLossLogged:
+    def told(self, zeros=1.0, gradient=0.0, variation=1e-8):
+        """Eight frames, the last of which shows the layer behind the second weight."""
+        frames = np.array([1, 2, 5, 10, 20, 50, 100, 200])
+        modules = ("a", "act1", "b", "act2", "c")
+        weights = ("a.weight", "b.weight", "c.weight")
+        silence, force, varied = np.full((8, 2), 0.5), np.ones((8, 3)), np.full((8, 5), 0.7)
+        silence[-1, 1], force[-1, :2], varied[-1, -1] = zeros, gradient, variation
+        layers = {
+            "zero_fraction": (("act1", "act2"), frames, silence),
+            "grad_norm": (weights, frames, force),
+            "batch_variation": (modules, frames, varied),
+        }
+        manifest = {
+            "model": {
+                "modules": [
+                    {"name": n, "type": "ReLU", "activation": "relu", "output_shape": [32, 8]}
+                    if n.startswith("act")
+                    else {"name": n, "type": "Linear", "output_shape": [32, 8]}
+                    for n in modules
+                ],
+                "parameters": [{"name": w, "module": w[0], "shape": [8, 8], "trainable": True} for w in weights],
+            }
+        }
+        return loud("dead-units", {"val/accuracy": (frames, np.full(8, 0.1))}, layers, manifest)
+
+    def test_one_frame_is_enough(self):
+        (message,) = self.told()
+        assert message.startswith("act2 ")
+
+    @pytest.mark.parametrize("change", [{"zeros": 0.9}, {"gradient": 1e-6}, {"variation": 0.3}])
+    def test_as_long_as_anything_passes_it_is_not_told(self, change):
+        assert not self.told(**change)
