@@ -50,7 +50,7 @@ def _groups(values: Floats, columns: list[int], names: list[str]) -> list[tuple[
         first, *rest = columns
         # The last frame tells most layers apart: a net of thousands of them is not compared pair by pair in all frames.
         alike = np.isclose(values[:, -1, rest], values[:, -1, first, None], rtol=SAME, atol=0.0).all(axis=0)
-        near = [c for c, one in zip(rest, alike, strict=True) if one]
+        near = [rest[place] for place in np.flatnonzero(alike).tolist()]
         same = [c for c in near if np.allclose(values[..., c], values[..., first], rtol=SAME, atol=0.0)]
         if same:
             groups.append(tuple(names[c] for c in (first, *same)))
