@@ -19,7 +19,8 @@ than its error. In a run that has ended such a fall counts only when it went bel
 than its error: a loss that rose and ends where it began has learned nothing. A mean cross-entropy that began
 above that of guessing (ln C for C classes) is measured from there: scores that shrink bring it down, and nothing
 is learned by that; as long as it falls by more than `fall` from the middle fifth to the last it is on its way. Where
-the loss function was not seen, C is the number of outputs of the last layer, if the accuracy that was logged is 1 / C.
+the loss function was not seen, in a run that is over, C is the number of outputs of the last layer, if the accuracy
+that was logged is 1 / C.
 When the noise of the loss is too
 large to see such a fall (two standard errors of the levels above `blur`, 0.06 of the level), it is not judged.
 
@@ -190,7 +191,7 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     guesses = ended and ((view.last_step >= 2 * needed and _at_chance(view, opening(loss.values))) or long)
     if guesses:
         thresholds = {**thresholds, "fall": AT_CHANCE * thresholds["fall"]}
-    reached = known if known is not None else _guessing_of_outputs_at_chance(view)
+    reached = known if known is not None or not ended else _guessing_of_outputs_at_chance(view)
     found = criterion(loss.steps, loss.values, ended, math.inf if reached is None else reached, guesses, **thresholds)
     if found is None or _good_from_the_start(view, found.start) or _learned_by_accuracy(view):
         return []
