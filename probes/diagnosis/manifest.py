@@ -64,6 +64,7 @@ class OptimizerInfo:
     momentum: float
     weight_decay: float
     parameters: tuple[str, ...]
+    eps: float | None = None
 
     @property
     def adaptive(self) -> bool:
@@ -117,6 +118,7 @@ def read_optimizers(manifest: Mapping[str, Any]) -> tuple[OptimizerInfo, ...]:
                     momentum=_number(group.get("momentum")) or 0.0,
                     weight_decay=_number(group.get("weight_decay")) or 0.0,
                     parameters=_names(group.get("parameters")),
+                    eps=_number(group.get("eps")),
                 )
             )
     return tuple(groups)

@@ -20,7 +20,7 @@ import probes
 pytestmark = pytest.mark.browser
 
 ADDRESS = re.compile(r"http://127\.0\.0\.1:\d+")
-# In the page: the training loss, as logged. Charts are drawn in any order, and that of the accuracy has such a trace too.
+# In the page: the training loss, as logged. Charts are drawn in any order; that of the accuracy has such a trace, too.
 FAINT = """() => document.querySelector('.js-plotly-plot[aria-label^="Loss over steps"]')
     ?._fullData?.find(trace => trace.name === 'training, as logged')"""
 # In the page: the trace with most points in the first chart of the view, as plain numbers.

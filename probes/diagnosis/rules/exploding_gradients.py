@@ -80,6 +80,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from probes.diagnosis.divided import divided_by_nothing
 from probes.diagnosis.finding import Evidence, Finding
 from probes.diagnosis.gradients import step_size, total_norm, without_decay
 from probes.diagnosis.numbers import names, round_rate, short
@@ -212,6 +213,8 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     norm = total_norm(table)
     if not np.isfinite(norm.values).any():
         raise NotJudged("the gradient is not finite in any frame")
+    if divided_by_nothing(view) is not None:
+        return []  # the gradients were fine: nonfinite-values tells
     try:
         name, loss = training_loss(view)
     except NotJudged:

@@ -95,6 +95,7 @@ import numpy as np
 
 from probes.diagnosis.beginning import begins_late
 from probes.diagnosis.course import course
+from probes.diagnosis.divided import divided_by_nothing
 from probes.diagnosis.finding import Evidence, Finding
 from probes.diagnosis.gradients import step_size, without_decay
 from probes.diagnosis.initial import gains_of_weights
@@ -203,6 +204,8 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     name, loss = training_loss(view)
     if len(loss) < 4:
         raise NotJudged(f"{len(loss)} values of {name}, needs 4")
+    if divided_by_nothing(view) is not None:
+        return []  # no rate is low enough: nonfinite-values tells
     anew = forgetful(view)
     if anew is not None:
         return _forgotten(view, anew)

@@ -36,7 +36,8 @@ What to try
    or use the fused form (`cross_entropy`, `binary_cross_entropy_with_logits`, `logsumexp`).
 3. If it began at the first steps: check the inputs and targets of that batch for NaN and for values out of
    range.
-4. In half precision: use a gradient scaler, or bfloat16; keep losses and norms in float32.
+4. In half precision: use a gradient scaler, or bfloat16; keep losses, norms and weights in float32. In float16 the
+   `eps` of Adam is zero, and a gradient below 2e-4 has the square zero: the first step is infinite.
 
 When it misleads
 ----------------
@@ -77,6 +78,7 @@ from typing import Literal
 
 import numpy as np
 
+from probes.diagnosis.divided import divided_by_nothing
 from probes.diagnosis.finding import Evidence, Finding
 from probes.diagnosis.gradients import total_norm
 from probes.diagnosis.numbers import names, percent, round_rate, short
@@ -211,7 +213,19 @@ def _disaster(
     if origin:
         layers = (origin,)
         seen.append(f"the first output that is not finite is that of {origin}")
-    suggestions = _advice(view, first, lasting[0] if lasting else None)
+    divided = divided_by_nothing(view)
+    if divided is not None and divided.step <= first:
+        eps = "eps" if divided.eps is None else f"eps ({short(divided.eps)})"
+        seen.append(
+            "the gradients of that step are finite, the step made of them is not: the weights are float16, in which "
+            f"the optimizer's {eps} and the squares of small gradients are zero"
+        )
+        suggestions: tuple[str, ...] = (
+            "keep the weights in float32, and use torch.autocast with a GradScaler (or bfloat16) for speed",
+            "if the weights must be float16: eps=1e-4 or more",
+        )
+    else:
+        suggestions = _advice(view, first, lasting[0] if lasting else None)
     message = "; ".join(seen) + ". Nothing is learned from there on."
     return RULE.finding(
         "critical",
