@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import textwrap
@@ -44,8 +45,11 @@ def test_a_program_that_ends_without_closing(
 ):
     script = textwrap.dedent(SCRIPT).format(before=before, end=end)
     result = subprocess.run(
-        [sys.executable, "-c", script, str(tmp_path / "run")], capture_output=True, text=True, timeout=100
-    )
+        [sys.executable, "-c", script, str(tmp_path / "run")],
+        capture_output=True, text=True, timeout=100,
+        # A shell that runs tests in the background makes its children ignore Ctrl-C; this program must not be one.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )  # fmt: skip
     run = probes.open_run(tmp_path / "run")
     assert (run.status, run.manifest["reason"]) == (status, reason), result.stderr
     assert run.series("optimizer/lr").steps.tolist() == [1, 2, 3]
