@@ -65,9 +65,9 @@ import numpy as np
 from probes.diagnosis.finding import Evidence, Finding
 from probes.diagnosis.numbers import percent
 from probes.diagnosis.progress import label_counts
-from probes.diagnosis.rare import NeverSaid, never_said
 from probes.diagnosis.rule import Rule
 from probes.diagnosis.signal import closing
+from probes.diagnosis.signs.rare import NeverSaid, never_said
 from probes.diagnosis.tracks import accuracy
 from probes.diagnosis.view import Floats, NotJudged, RunView
 

@@ -67,10 +67,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from probes.diagnosis.finding import Evidence, Finding, Severity
-from probes.diagnosis.latent import GONE, Collapse, collapsed_code
 from probes.diagnosis.numbers import percent, short
 from probes.diagnosis.rule import Rule
 from probes.diagnosis.signal import trailing_run
+from probes.diagnosis.signs.latent import GONE, Collapse, collapsed_code
 from probes.diagnosis.view import Curve, Floats, NotJudged, RunView
 
 MINIMUM_FRAMES = 3

@@ -75,11 +75,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from probes.diagnosis.extinct import Extinct, extinct
 from probes.diagnosis.finding import Evidence, Finding, Severity
 from probes.diagnosis.numbers import names, percent, round_rate, short
 from probes.diagnosis.progress import progress, progress_if_known
 from probes.diagnosis.rule import Rule
+from probes.diagnosis.signs.extinct import Extinct, extinct
 from probes.diagnosis.view import Floats, LayerTable, Mask, NotJudged, RunView
 
 WHOLLY = 0.97

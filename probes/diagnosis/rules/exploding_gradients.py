@@ -80,13 +80,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from probes.diagnosis.divided import divided_by_nothing
 from probes.diagnosis.finding import Evidence, Finding
 from probes.diagnosis.gradients import step_size, total_norm, without_decay
 from probes.diagnosis.numbers import names, round_rate, short
 from probes.diagnosis.progress import progress_if_known
 from probes.diagnosis.rule import Rule
 from probes.diagnosis.signal import block_medians, level, noise, opening
+from probes.diagnosis.signs.divided import divided_by_nothing
 from probes.diagnosis.tracks import training_loss, training_losses
 from probes.diagnosis.view import Curve, Floats, LayerTable, Mask, NotJudged, RunView
 

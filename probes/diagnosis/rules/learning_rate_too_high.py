@@ -95,17 +95,17 @@ import numpy as np
 
 from probes.diagnosis.beginning import begins_late
 from probes.diagnosis.course import course
-from probes.diagnosis.divided import divided_by_nothing
 from probes.diagnosis.finding import Evidence, Finding
 from probes.diagnosis.gradients import step_size, without_decay
-from probes.diagnosis.initial import gains_of_weights
-from probes.diagnosis.memory import Forgetful, forgetful
 from probes.diagnosis.numbers import round_rate, short
 from probes.diagnosis.outcome import answers_poorly, came_to_little
-from probes.diagnosis.overgrown import DOUBLED, OUTGROWN, outgrown, overgrown
 from probes.diagnosis.progress import guessing_loss, progress_if_known, where_it_began
 from probes.diagnosis.rule import Rule
 from probes.diagnosis.signal import at_rest, level
+from probes.diagnosis.signs.divided import divided_by_nothing
+from probes.diagnosis.signs.initial import gains_of_weights
+from probes.diagnosis.signs.memory import Forgetful, forgetful
+from probes.diagnosis.signs.overgrown import DOUBLED, OUTGROWN, outgrown, overgrown
 from probes.diagnosis.tracks import training_loss
 from probes.diagnosis.view import Curve, NotJudged, RunView
 

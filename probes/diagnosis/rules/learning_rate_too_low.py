@@ -74,12 +74,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from probes.diagnosis.finding import Evidence, Finding
-from probes.diagnosis.graded import MOVED, SLOW, Graded, graded
 from probes.diagnosis.gradients import step_size, total_norm, without_decay
 from probes.diagnosis.numbers import names, percent, round_rate, short
 from probes.diagnosis.progress import Progress, progress
 from probes.diagnosis.rule import Rule
 from probes.diagnosis.signal import trailing_run
+from probes.diagnosis.signs.graded import MOVED, SLOW, Graded, graded
 from probes.diagnosis.slope import fall
 from probes.diagnosis.tracks import training_loss
 from probes.diagnosis.view import Curve, NotJudged, RunView

@@ -93,9 +93,9 @@ from probes.diagnosis.beginning import begins_late, need_beginning
 from probes.diagnosis.finding import Evidence, Finding
 from probes.diagnosis.numbers import percent, short
 from probes.diagnosis.progress import guessing_loss, majority_share, variance_of_targets
-from probes.diagnosis.rivals import WON, Won, discriminator_has_won
 from probes.diagnosis.rule import Rule
 from probes.diagnosis.signal import block_medians, closing, level, noise, opening
+from probes.diagnosis.signs.rivals import WON, Won, discriminator_has_won
 from probes.diagnosis.tracks import accuracy, training_loss
 from probes.diagnosis.view import Curve, Floats, NotJudged, RunView, Steps
 

@@ -83,7 +83,7 @@ from probes.diagnosis.finding import Evidence, Finding
 from probes.diagnosis.numbers import round_rate, short
 from probes.diagnosis.rule import Rule
 from probes.diagnosis.signal import running_median
-from probes.diagnosis.swings import last_part, scale_of_loss
+from probes.diagnosis.signs.swings import last_part, scale_of_loss
 from probes.diagnosis.task import batch_size, classifies
 from probes.diagnosis.tracks import training_loss
 from probes.diagnosis.view import Floats, NotJudged, RunView

@@ -80,7 +80,7 @@ from probes.diagnosis.numbers import percent, round_rate, short
 from probes.diagnosis.progress import label_counts, majority_share
 from probes.diagnosis.rule import Rule
 from probes.diagnosis.signal import closing, level
-from probes.diagnosis.swings import detrended, last_part, scale_of_loss
+from probes.diagnosis.signs.swings import detrended, last_part, scale_of_loss
 from probes.diagnosis.task import batch_size, classifies
 from probes.diagnosis.tracks import accuracy, training_loss
 from probes.diagnosis.view import Curve, Floats, NotJudged, RunView

@@ -78,12 +78,12 @@ from typing import Literal
 
 import numpy as np
 
-from probes.diagnosis.divided import divided_by_nothing
 from probes.diagnosis.finding import Evidence, Finding
 from probes.diagnosis.gradients import total_norm
 from probes.diagnosis.numbers import names, percent, round_rate, short
 from probes.diagnosis.rule import Rule
 from probes.diagnosis.signal import closing, level, opening, trailing_run
+from probes.diagnosis.signs.divided import divided_by_nothing
 from probes.diagnosis.tracks import training_losses, validation_losses
 from probes.diagnosis.view import Curve, Floats, Mask, NotJudged, RunView, Steps
 

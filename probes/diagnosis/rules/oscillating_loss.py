@@ -86,7 +86,7 @@ import numpy as np
 from probes.diagnosis.finding import Evidence, Finding
 from probes.diagnosis.numbers import percent, round_rate, short
 from probes.diagnosis.rule import Rule
-from probes.diagnosis.swings import (
+from probes.diagnosis.signs.swings import (
     autocorrelation,
     detrended,
     last_part,

@@ -97,18 +97,18 @@ from collections.abc import Sequence
 import numpy as np
 
 from probes.diagnosis.finding import Evidence, Finding
-from probes.diagnosis.idle import Idle, frozen_early, never_stepped, thawed
 from probes.diagnosis.numbers import names, percent, short
 from probes.diagnosis.outcome import came_to_little
-from probes.diagnosis.pinned import pinned
 from probes.diagnosis.progress import majority_share, progress_if_known
 from probes.diagnosis.rates import highest_rates
-from probes.diagnosis.rounding import part_of_steps
 from probes.diagnosis.rule import Rule
 from probes.diagnosis.signal import at_rest, closing
-from probes.diagnosis.skipped import Ceased, ceased
+from probes.diagnosis.signs.idle import Idle, frozen_early, never_stepped, thawed
+from probes.diagnosis.signs.pinned import pinned
+from probes.diagnosis.signs.rounding import part_of_steps
+from probes.diagnosis.signs.skipped import Ceased, ceased
+from probes.diagnosis.signs.untrained import untrained
 from probes.diagnosis.tracks import accuracy, training_loss, training_losses
-from probes.diagnosis.untrained import untrained
 from probes.diagnosis.view import Floats, Mask, NotJudged, RunView
 
 FEW_FRAMES = 3

@@ -89,13 +89,13 @@ from typing import Literal
 import numpy as np
 
 from probes.diagnosis.finding import Evidence, Finding
-from probes.diagnosis.gates import SHUT, shut_gates
 from probes.diagnosis.gradients import step_size, without_decay
-from probes.diagnosis.initial import Initial, first_loss, initial
 from probes.diagnosis.numbers import percent, short
 from probes.diagnosis.outcome import came_to_little
 from probes.diagnosis.progress import Progress, progress, progress_if_known
 from probes.diagnosis.rule import Rule
+from probes.diagnosis.signs.gates import SHUT, shut_gates
+from probes.diagnosis.signs.initial import Initial, first_loss, initial
 from probes.diagnosis.view import NotJudged, RunView
 
 Kind = Literal["large", "small", "fading"]

@@ -66,12 +66,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from probes.diagnosis.clones import clones
 from probes.diagnosis.finding import Evidence, Finding
 from probes.diagnosis.numbers import names, short
 from probes.diagnosis.progress import progress, progress_if_known
 from probes.diagnosis.rule import Rule
 from probes.diagnosis.signal import longest_run
+from probes.diagnosis.signs.clones import clones
 from probes.diagnosis.view import Floats, Mask, NotJudged, RunView
 
 

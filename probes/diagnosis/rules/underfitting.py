@@ -85,15 +85,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from probes.diagnosis.dropped import dropped_answers, shares_dropped
 from probes.diagnosis.finding import Evidence, Finding
-from probes.diagnosis.linearity import in_a_row, passes_on
 from probes.diagnosis.manifest import ParameterInfo
 from probes.diagnosis.numbers import percent, short
 from probes.diagnosis.progress import Progress, majority_share, progress
 from probes.diagnosis.rates import highest_rates
 from probes.diagnosis.rule import Rule
 from probes.diagnosis.signal import at_rest, closing
+from probes.diagnosis.signs.dropped import dropped_answers, shares_dropped
+from probes.diagnosis.signs.linearity import in_a_row, passes_on
 from probes.diagnosis.tracks import accuracy, training_loss, validation_loss
 from probes.diagnosis.view import NotJudged, RunView
 

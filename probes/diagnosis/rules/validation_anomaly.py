@@ -94,12 +94,12 @@ import numpy as np
 
 from probes.diagnosis.beginning import begins_late
 from probes.diagnosis.finding import Evidence, Finding, Severity
-from probes.diagnosis.label_noise import classes_of, costs_as_wrong_targets
 from probes.diagnosis.numbers import names, percent, short
 from probes.diagnosis.progress import guessing_loss
 from probes.diagnosis.rule import Rule
-from probes.diagnosis.running_averages import ill_averaged
 from probes.diagnosis.signal import longest_run, noise, opening
+from probes.diagnosis.signs.label_noise import classes_of, costs_as_wrong_targets
+from probes.diagnosis.signs.running_averages import ill_averaged
 from probes.diagnosis.tracks import VALIDATION_SPLITS, accuracy, split_of, training_loss, validation_loss
 from probes.diagnosis.view import Curve, Floats, NotJudged, RunView, Steps
 

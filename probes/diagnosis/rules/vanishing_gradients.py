@@ -107,9 +107,9 @@ from probes.diagnosis.finding import Evidence, Finding, Severity
 from probes.diagnosis.gradients import through_depth
 from probes.diagnosis.numbers import percent, short
 from probes.diagnosis.progress import progress
-from probes.diagnosis.recurrent import through_time
 from probes.diagnosis.rule import Rule
 from probes.diagnosis.signal import longest_run
+from probes.diagnosis.signs.recurrent import through_time
 from probes.diagnosis.view import Floats, Mask, NotJudged, RunView
 
 MINIMUM_FRAMES = 3

@@ -88,10 +88,10 @@ import numpy as np
 from probes.diagnosis.beginning import begins_late
 from probes.diagnosis.finding import Evidence, Finding, Severity
 from probes.diagnosis.gradients import total_norm
-from probes.diagnosis.label_noise import classes_of, cost_of_wrong_targets
 from probes.diagnosis.numbers import percent, round_rate, short
 from probes.diagnosis.progress import Progress, guessing_loss, progress, progress_if_known
 from probes.diagnosis.rule import Rule
+from probes.diagnosis.signs.label_noise import classes_of, cost_of_wrong_targets
 from probes.diagnosis.tracks import accuracy
 from probes.diagnosis.view import Floats, NotJudged, RunView, Steps
 

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 import probes
-from probes.diagnosis.clones import clones
+from probes.diagnosis.signs.clones import clones
 from probes.diagnosis.view import RunView
 
 X = 4 * torch.rand(200, 1, generator=torch.Generator().manual_seed(0)) - 2

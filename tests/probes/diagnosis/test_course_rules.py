@@ -13,8 +13,8 @@ import probes
 from probes.diagnosis import RULES
 from probes.diagnosis.engine import judge
 from probes.diagnosis.rules.noisy_filters import likeness
+from probes.diagnosis.signs.swings import autocorrelation, detrended, rhythm, upswings
 from probes.diagnosis.slope import fall
-from probes.diagnosis.swings import autocorrelation, detrended, rhythm, upswings
 from probes.diagnosis.view import RunView
 
 T = 600

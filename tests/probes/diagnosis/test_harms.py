@@ -13,7 +13,7 @@ import probes
 from probes import buckets
 from probes.diagnosis import RULES
 from probes.diagnosis.engine import judge
-from probes.diagnosis.recurrent import spread
+from probes.diagnosis.signs.recurrent import spread
 from probes.diagnosis.view import HistogramTable, RunView
 
 STEPS = np.arange(1, 401)

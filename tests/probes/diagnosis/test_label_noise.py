@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from probes.diagnosis.label_noise import classes_of, cost_of_wrong_targets, costs_as_wrong_targets
+from probes.diagnosis.signs.label_noise import classes_of, cost_of_wrong_targets, costs_as_wrong_targets
 from probes.diagnosis.view import RunView
 
 

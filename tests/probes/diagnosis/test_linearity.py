@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 
 import probes
-from probes.diagnosis.linearity import passes_on
+from probes.diagnosis.signs.linearity import passes_on
 from probes.diagnosis.view import RunView
 
 

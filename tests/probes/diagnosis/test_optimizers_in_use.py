@@ -12,8 +12,8 @@ import probes
 from probes.diagnosis import RULES
 from probes.diagnosis.engine import judge
 from probes.diagnosis.finding import rank
-from probes.diagnosis.memory import forgetful
 from probes.diagnosis.rules.learning_rate_too_low import criterion as too_low
+from probes.diagnosis.signs.memory import forgetful
 from probes.diagnosis.view import Curve, RunView
 
 

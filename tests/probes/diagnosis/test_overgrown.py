@@ -10,7 +10,7 @@ from torch import nn
 import probes
 from probes.diagnosis import RULES
 from probes.diagnosis.engine import judge
-from probes.diagnosis.overgrown import Overgrown, overgrown
+from probes.diagnosis.signs.overgrown import Overgrown, overgrown
 from probes.diagnosis.view import RunView
 
 LETTERS, LENGTH = 24, 12

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 import probes
-from probes.diagnosis.pinned import pinned
+from probes.diagnosis.signs.pinned import pinned
 from probes.diagnosis.view import RunView
 
 X = torch.randn(128, 6, generator=torch.Generator().manual_seed(0))

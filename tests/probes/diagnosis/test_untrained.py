@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 import probes
-from probes.diagnosis.untrained import untrained
+from probes.diagnosis.signs.untrained import untrained
 from probes.diagnosis.view import RunView
 
 

@@ -1,7 +1,7 @@
 """Layers that keep the random values they began with, because their parameter group has next to no learning rate.
 
 Rates graded by depth suit a net that was trained before. Its weights are not spread evenly up to the bound within which
-PyTorch draws them (see `probes.diagnosis.untrained`).
+PyTorch draws them (see `probes.diagnosis.signs.untrained`).
 """
 
 from __future__ import annotations
