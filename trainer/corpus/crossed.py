@@ -174,7 +174,7 @@ CROSSED: dict[str, str] = {
         patches-mlp.lenet text-lstm.constant-rate
     """,
     "detached-layer": """
-        digits-mlp.mean-subtracted digits-plain-deep.layer-norm digits-mlp.adagrad digits-cnn.fp16
+        digits-mlp.mean-subtracted digits-mlp.adagrad digits-cnn.fp16
         digits-mlp.adadelta digits-plain-deep.sgd
     """,
     "double-softmax": """

@@ -59,6 +59,9 @@ def _detached(parts: Parts) -> Parts:
     layers = _weighted(parts.model)
     if len(layers) < 2:
         raise RecipeError("fault 'detached-layer' needs a model of more than one layer")
+    if any(isinstance(module, nn.GroupNorm) for module in parts.model.modules()):
+        # torch 2.13 ends the process (SIGSEGV) in the backward pass of one whose channels-last input needs no gradient.
+        raise RecipeError("fault 'detached-layer' does not fit a model with group normalisation: torch fails behind it")
     layers[len(layers) // 2 - 1][1].register_forward_hook(lambda module, inputs, output: output.detach())
     return parts
 

@@ -361,3 +361,10 @@ def test_the_head_that_a_gans_generator_misses_is_its_own():
     known = {id(p) for p in parts.optimizer.param_groups[0]["params"]}
     missed = {name.rpartition(".")[0] for name, p in parts.model.generator.named_parameters() if id(p) not in known}
     assert missed == {"head"}
+
+
+def test_a_cut_before_group_normalisation_is_refused():
+    """torch ends the process in its backward pass."""
+    settings = ['faults.names=["detached-layer"]', "model.norm=layer"]
+    with pytest.raises(RecipeError, match="'detached-layer' does not fit a model with group normalisation"):
+        assemble(load_recipe("digits-plain-deep", settings))
