@@ -8,11 +8,6 @@ import numpy as np
 
 from probes.diagnosis.view import Curve, Floats, LayerTable, NotJudged, RunView, Steps
 
-_LOOKUP_TABLES = ("Embedding", "EmbeddingBag")
-"""Modules most of whose weights get no gradient in any one batch: their mean gradient says nothing about
-depth.
-"""
-
 
 def total_norm(table: LayerTable) -> Curve:
     """The norm over all layers per frame, sqrt(sum of squares); NaN and Inf of any layer carry over."""
@@ -88,7 +83,8 @@ def through_depth(view: RunView, layers: int) -> Depth:
     updates = view.need_layers("update_ratio")
     if not view.parameters:
         raise NotJudged("the manifest does not describe the model's parameters")
-    lookups = {module.name for module in view.modules if module.type in _LOOKUP_TABLES}
+    # Most rows of a table get no gradient in any one batch: its mean gradient says nothing about depth.
+    lookups = {module.name for module in view.modules if module.looks_up}
     sizes = {
         p.name: p.numel for p in view.parameters if p.is_weight and p.trainable and p.module not in lookups and p.numel
     }

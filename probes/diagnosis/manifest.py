@@ -54,6 +54,25 @@ class ModuleInfo:
     activation: str | None
     output_shape: tuple[int, ...]
 
+    @property
+    def looks_up(self) -> bool:
+        """Whether its weight is a table whose rows are looked up, not summed over."""
+        return self.type in ("Embedding", "EmbeddingBag")
+
+
+@dataclass(frozen=True)
+class ModeDependent:
+    """A module that computes something else in training than in evaluation.
+
+    Attributes:
+        dropped: share of the units that it drops; None for batch normalisation.
+        momentum: weight of the newest batch in running averages; None where there are none, or all batches weigh alike.
+    """
+
+    name: str
+    dropped: float | None
+    momentum: float | None
+
 
 @dataclass(frozen=True)
 class OptimizerInfo:
@@ -103,6 +122,17 @@ def read_modules(manifest: Mapping[str, Any]) -> tuple[ModuleInfo, ...]:
             output_shape=_shape(entry.get("output_shape")),
         )
         for entry in entries
+    )
+
+
+def read_mode_dependent(manifest: Mapping[str, Any]) -> tuple[ModeDependent, ...] | None:
+    """The modules that depend on the mode; None when the manifest does not say."""
+    entries = _mapping(manifest.get("model")).get("mode_dependent")
+    if not isinstance(entries, (list, tuple)):
+        return None
+    return tuple(
+        ModeDependent(str(entry.get("name", "")), _number(entry.get("dropped")), _number(entry.get("momentum")))
+        for entry in _entries(entries)
     )
 
 

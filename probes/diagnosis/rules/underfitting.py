@@ -106,11 +106,10 @@ ENDED = 0.2
 DROPS_MOST = 0.75
 DROPS_ALL = 0.9
 PATIENCE = 200
+"""Steps of a run that goes on before it is a warning: what seems to be at rest may be a plateau."""
 LEAST_OFF = 0.45
 """Share of zeros in the gradients of a layer that a ReLU after it may leave at least."""
-"""Steps of a run that goes on before it is a warning: what seems to be at rest may be a plateau."""
 _ONE_MAP = "there is no activation between its layers, which together are one linear map"
-_LOOKUP_TABLES = ("Embedding", "EmbeddingBag")
 
 Kind = Literal["narrow", "dropped", "answers", "frozen", "linear", "stacked", "straight"]
 
@@ -317,7 +316,7 @@ def _obstacles(view: RunView, learned: Progress) -> list[Obstacle]:
     modules = {module.name: module for module in view.modules}
     weights = [
         p for p in view.parameters if p.is_weight and modules and modules.get(p.module) is not None
-        and modules[p.module].type not in _LOOKUP_TABLES
+        and not modules[p.module].looks_up
     ]  # fmt: skip
     found = []
     dropped = _dropped(view)

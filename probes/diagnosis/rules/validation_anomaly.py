@@ -94,6 +94,7 @@ import numpy as np
 
 from probes.diagnosis.beginning import begins_late
 from probes.diagnosis.finding import Evidence, Finding, Severity
+from probes.diagnosis.manifest import read_mode_dependent
 from probes.diagnosis.numbers import names, percent, short
 from probes.diagnosis.progress import guessing_loss
 from probes.diagnosis.rule import Rule
@@ -485,19 +486,14 @@ def _validated(view: RunView) -> Steps:
 
 def _mode_dependent(view: RunView) -> dict[str, float | None]:
     """Module -> share of the units it drops, None for batch normalisation."""
-    model = view.manifest.get("model")
-    entries = model.get("mode_dependent") if isinstance(model, Mapping) else None
-    if isinstance(entries, (list, tuple)):
-        return {str(e.get("name", "")): _number(e.get("dropped")) for e in entries if isinstance(e, Mapping)}
+    known = read_mode_dependent(view.manifest)
+    if known is not None:
+        return {module.name: module.dropped for module in known}
     return {
         module.name: 0.5 if "Dropout" in module.type else None
         for module in view.modules
         if "Dropout" in module.type or "BatchNorm" in module.type
     }
-
-
-def _number(value: object) -> float | None:
-    return float(value) if isinstance(value, (int, float)) else None
 
 
 def _what(dependent: Mapping[str, float | None]) -> str:

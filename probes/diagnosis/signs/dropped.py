@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 
 import numpy as np
 
+from probes.diagnosis.manifest import read_mode_dependent
 from probes.diagnosis.view import RunView
 
 LEAST = 0.2
@@ -18,14 +18,8 @@ ERRORS, NEAR = 3.0, 0.03
 
 def shares_dropped(view: RunView) -> dict[str, float]:
     """Module -> share of the units that it drops, from the description of the model."""
-    model = view.manifest.get("model")
-    entries = model.get("mode_dependent") if isinstance(model, Mapping) else None
-    found = {}
-    for entry in entries if isinstance(entries, (list, tuple)) else ():
-        dropped = entry.get("dropped") if isinstance(entry, Mapping) else None
-        if isinstance(dropped, (int, float)):
-            found[str(entry.get("name", ""))] = float(dropped)
-    return found
+    modules = read_mode_dependent(view.manifest) or ()
+    return {module.name: module.dropped for module in modules if module.dropped is not None}
 
 
 def dropped_answers(view: RunView) -> tuple[str, float] | None:

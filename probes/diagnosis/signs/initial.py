@@ -10,9 +10,6 @@ import numpy as np
 from probes.diagnosis.tracks import training_loss
 from probes.diagnosis.view import Floats, LayerTable, NotJudged, RunView
 
-LOOKUPS = ("Embedding", "EmbeddingBag")
-"""Modules whose rows are looked up, not summed over: their size is not divided by the root of the fan-in."""
-
 
 @dataclass(frozen=True)
 class Initial:
@@ -115,7 +112,7 @@ def gains_of_weights(view: RunView) -> Floats:
         NotJudged: not recorded, or some weights begin with all elements equal, which is another rule's business.
     """
     stds = view.need_layers("weight_std")
-    lookups = {module.name for module in view.modules if module.type in LOOKUPS}
+    lookups = {module.name for module in view.modules if module.looks_up}
     fans = {
         p.name: p.numel / p.shape[0] for p in view.parameters if p.is_weight and p.numel and p.module not in lookups
     }

@@ -18,7 +18,6 @@ OUTGROWN, EACH, OUTGROWN_BY = 5.0, 3.0, 100
 """Growth of all of them, and of those of each layer, in so many steps: nothing is left of the initialisation."""
 LOST = 0.05
 """Part of the variation across the examples (`batch_variation` of the last module) that is left."""
-_LOOKUP_TABLES = ("Embedding", "EmbeddingBag")
 
 
 @dataclass(frozen=True)
@@ -32,8 +31,7 @@ class Overgrown:
 
 def overgrown(view: RunView) -> Overgrown | None:
     """What the first steps did, where they did that; None also when it was not recorded, or begins late."""
-    tables = {module.name for module in view.modules if module.type in _LOOKUP_TABLES}
-    names = [p.name for p in view.parameters if p.is_weight and p.trainable and p.module not in tables]
+    names = _weights(view)
     norms, variations, last = view.layers("weight_norm"), view.layers("batch_variation"), last_module(view)
     if len(names) < 2 or norms is None or variations is None or last is None or last.name not in variations.layers:
         return None
@@ -53,9 +51,7 @@ def overgrown(view: RunView) -> Overgrown | None:
 
 def outgrown(view: RunView) -> Overgrown | None:
     """How far the weights had grown within the first hundred steps, when that is to many times their size."""
-    tables = {module.name for module in view.modules if module.type in _LOOKUP_TABLES}
-    names = [p.name for p in view.parameters if p.is_weight and p.trainable and p.module not in tables]
-    norms = view.layers("weight_norm")
+    names, norms = _weights(view), view.layers("weight_norm")
     if len(names) < 2 or norms is None:
         return None
     kept = norms.pick(names)
@@ -69,3 +65,9 @@ def outgrown(view: RunView) -> Overgrown | None:
     if growth < OUTGROWN or float((last / first).min()) < EACH:
         return None
     return Overgrown(int(kept.steps[rows[-1]]), growth, 1.0)
+
+
+def _weights(view: RunView) -> list[str]:
+    """The trainable weights, without lookup tables."""
+    tables = {module.name for module in view.modules if module.looks_up}
+    return [p.name for p in view.parameters if p.is_weight and p.trainable and p.module not in tables]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
+from probes.diagnosis.manifest import read_mode_dependent
 from probes.diagnosis.view import RunView
 
 NEWEST = 0.9
@@ -50,11 +50,5 @@ def ill_averaged(view: RunView) -> IllAveraged | None:
 
 def _momenta(view: RunView) -> dict[str, float]:
     """Module -> momentum of its running averages, where it keeps any that are weighted so."""
-    model = view.manifest.get("model")
-    entries = model.get("mode_dependent") if isinstance(model, Mapping) else None
-    found = {}
-    for entry in entries if isinstance(entries, (list, tuple)) else ():
-        momentum = entry.get("momentum") if isinstance(entry, Mapping) else None
-        if isinstance(momentum, (int, float)):
-            found[str(entry.get("name", ""))] = float(momentum)
-    return found
+    modules = read_mode_dependent(view.manifest) or ()
+    return {module.name: module.momentum for module in modules if module.momentum is not None}
