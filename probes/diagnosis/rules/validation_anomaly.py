@@ -35,7 +35,10 @@ Criterion
   0.15; and half of the share that dropout drops), beyond two standard errors, and below 0.6: many training targets are
   wrong. A warning when the training loss is 0.88 to 1.15 times what wrong targets
   cost at that accuracy r among C classes, H(r) + (1 - r) ln(C - 1) (Fano's inequality). Mixed or hard examples (mixup,
-  CutMix, augmentation) cost less: then it is information. Not with dropout of 0.5 and more.
+  CutMix, augmentation) cost less: then it is information. Not with dropout of 0.5 and more. Also a warning, at that
+  cost, when in the latter half of the validations (3 or more with training after them) the training examples show less
+  of the mean accuracy above chance by `LOST` (0.4; and half of the share that dropout drops) of it or more, beyond
+  three standard errors: a net that is not trained to its end, or one of few classes, is not ahead by as much.
 - *Better than training*: in the last third of at least 5 validations the median of the validation loss over the
   training loss that follows it (up to the next validation) is below `better` (0.6). That the training loss is measured
   earlier, while the model was worse, cannot explain this. Only information, and none where the model drops units:
@@ -99,7 +102,7 @@ from probes.diagnosis.numbers import names, percent, short
 from probes.diagnosis.progress import guessing_loss
 from probes.diagnosis.rule import Rule
 from probes.diagnosis.signal import longest_run, noise, opening
-from probes.diagnosis.signs.label_noise import classes_of, costs_as_wrong_targets
+from probes.diagnosis.signs.label_noise import classes_of, costs_as_wrong_targets, lost_to_wrong_targets
 from probes.diagnosis.signs.running_averages import ill_averaged
 from probes.diagnosis.tracks import VALIDATION_SPLITS, accuracy, split_of, training_loss, validation_loss
 from probes.diagnosis.view import Curve, Floats, NotJudged, RunView, Steps
@@ -115,6 +118,13 @@ LEAST_BEHIND = 0.15
 """Difference of the accuracies that a small validation set does not make by chance."""
 POOR = 0.6
 """Accuracy in training above which there is no harm."""
+LOST = 0.4
+"""Part of the accuracy above chance that does not show in training, where a third of the targets or more are wrong."""
+_LOOK_AT_TARGETS = (
+    "look at training examples with their targets, first of all those with the highest loss",
+    "if training examples are augmented or mixed: evaluate some of them without that",
+    "check that inputs and targets stay together when training examples are shuffled",
+)
 
 
 def criterion(
@@ -410,7 +420,7 @@ def _training_behind(view: RunView, dependent: Mapping[str, float | None], behin
     error = noise(train.values) / np.sqrt(values)
     place, length = longest_run((held - later - 2.0 * error > limit) & (later < POOR))
     if length < MINIMUM_PAIRS:
-        return None
+        return _lost_in_training(view, (own[0], later, error), (other[0], validation), drops)
     step, last = int(validation.steps[place]), place + length - 1
     stretch = slice(place, last + 1)
     noisy = _wrong_targets(view, validation, later, stretch)
@@ -427,11 +437,45 @@ def _training_behind(view: RunView, dependent: Mapping[str, float | None], behin
             Evidence(own[0], float(later[last]), float(held[last]) - limit, "<", note="accuracy in training"),
             Evidence(other[0], float(held[last]), step=int(validation.steps[last]), note="accuracy in validation"),
         ),
-        suggestions=(
-            "look at training examples with their targets, first of all those with the highest loss",
-            "if training examples are augmented or mixed: evaluate some of them without that",
-            "check that inputs and targets stay together when training examples are shuffled",
+        suggestions=_LOOK_AT_TARGETS,
+    )
+
+
+def _lost_in_training(
+    view: RunView, own: tuple[str, Floats, Floats], other: tuple[str, Curve], drops: float
+) -> Finding | None:
+    """A net that shows in training much less of what it knows than in validation, on the mean of the latter half.
+
+    ``own``: name, accuracy in training that follows each validation, [T], and its error, [T]; ``other``: name and curve
+    of the accuracy in validation, [T].
+    """
+    classes = classes_of(view)
+    held = other[1].values[:-1]  # nothing follows the last
+    half = slice(len(held) - max(MINIMUM_PAIRS, len(held) // 2), None)
+    if classes is None or len(held) < MINIMUM_PAIRS:
+        return None
+    right, count = own[1][:-1][half], len(held[half])
+    error = math.sqrt(float(np.mean(np.square(own[2][:-1][half]))) / count + noise(held) ** 2 / count)
+    lost = lost_to_wrong_targets(held[half], right, error, classes)
+    if lost is None or lost < LOST + 0.5 * drops or not float(np.mean(right)) < POOR:
+        return None
+    stretch = slice(half.start, len(held))
+    if not _wrong_targets(view, other[1], own[1], stretch):
+        return None
+    step = int(other[1].steps[half.start])
+    return RULE.finding(
+        "warning",
+        f"Since step {step} {other[0]} is {percent(float(np.mean(held[half])))} in the mean, and {own[0]} "
+        f"{percent(float(np.mean(right)))}: {percent(lost)} of what the net knows above chance does not show in "
+        "training. What it has learned is right: many of the training targets are not, or the training examples are "
+        "made much harder.",
+        (step, view.last_step),
+        view,
+        evidence=(
+            Evidence(own[0], lost, LOST + 0.5 * drops, ">", note="part of the accuracy above chance that is lost"),
+            Evidence(other[0], float(np.mean(held[half])), step=step, note="accuracy in validation, mean"),
         ),
+        suggestions=_LOOK_AT_TARGETS,
     )
 
 

@@ -12,6 +12,11 @@ from probes.diagnosis.view import Floats, RunView
 _ALIKE = (0.88, 1.15)
 """Share of that cost between which a loss is taken for it: mixed examples cost half, wrong targets 0.92 to 1."""
 
+CERTAIN = 3.0
+"""Standard errors beyond which a difference of mean accuracies is none of chance."""
+LEAST_KNOWN = 0.5
+"""Accuracy above chance, of chance (an accuracy of 0.15 among ten classes), from which a net knows something."""
+
 
 def cost_of_wrong_targets(right: Floats, classes: int) -> Floats:
     """Mean cross-entropy when a share ``right`` [T] of the targets is the predicted class, and the rest any other.
@@ -28,6 +33,26 @@ def costs_as_wrong_targets(loss: Floats, right: Floats, classes: int) -> bool:
     """Whether a training loss [T] is that of wrong targets, at the accuracies ``right`` [T] in training."""
     ratio = float(np.median(loss / np.maximum(cost_of_wrong_targets(right, classes), 1e-9)))
     return _ALIKE[0] <= ratio <= _ALIKE[1]
+
+
+def lost_to_wrong_targets(held: Floats, right: Floats, error: float, classes: int) -> float | None:
+    """Share of what a net knows of held-out targets that its training targets do not show; None when it is not certain.
+
+    Where a share e of the targets is any other class, drawn at random, a net that is right about a share a of the true
+    ones is right about a (1 - k) + k / C of these, with k = e C / (C - 1): k is known from both accuracies, while the
+    net still learns as well as at its end (Angluin and Laird, Learning from noisy examples, 1988, for two classes).
+
+    Args:
+        held: accuracies on held-out examples, [T].
+        right: accuracies in training at the same times, [T].
+        error: standard error of the difference of their means.
+        classes: number of classes C.
+    """
+    known = float(np.mean(held)) - 1.0 / classes
+    ahead = float(np.mean(held - right))
+    if ahead <= CERTAIN * error or known <= max(LEAST_KNOWN / classes, CERTAIN * error):
+        return None
+    return ahead / known
 
 
 def classes_of(view: RunView) -> int | None:

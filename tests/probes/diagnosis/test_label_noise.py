@@ -7,7 +7,12 @@ import math
 import numpy as np
 import pytest
 
-from probes.diagnosis.signs.label_noise import classes_of, cost_of_wrong_targets, costs_as_wrong_targets
+from probes.diagnosis.signs.label_noise import (
+    classes_of,
+    cost_of_wrong_targets,
+    costs_as_wrong_targets,
+    lost_to_wrong_targets,
+)
 from probes.diagnosis.view import RunView
 
 
@@ -35,6 +40,24 @@ def test_targets_drawn_anew_are_told_from_mixed_examples() -> None:
     share = generator.random((40, 500))  # mixup: the loss is that of both targets, the accuracy that of the first
     mixed = -(share * np.log(share) + (1 - share) * np.log(1 - share)).mean(1)
     assert not costs_as_wrong_targets(mixed, (share > 0.5).mean(1), 10)
+
+
+@pytest.mark.parametrize("wrong", [0.3, 0.6])
+@pytest.mark.parametrize("classes", [3, 10])
+def test_what_wrong_targets_take_is_known_at_every_accuracy(wrong: float, classes: int) -> None:
+    """Answers counted against true targets and against targets of which a part was drawn from the other classes."""
+    rng = np.random.default_rng(2)
+    held, right = [], []
+    for known in (0.55, 0.7, 0.8, 0.9):
+        true = rng.integers(classes, size=40_000)
+        answers = np.where(rng.random(40_000) < known, true, rng.integers(classes, size=40_000))
+        other = (true + rng.integers(1, classes, size=40_000)) % classes
+        held.append(np.mean(answers == true))
+        right.append(np.mean(answers == np.where(rng.random(40_000) < wrong, other, true)))
+    lost = lost_to_wrong_targets(np.array(held), np.array(right), 0.005, classes)
+    assert lost == pytest.approx(wrong * classes / (classes - 1), abs=0.03)
+    assert lost_to_wrong_targets(np.array(held), np.array(held), 0.005, classes) is None
+    assert lost_to_wrong_targets(np.array(held), np.array(right), 0.2, classes) is None, "this may be chance"
 
 
 def test_the_number_of_classes_is_that_of_the_targets_or_of_the_last_layer() -> None:

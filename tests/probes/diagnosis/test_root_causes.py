@@ -94,6 +94,22 @@ class TestTrainingLeftBehind:
         assert found(self.slug, series, manifest=three) == ["warning"]
         assert found(self.slug, series, manifest=three | {"data": {"classes": 10}}) == []
 
+    @pytest.mark.parametrize(("part", "told"), [(0.67, ["warning"]), (0.25, [])])
+    def test_a_net_on_its_way_shows_in_training_a_part_of_what_it_knows(self, part, told):
+        """Ten classes, right about 0.2 to 0.33 of validation: never far ahead, but always by the same part."""
+        held, rng = np.linspace(0.2, 0.33, len(TIMES)), np.random.default_rng(0)
+        right = np.interp(STEPS, TIMES, held) * (1 - part) + 0.1 * part
+        cost = -right * np.log(right) - (1 - right) * np.log(1 - right) + (1 - right) * np.log(9)
+        series = {
+            "train/accuracy": (STEPS, right + 0.05 * rng.standard_normal(600)),
+            "val/accuracy": (TIMES, held),
+            "train/loss": (STEPS, cost + 0.02 * rng.standard_normal(600)),
+            "val/loss": (TIMES, np.linspace(2.25, 2.0, len(TIMES))),
+        }
+        assert found(self.slug, series) == told
+        easier = series | {"train/loss": (STEPS, 0.8 * series["train/loss"][1])}
+        assert found(self.slug, easier) == [], "hard examples cost less than wrong targets"
+
     def test_a_little_augmentation_and_a_good_training_accuracy_are_fine(self):
         assert self.run(0.75) == []
         assert self.run(0.6, validation=0.68) == []
