@@ -31,7 +31,8 @@ has fallen by less than
 - `stacked` (0.3), and it has several without an activation between them: no activation module, and no zeros in the
   gradients of its layers as a ReLU would leave there;
 - `straight` (0.5), and the same, where the first frame shows that the random weights of each dense layer pass on all
-  that the one before gives, values and gradients: GELU, SiLU or sigmoid, called as functions, would take a part. Of
+  that the one before gives, values and gradients: GELU, SiLU or sigmoid, called as functions, would take a part (then
+  zeros may be where the gradients of the answers have as many: beyond the margin of a hinge loss nothing is left). Of
   what is no classifier the same is said where the model is a `Sequential` of nothing but dense layers, and neither an
   autoencoder (as many outputs as inputs) nor a factorisation (a layer narrower than both).
 
@@ -95,7 +96,7 @@ from probes.diagnosis.signal import at_rest, closing
 from probes.diagnosis.signs.dropped import dropped_answers, shares_dropped
 from probes.diagnosis.signs.linearity import in_a_row, passes_on
 from probes.diagnosis.tracks import accuracy, training_loss, validation_loss
-from probes.diagnosis.view import NotJudged, RunView
+from probes.diagnosis.view import LayerTable, NotJudged, RunView
 
 MINIMUM_VALUES = 10
 BEYOND_CHANCE = 0.08
@@ -421,7 +422,21 @@ def _no_nonlinearity(view: RunView, order: Sequence[str]) -> bool:
     # Dropout leaves one wherever it drops.
     dropped = max(shares_dropped(view).values(), default=0.0)
     limit = 0.02 if dropped == 0.0 else dropped + 0.1
-    return bool(hidden.measured.any()) and float(hidden.values[hidden.measured].max()) < limit <= LEAST_OFF
+    if not hidden.measured.any():
+        return False
+    if float(hidden.values[hidden.measured].max()) < limit <= LEAST_OFF:
+        return True
+    return dropped == 0.0 and _only_where_the_answers_have_none(zeros, hidden, order[-1]) and passes_on(view)
+
+
+def _only_where_the_answers_have_none(zeros: LayerTable, hidden: LayerTable, last: str) -> bool:
+    """Whether in no frame the gradients of hidden layers are zero more often than those of the answers: an example that
+    costs nothing, as one beyond the margin of a hinge loss, leaves zeros everywhere.
+    """
+    answers = zeros.pick([last])
+    if not answers.layers or not answers.measured.all() or not hidden.measured.all():
+        return False
+    return bool((hidden.values <= answers.values + 0.02).all())
 
 
 def _dropped(view: RunView) -> dict[str, float]:

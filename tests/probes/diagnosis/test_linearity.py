@@ -8,6 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 
 import probes
+from probes.diagnosis.rules.underfitting import _no_nonlinearity
 from probes.diagnosis.signs.linearity import passes_on
 from probes.diagnosis.view import RunView
 
@@ -50,6 +51,26 @@ def test_what_has_nothing_between_its_layers_passes_all_on(init, seed, tmp_path)
 @pytest.mark.parametrize("init", [None, nn.init.kaiming_normal_])
 def test_an_activation_takes_a_part(between, init, tmp_path):
     assert not passes_on(recorded(tmp_path / "run", between, init=init))
+
+
+@pytest.mark.parametrize(("between", "told"), [(lambda x: x, True), (F.relu, False)])
+def test_examples_beyond_the_margin_of_a_hinge_loss_hide_no_missing_activation(between, told, tmp_path):
+    """Two blobs and a few examples between them: most cost nothing, and their gradients are zero everywhere."""
+    torch.manual_seed(0)
+    net, hinge = Net(between, 64), nn.MultiMarginLoss()
+    optimizer = torch.optim.Adam(net.parameters(), lr=3e-3)
+    centres = 3.0 * torch.randn(5, 32)
+    with probes.watch(net, optimizer, run_dir=tmp_path / "run", every=5):
+        for _ in range(60):
+            targets = torch.randint(0, 5, (64,))
+            loss = hinge(net(centres[targets] + torch.randn(64, 32)), targets)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+    view = RunView.of_run(probes.open_run(tmp_path / "run"))
+    zeros = view.layers("activation_grad_zero_fraction").pick(["a", "b"])
+    assert zeros.values.max() > 0.3, "most examples lie beyond the margin"
+    assert _no_nonlinearity(view, ["a", "b", "c"]) is told
 
 
 def test_a_tanh_that_is_driven_takes_a_part(tmp_path):
