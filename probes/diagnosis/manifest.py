@@ -96,6 +96,57 @@ class OptimizerInfo:
         return self.type == "SGD"
 
 
+ALIASES = {
+    "cross_entropy": "CrossEntropyLoss",
+    "nll_loss": "NLLLoss",
+    "binary_cross_entropy": "BCELoss",
+    "binary_cross_entropy_with_logits": "BCEWithLogitsLoss",
+    "mse_loss": "MSELoss",
+    "l1_loss": "L1Loss",
+    "smooth_l1_loss": "SmoothL1Loss",
+    "huber_loss": "HuberLoss",
+    "kl_div": "KLDivLoss",
+}
+"""Function of `torch.nn.functional` -> the module that computes the same."""
+
+
+@dataclass(frozen=True)
+class LossInfo:
+    """The loss function.
+
+    Attributes:
+        name: class of the module of `torch.nn` that computes it, or what a loss of one's own is called.
+        reduction: "mean", "sum", or None where it is neither or not known.
+        recognised: told from the gradient at the model's outputs, not given by name. What is logged as the loss may
+            then be more than it.
+    """
+
+    name: str
+    reduction: str | None
+    label_smoothing: float = 0.0
+    weighted: bool = False
+    recognised: bool = False
+
+
+def read_loss(manifest: Mapping[str, Any]) -> LossInfo | None:
+    """The loss that was given or, where none was or its name says nothing, the one that was recognised; None when
+    neither is known.
+    """
+    given, seen = _mapping(manifest.get("loss")), manifest.get("recognised_loss")
+    name = str(given.get("class", ""))
+    known = ALIASES.get(name, name)
+    if isinstance(seen, Mapping) and seen.get("class") and (known not in ALIASES.values() or "reduction" not in given):
+        return _loss(str(seen["class"]), seen, recognised=True)
+    return _loss(known, given, recognised=False) if known else None
+
+
+def _loss(name: str, settings: Mapping[str, Any], *, recognised: bool) -> LossInfo:
+    reduction = settings.get("reduction")
+    smoothing = _number(settings.get("label_smoothing")) or 0.0
+    weighted = bool(settings.get("weighted"))
+    return LossInfo(name, str(reduction) if reduction else None, smoothing, weighted, recognised)
+
+
 def read_parameters(manifest: Mapping[str, Any]) -> tuple[ParameterInfo, ...]:
     """The parameters in forward order; empty when the manifest names none."""
     entries = _entries(_mapping(manifest.get("model")).get("parameters"))

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from probes.diagnosis.beginning import beginning
+from probes.diagnosis.seen_loss import loss_as_logged
 from probes.diagnosis.signal import closing, opening
 from probes.diagnosis.task import classes_of_targets
 from probes.diagnosis.tracks import training_loss
@@ -90,12 +91,8 @@ def guessing_loss(view: RunView) -> float | None:
     None when the loss function is not known to be a mean cross-entropy, or the number of classes is not known.
     Class weights, label smoothing and ignored targets leave it as it is.
     """
-    loss = view.manifest.get("loss")
-    if (
-        not isinstance(loss, Mapping)
-        or loss.get("class") not in ("CrossEntropyLoss", "NLLLoss")
-        or loss.get("reduction") != "mean"
-    ):
+    loss = loss_as_logged(view)
+    if loss is None or loss.name not in ("CrossEntropyLoss", "NLLLoss") or loss.reduction != "mean":
         return None
     classes = classes_of_targets(view)
     return None if classes is None else math.log(classes)
@@ -119,8 +116,8 @@ def variance_of_targets(view: RunView) -> float | None:
     None when the loss is not known to be a mean squared error, or the targets were not seen. Over several outputs the
     variance is that of all of them together, which is no less than what the means of each leave.
     """
-    loss, spread = view.manifest.get("loss"), view.series("data/target_std")
-    if not isinstance(loss, Mapping) or loss.get("class") != "MSELoss" or loss.get("reduction") != "mean":
+    loss, spread = loss_as_logged(view), view.series("data/target_std")
+    if loss is None or loss.name != "MSELoss" or loss.reduction != "mean":
         return None
     known = spread.finite.values if spread is not None else np.empty(0)
     variance = float(np.median(known)) ** 2 if len(known) else 0.0

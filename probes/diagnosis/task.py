@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from probes.diagnosis.manifest import ModuleInfo
+from probes.diagnosis.manifest import ModuleInfo, read_loss
 from probes.diagnosis.signal import closing
 from probes.diagnosis.tracks import accuracy
 from probes.diagnosis.view import RunView
@@ -16,8 +16,8 @@ _OF_CLASSES = ("CrossEntropyLoss", "NLLLoss")
 
 def classifies(view: RunView) -> bool:
     """Whether the task is known to be classification: by the loss function, or by an accuracy that was logged."""
-    loss = view.manifest.get("loss")
-    named = isinstance(loss, dict) and loss.get("class") in _OF_CLASSES
+    loss = read_loss(view.manifest)
+    named = loss is not None and loss.name in _OF_CLASSES
     return named or any(accuracy(view, validation=validation) is not None for validation in (False, True))
 
 

@@ -119,6 +119,7 @@ def watch(
         "model": manifest.describe_model(model, watchlist, [], {}, watchlist.notes),
         "optimizers": manifest.describe_optimizers(optimizers, watchlist),
         "loss": manifest.describe_loss(loss_fn),
+        "recognised_loss": None,
         "data": {},
         "environment": manifest.plain(describe_environment(device)),
         "every": manifest.plain(every),
@@ -249,7 +250,7 @@ def _learned(folder: Path) -> dict[str, object]:
         known = read_manifest(folder)
     except (OSError, RunDirectoryError):
         return {}  # the writer that is opened next meets the same obstacle, and says so
-    return {key: known[key] for key in ("model", "optimizers", "data", "loss") if key in known}
+    return {key: known[key] for key in ("model", "optimizers", "data", "loss", "recognised_loss") if key in known}
 
 
 def _schedule(every: object, budget: object) -> Schedule:

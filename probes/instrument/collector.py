@@ -14,6 +14,7 @@ from torch.utils.hooks import RemovableHandle
 
 from probes.instrument import capture
 from probes.instrument.activations import channels_first
+from probes.instrument.answers import Output, output_of
 from probes.instrument.backward import current_backward
 from probes.instrument.capture import Pass, Sample
 from probes.instrument.hooks import Hook
@@ -23,7 +24,8 @@ from probes.instrument.modules import Watched, find_modules, first_tensor, is_me
 
 @dataclass
 class Collected:
-    """What one frame saw: committed samples by module number in call order, input batches, shapes of outputs.
+    """What one frame saw: committed samples by module number in call order, input batches, shapes of outputs, and the
+    model's own outputs.
 
     ``whole``: some of it in passes of the whole model.
     """
@@ -31,6 +33,7 @@ class Collected:
     samples: dict[int, list[Sample]] = field(default_factory=dict)
     inputs: list[InputSample] = field(default_factory=list)
     shapes: dict[int, list[int]] = field(default_factory=dict)
+    outputs: list[Output] = field(default_factory=list)
 
     @property
     def whole(self) -> bool:
@@ -45,6 +48,9 @@ class Collector:
         guard: the context in which every hook's work runs: it measures the time and stops all
             exceptions.
         trains: whether the backward pass under way brings gradients to parameters.
+
+    Attributes:
+        wants_outputs: whether to keep what passes of the whole model return.
     """
 
     def __init__(self, model: nn.Module, guard: AbstractContextManager[object], trains: Callable[[], bool]) -> None:
@@ -56,8 +62,10 @@ class Collector:
         self._samples: list[Sample] = []
         self._inputs: list[InputSample] = []
         self._shapes: dict[int, list[int]] = {}
+        self.wants_outputs = True
+        self._outputs: list[Output] = []
         self._held: dict[int, list[Sample]] = {}  # by module: the samples not dropped
-        self._marked = 0, 0
+        self._marked = 0, 0, 0
         self._pass: Pass | None = None
         self._channels_first: bool | None = None
 
@@ -115,18 +123,19 @@ class Collector:
 
     def mark(self) -> None:
         """Says that what was seen so far belongs to a finished optimizer step."""
-        self._marked = len(self._samples), len(self._inputs)
+        self._marked = len(self._samples), len(self._inputs), len(self._outputs)
 
     def cut(self) -> Collected:
         """Hands out what was seen up to the last `mark` and goes on with the rest, for the next frame."""
-        samples, inputs = self._marked
-        collected = self._select(self._samples[:samples], self._inputs[:inputs])
+        samples, inputs, outputs = self._marked
+        collected = self._select(self._samples[:samples], self._inputs[:inputs], self._outputs[:outputs])
         self._samples, self._inputs = self._samples[samples:], self._inputs[inputs:]
+        self._outputs = self._outputs[outputs:]
         self._held = {}
         for sample in self._samples:
             if not sample.dropped:
                 self._held.setdefault(sample.index, []).append(sample)
-        self._marked = 0, 0
+        self._marked = 0, 0, 0
         return collected
 
     def close(self) -> Collected:
@@ -134,12 +143,12 @@ class Collector:
         for handle in self._handles:
             handle.remove()
         self._handles.clear()
-        collected = self._select(self._samples, self._inputs)
-        self._samples, self._inputs, self._shapes, self._held, self._pass = [], [], {}, {}, None
-        self._marked = 0, 0
+        collected = self._select(self._samples, self._inputs, self._outputs)
+        self._samples, self._inputs, self._outputs, self._shapes, self._held, self._pass = [], [], [], {}, {}, None
+        self._marked = 0, 0, 0
         return collected
 
-    def _select(self, samples: list[Sample], inputs: list[InputSample]) -> Collected:
+    def _select(self, samples: list[Sample], inputs: list[InputSample], outputs: list[Output]) -> Collected:
         """What belongs to passes that trained; where there were several kinds of passes, to the best of them."""
         collected = Collected(shapes=dict(self._shapes))
         for sample in samples:
@@ -151,10 +160,33 @@ class Collector:
         trained = [i for i in inputs if i.forward.trained]
         best = max((i.forward.standing for i in trained), default=(False, False))
         collected.inputs = [i for i in trained if i.forward.standing == best]
+        collected.outputs = [o for o in outputs if o.gradients and o.forward.standing == best]
         return collected
 
     def _on_root_end(self, module: nn.Module, args: object, output: object) -> None:
-        self._pass = None
+        if torch.compiler.is_compiling() or torch.jit.is_tracing():  # type: ignore[attr-defined,no-untyped-call]
+            return
+        forward, self._pass = self._pass, None
+        if forward is None or not self.wants_outputs or not torch.is_grad_enabled() or not self._handles:
+            return
+        with self._guard:
+            taken = output_of(output, forward, self._channels_first)
+            if taken is None:
+                return
+            if len(self._outputs) - self._marked[2] >= capture.MAX_CALLS:
+                del self._outputs[self._marked[2]]
+            mine, tensor = taken
+            self._outputs.append(mine)
+            assert tensor.grad_fn is not None
+            tensor.grad_fn.register_prehook(partial(self._on_output_gradient, mine, tensor.output_nr))
+
+    def _on_output_gradient(self, output: Output, place: int, gradients: tuple[Tensor | None, ...]) -> None:
+        gradient = gradients[place]
+        if gradient is None or torch.compiler.is_compiling() or not self._handles:
+            return
+        with self._guard:
+            if self._trains_now():
+                output.take_gradient(gradient)
 
     def _on_output(self, index: int, watched: Watched, module: nn.Module, args: object, output: object) -> None:
         if torch.compiler.is_compiling() or torch.jit.is_tracing():  # type: ignore[attr-defined,no-untyped-call]

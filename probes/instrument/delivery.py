@@ -8,9 +8,11 @@ from collections.abc import Callable, Mapping
 
 from torch import Tensor
 
+from probes.instrument.answers import Output
 from probes.instrument.filters import PendingFilters
 from probes.instrument.fold import DeadUnits, FrameArrays, fold_frames
 from probes.instrument.frame import PendingFrame
+from probes.instrument.loss_in_use import LossInUse, describe
 from probes.instrument.modules import Watched
 from probes.instrument.outcomes import Outcome, OutcomeTotals
 from probes.instrument.scalars import DeviceScalars
@@ -39,6 +41,7 @@ class Delivery:
         self._dead = DeadUnits()
         self._waiting: tuple[RunWriter, deque[PendingFrame]] = writer, deque()
         self._totals = OutcomeTotals()
+        self.loss_in_use = LossInUse()
         self._device_scalars = DeviceScalars(self._send_scalars)
         self._accounted = writer, 0.0  # whose processor time, and how much of it, was taken in
         self._elsewhere: deque[float] = deque()
@@ -113,6 +116,30 @@ class Delivery:
             numbers = dict(zip(names, transfer.arrays(), strict=True))
             self.writer.scalars(step, now, self._totals.add(outcome.facts, numbers))
             self.writer.update_manifest(data=self._totals.manifest())
+
+        self._when_ready(transfer, deliver)
+
+    def output(self, output: Output, step: int, *, alone: bool) -> None:
+        """What the model answered at a frame and what the loss sent back. ``alone``: the loss itself was not seen."""
+        now, writer = _time.time(), self.writer
+        transfer = Transfer([output.values, output.gradients[0]])
+
+        def deliver() -> None:
+            if self.loss_in_use.given_up:
+                return
+            before = self.loss_in_use.manifest()
+            found = self.loss_in_use.look(output, *transfer.arrays())
+            loss = self.loss_in_use.manifest()
+            if loss != before:
+                writer.update_manifest(recognised_loss=loss)
+            if found is not None:
+                writer.scalars(step, now, {"data/recognised": found.loss})
+            if found is not None and alone:
+                writer.scalars(step, now, self._totals.add(*describe(found, output)))
+                writer.update_manifest(data=self._totals.manifest())
+            elif loss is None and before is not None and alone:
+                self._totals = OutcomeTotals()
+                writer.update_manifest(data={})
 
         self._when_ready(transfer, deliver)
 

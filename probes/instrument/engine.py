@@ -91,6 +91,7 @@ class Engine:
         self._order_known = False
         self._input_shape: list[int] | None = None  # of one example
         self._outcome: Outcome | None = None  # of several calls of the loss the last
+        self._loss_named = type(loss_fn).__module__ == "torch.nn.modules.loss"  # by its class
         self._loss_handle = (
             loss_fn.register_forward_pre_hook(Hook(self._on_loss)) if isinstance(loss_fn, nn.Module) else None
         )
@@ -416,10 +417,19 @@ class Engine:
         self._learn_order(collected)
         frame.take_weights()
         self.delivery.frame(frame.finish(self.counter.step, _time.time(), self._collector.watched, collected))
+        self._look_for_loss(collected)
         if self._outcome is not None:
             self.delivery.outcome(self._outcome, self.counter.step)
             self._outcome = None
         self._schedule.frame_taken(self._taken + 1, self.guard.spent(self._clock()))
+
+    def _look_for_loss(self, collected: Collected) -> None:
+        """Has the outputs of the last pass looked at, where the loss is not known by its name."""
+        single = [output for output in collected.outputs if len(output.gradients) == 1]
+        told = self._loss_named and self._outcome is not None
+        if single and not told:
+            self.delivery.output(single[-1], self.counter.step, alone=self._outcome is None)
+        self._collector.wants_outputs = not told and not self.delivery.loss_in_use.given_up
 
     def _look_for_activations(self, collected: Collected) -> None:
         """Says so when the model trains and none of its passes are seen."""

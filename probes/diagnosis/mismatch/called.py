@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from probes.diagnosis.manifest import read_loss
 from probes.diagnosis.task import classes_of_targets
 from probes.diagnosis.view import Floats, RunView
 
@@ -19,17 +20,6 @@ CLASSIFICATION = (
     "CrossEntropyLoss", "NLLLoss", "BCEWithLogitsLoss", "BCELoss", "MultiMarginLoss", "MultiLabelSoftMarginLoss",
     "cross_entropy", "nll_loss", "binary_cross_entropy", "binary_cross_entropy_with_logits",
 )  # fmt: skip
-
-ALIASES = {
-    "cross_entropy": "CrossEntropyLoss",
-    "nll_loss": "NLLLoss",
-    "binary_cross_entropy_with_logits": "BCEWithLogitsLoss",
-    "mse_loss": "MSELoss",
-    "l1_loss": "L1Loss",
-    "smooth_l1_loss": "SmoothL1Loss",
-    "huber_loss": "HuberLoss",
-}
-"""Function of `torch.nn.functional` -> the module that computes the same."""
 
 
 @dataclass(frozen=True)
@@ -55,10 +45,9 @@ class Outputs:
 
 
 def kind_of_loss(view: RunView) -> str:
-    """Class of the loss, "" when it was not given."""
-    loss = view.manifest.get("loss")
-    kind = str(loss.get("class", "")) if isinstance(loss, Mapping) else ""
-    return ALIASES.get(kind, kind)
+    """Class of the loss, "" when it was neither given nor recognised."""
+    loss = read_loss(view.manifest)
+    return loss.name if loss is not None else ""
 
 
 def outputs_of(view: RunView) -> Outputs | None:

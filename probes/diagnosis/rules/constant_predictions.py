@@ -67,6 +67,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from probes.diagnosis.finding import Evidence, Finding, Severity
+from probes.diagnosis.mismatch.called import kind_of_loss
 from probes.diagnosis.numbers import percent, short
 from probes.diagnosis.rule import Rule
 from probes.diagnosis.signal import trailing_run
@@ -111,7 +112,7 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
         collapse = collapsed_code(view)
         if collapse is not None:
             return [_collapsed(view, collapse)]
-        raise NotJudged("no predictions were seen (give loss_fn to watch)")
+        raise NotJudged("no predictions were seen, and the loss was not recognised (give loss_fn to watch)")
     steps, mine, theirs = np.intersect1d(predictions.steps, labels.steps, return_indices=True)
     if len(steps) < MINIMUM_FRAMES or view.last_step < thresholds["steps_needed"]:
         needed = int(thresholds["steps_needed"])
@@ -174,8 +175,7 @@ def _signs(view: RunView, rarer: float) -> tuple[Curve | None, Curve | None]:
     """Per frame of a binary cross-entropy on scores: 1.0 where all have one sign and few targets are that answer (0.0
     elsewhere), and the share of the targets that are; (None, None) for any other loss.
     """
-    loss = view.manifest.get("loss")
-    if not isinstance(loss, Mapping) or loss.get("class") != "BCEWithLogitsLoss":
+    if kind_of_loss(view) != "BCEWithLogitsLoss":
         return None, None
     series = [view.series(f"data/{name}") for name in ("output_min", "output_max", "target_min", "target_max")]
     mean = view.series("data/target_mean")

@@ -87,7 +87,7 @@ References
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -101,6 +101,7 @@ from probes.diagnosis.numbers import round_rate, short
 from probes.diagnosis.outcome import answers_poorly, came_to_little
 from probes.diagnosis.progress import guessing_loss, progress_if_known, where_it_began
 from probes.diagnosis.rule import Rule
+from probes.diagnosis.seen_loss import loss_as_logged
 from probes.diagnosis.signal import at_rest, level
 from probes.diagnosis.signs.divided import divided_by_nothing
 from probes.diagnosis.signs.initial import gains_of_weights
@@ -331,8 +332,8 @@ def _nothing_to_learn(view: RunView, end: float) -> bool:
 
 
 def _of_two(view: RunView) -> bool:
-    loss = view.manifest.get("loss")
-    return isinstance(loss, Mapping) and loss.get("class") == "BCEWithLogitsLoss"
+    loss = loss_as_logged(view)
+    return loss is not None and loss.name == "BCEWithLogitsLoss"
 
 
 def _forgotten(view: RunView, anew: Forgetful) -> list[Finding]:

@@ -13,7 +13,8 @@ normalised), or that the loss is summed over the batch, which multiplies the gra
 Criterion
 ---------
 The loss function is a mean cross-entropy over C classes (as recorded by the probe, when it was given the
-loss), and the first value of the training loss, logged at the first step, is above `factor` (3) times ln C;
+loss; or recognised by the gradient that it sends back to the outputs, when the logged loss is what outputs and targets
+give, to a tenth), and the first value of the training loss, logged at the first step, is above `factor` (3) times ln C;
 for binary cross-entropy above `factor` times ln 2, plus one. A loss below is no finding: a pretrained net
 begins there. A warning; only information when the bad beginning is overcome: the loss has since fallen below ln C,
 and more than half of ln C is gone, or the answers are not poor where an accuracy is known (then 0.6 of it will do as
@@ -64,10 +65,12 @@ from collections.abc import Sequence
 
 from probes.diagnosis.beginning import need_beginning
 from probes.diagnosis.finding import Evidence, Finding, Severity
+from probes.diagnosis.manifest import read_loss
 from probes.diagnosis.numbers import short
 from probes.diagnosis.outcome import came_to_little
 from probes.diagnosis.progress import progress
 from probes.diagnosis.rule import Rule
+from probes.diagnosis.seen_loss import loss_as_logged
 from probes.diagnosis.tracks import training_loss
 from probes.diagnosis.view import NotJudged, RunView
 
@@ -147,14 +150,16 @@ def _classes(view: RunView) -> int:
     """Number of classes of the cross-entropy in use; raises `NotJudged` when the loss is another or
     unknown.
     """
-    loss = view.manifest.get("loss")
-    kind = str(loss.get("class", "")) if isinstance(loss, dict) else ""
-    if not kind:
+    loss = read_loss(view.manifest)
+    if loss is None:
         raise NotJudged("the loss function is not known (give loss_fn to watch)")
-    if kind in ("BCEWithLogitsLoss", "BCELoss"):
+    if loss_as_logged(view) is None:
+        raise NotJudged(f"what is logged is more than the {loss.name} that the outputs go into, or other than it")
+    binary = loss.name in ("BCEWithLogitsLoss", "BCELoss")
+    if loss.name not in ("CrossEntropyLoss", "NLLLoss", "BCEWithLogitsLoss", "BCELoss") or (binary and loss.weighted):
+        raise NotJudged(f"the expected first value of {loss.name} is not known")
+    if binary:
         return 2
-    if kind not in ("CrossEntropyLoss", "NLLLoss"):
-        raise NotJudged(f"the expected first value of {kind} is not known")
     data = view.manifest.get("data")
     classes = data.get("classes") if isinstance(data, dict) else None
     if isinstance(classes, int) and classes >= 2:

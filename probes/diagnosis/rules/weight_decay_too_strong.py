@@ -91,6 +91,7 @@ from probes.diagnosis.gradients import total_norm
 from probes.diagnosis.numbers import percent, round_rate, short
 from probes.diagnosis.progress import Progress, guessing_loss, progress, progress_if_known
 from probes.diagnosis.rule import Rule
+from probes.diagnosis.seen_loss import loss_as_logged
 from probes.diagnosis.signs.label_noise import classes_of, cost_of_wrong_targets
 from probes.diagnosis.tracks import accuracy
 from probes.diagnosis.view import Floats, NotJudged, RunView, Steps
@@ -253,11 +254,11 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
 
 def _open_at_most(view: RunView) -> float | None:
     """What the training accuracy of the last tenth leaves open about a target; None when it cannot be known."""
-    track, classes, loss = accuracy(view, validation=False), classes_of(view), view.manifest.get("loss")
-    if guessing_loss(view) is None or track is None or classes is None or not isinstance(loss, Mapping):
+    track, classes, loss = accuracy(view, validation=False), classes_of(view), loss_as_logged(view)
+    if guessing_loss(view) is None or track is None or classes is None or loss is None:
         return None
     right = track[1].finite.values
-    if len(right) < FEW or loss.get("label_smoothing"):
+    if len(right) < FEW or loss.label_smoothing:
         return None
     level = right[-max(FEW // 2, len(right) // 10) :].mean()
     return float(cost_of_wrong_targets(np.array([level]), classes)[0])
