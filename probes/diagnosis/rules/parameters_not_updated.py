@@ -39,7 +39,9 @@ Criterion
   those of a pretrained net or of a copy: then nothing is said. A warning after `settled` (100) steps (twice as
   many while the run goes on), when the loss is at rest or the run and its schedule are over, and the net is not good:
   an accuracy (of validation, where it is known) that is above always giving the most frequent class by less than 0.95
-  of the way to 1, or without one, a loss that has lost less than 0.75 of its beginning. Else information: random
+  of the way to 1, or without one, a loss that has lost less than 0.75 of its beginning. From `FEWEST_STEPS` (10) steps
+  and 3 frames on, whatever the loss does, when two such layers or more are given to the optimizer along with weights
+  that it trains, until the net is good: whoever gives it weights means them to be trained. Else information: random
   features on purpose may do.
 - *Frozen early*: more than `most` (0.5) of the weights were trained at the beginning alone, were not any more after
   `EARLY` (0.1) of the run, although the optimizer that holds them goes on with others, and have not changed since. A
@@ -97,6 +99,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from probes.diagnosis.finding import Evidence, Finding
+from probes.diagnosis.manifest import ParameterInfo
 from probes.diagnosis.numbers import names, percent, short
 from probes.diagnosis.outcome import came_to_little
 from probes.diagnosis.progress import majority_share, progress_if_known
@@ -114,6 +117,8 @@ from probes.diagnosis.view import Floats, Mask, NotJudged, RunView
 FEW_FRAMES = 3
 
 
+FEWEST_STEPS, SEVERAL = 10, 2
+"""Steps in which a frozen part is seen to be left out; frozen layers that are no layer of random features."""
 ENDED = 0.2
 """Learning rate, of its highest, at which a schedule has come to its end."""
 EARLY = 0.1
@@ -219,7 +224,7 @@ def _frozen(view: RunView, thresholds: dict[str, float]) -> list[Finding]:
     if share <= thresholds["most"]:
         return []
     late = view.last_step >= thresholds["settled"] * (1 if view.status == "finished" else 2)
-    poor = late and not view.warming_up and _is_done(view) and _poor(view)
+    poor = (_meant_to_train(view, fresh) or (late and not view.warming_up and _is_done(view))) and _poor(view)
     layers = tuple(dict.fromkeys(p.module for p in fresh))
     return [
         RULE.finding(
@@ -238,6 +243,21 @@ def _frozen(view: RunView, thresholds: dict[str, float]) -> list[Finding]:
             ),
         )
     ]
+
+
+def _meant_to_train(view: RunView, fresh: Sequence[ParameterInfo]) -> bool:
+    """Whether two frozen layers or more were given to the optimizer along with weights that it trains.
+
+    Of features left random on purpose there is one layer, or they are in no optimizer. Steps and frames enough must
+    have been seen to leave them as they were: a part whose turn comes next is not frozen.
+    """
+    trained = {parameter.name for parameter in view.parameters if parameter.trainable}
+    given = {n for g in view.optimizers if trained.intersection(g.parameters) for n in g.parameters}
+    table = view.layers("weight_std")
+    seen = table is not None and len(table) >= FEW_FRAMES and view.last_step - view.start_step >= FEWEST_STEPS
+    frozen = [p for p in view.parameters if p.is_weight and not p.trainable]
+    several = len({p.module for p in frozen}) >= SEVERAL and set(fresh) <= set(frozen)
+    return seen and several and all(p.name in given for p in frozen)
 
 
 def _frozen_early(view: RunView, thresholds: dict[str, float]) -> list[Finding]:

@@ -35,10 +35,13 @@ def convolutions():
 BODIES = [dense, convolutions, lambda: nn.Sequential(Rows())]
 
 
-def trained(model, run_dir=None, steps=30, noisy=False, rate=0.1):
-    """Train on a rule that can be learned, or on labels drawn by lot; watched when there is a run directory."""
+def trained(model, run_dir=None, steps=30, noisy=False, rate=0.1, given=False):
+    """Train on a rule that can be learned, or on labels drawn by lot; watched when there is a run directory.
+
+    The optimizer is given all parameters, or those alone that require a gradient.
+    """
     torch.manual_seed(1)
-    parameters = [p for p in model.parameters() if p.requires_grad]
+    parameters = [p for p in model.parameters() if p.requires_grad or given]
     optimizer = torch.optim.SGD(parameters, lr=rate)
     pictures = torch.randn(64, 1, 8, 8)
     labels = torch.randint(0, 4, (64,)) if noisy else (pictures[:, 0, :2, :2].flatten(1)).argmax(1)
@@ -99,6 +102,29 @@ def test_the_rule_warns_where_the_net_is_poor(noisy, said, tmp_path):
     (finding,) = probes.diagnose(tmp_path / "run", ["parameters-not-updated"]).findings
     assert [finding.severity] == said
     assert "as they were initialised" in finding.message
+
+
+@pytest.mark.parametrize(
+    ("body", "given", "said"),
+    [
+        (dense, True, ["warning"]),  # two layers, and the optimizer is meant to train them
+        (dense, False, ["info"]),
+        (lambda: nn.Sequential(nn.Flatten(), nn.Linear(64, 48), nn.ReLU()), True, ["info"]),  # one of random features
+        (Rows, True, ["info"]),  # a reservoir
+    ],
+)
+def test_layers_that_the_optimizer_is_given_are_meant_to_be_trained(body, given, said, tmp_path):
+    torch.manual_seed(0)
+    trained(frozen(with_head(body())), tmp_path / "run", steps=30, noisy=True, given=given)
+    run = probes.open_run(tmp_path / "run")
+    assert probes.diagnose(run, ["parameters-not-updated"], at_step=9).findings[0].severity == "info"
+    assert [f.severity for f in probes.diagnose(run, ["parameters-not-updated"], at_step=20).findings] == said
+
+
+def test_a_pretrained_body_that_the_optimizer_is_given_is_not_reported(tmp_path):
+    torch.manual_seed(0)
+    trained(frozen(trained(with_head(dense()))), tmp_path / "run", steps=30, noisy=True, given=True)
+    assert probes.diagnose(tmp_path / "run", ["parameters-not-updated"], at_step=20).findings == []
 
 
 def test_a_pretrained_body_under_a_poor_head_is_not_reported(tmp_path):
