@@ -100,7 +100,7 @@ class _Form:
         targets: as of `Recognised`.
         gradient: [R, C].
         decoy: what it would be if all scores were alike, which other losses send back as well; None where none does.
-        scale: largest entry that the gradient can have.
+        scale: size that an entry has where the answer is wrong.
     """
 
     kind: LossKind
@@ -225,7 +225,7 @@ def _likelihood(gradients: Reals, given: Reals, through: str | None = None, slop
         return _Form(kind, given, targets, single)
     gradient = single * slope
     if through == "log":
-        return _Form(kind, given, targets, gradient, single, float(slope.max()))
+        return _Form(kind, given, targets, gradient, single)
     gradient = gradient - slope * gradient.sum(1, keepdims=True)
     return _Form(kind, given, targets, gradient, 1.0 / given.shape[1] + single, float(slope.max()))
 
@@ -249,7 +249,7 @@ def _binary_of_probabilities(gradients: Reals, given: Reals) -> _Form:
     yes = gradients < 0.0
     variance = given * (1.0 - given)
     gradient = (given - yes) / np.maximum(variance, LEAST)
-    targets = np.where((gradients == 0.0) | (variance < LEAST), -1, yes)
+    targets = np.where(variance < LEAST, -1, yes)
     return _Form(LossKind("BCELoss"), given, targets, gradient, 0.5 - yes)
 
 
