@@ -16,7 +16,8 @@ The gradient of the bias of a dense or convolutional layer is the sum of the gra
 the N places of the batch. By the Cauchy-Schwarz inequality its norm is at most sqrt(N) times the norm of the
 output's gradient, for a single backward pass of any net, loss and data; usually it is about a fifth of that. The
 ratio to that bound, its median over the layers, must have exceeded `bound` (1.5) in each of the last two frames (or in
-two of all, and 1 in the last two), and be `growth` (3) times what it was in the first frame, while the gradients
+two of all, and 1 in the last two; the last frame is enough when ratio and gradients are `at_once` (6) times what they
+were in the first), and be `growth` (3) times what it was in the first frame, while the gradients
 themselves have grown since. Where the loss has ended far above its beginning or in NaN, the frames up to the last one
 above the bound decide: beside gradients that explode, what piled up before is not seen. Accumulation on purpose, over
 the same number of batches for each step, does not grow.
@@ -82,20 +83,28 @@ ROUNDING = 1e-4
 """Gradient of a bias, of the bound, that is rounding."""
 
 
-def criterion(ratios: Floats, *, bound: float = 1.5, growth: float = 3.0) -> int | None:
+def criterion(
+    ratios: Floats, sizes: Floats, *, bound: float = 1.5, growth: float = 3.0, at_once: float = 6.0
+) -> int | None:
     """The frame (index) since which gradients pile up, or None.
 
     Args:
         ratios: gradient of the biases over what one backward pass can make it at most, per frame [T].
+        sizes: norm of those gradients, per frame [T].
         bound: ratio that one pass cannot reach (1 by theory; the rest is for batches of other sizes and for
             statistics of a sample).
         growth: rise since the first frame; accumulation on purpose has none.
+        at_once: rise of the ratio and of the gradients with which one frame is enough: gradients that come to agree
+            while several batches are accumulated rise by less.
     """
-    if len(ratios) < 3 or not ratios[-1] > growth * ratios[0]:
+    if len(ratios) < 2 or not ratios[-1] > growth * ratios[0]:
         return None
     # Beyond doubt in two frames, and still beyond what theory allows.
     lasting = int((ratios > bound).sum()) >= 2 and bool((ratios[-2:] > 1.0).all())
-    if not lasting and not bool((ratios[-2:] > bound).all()):
+    above = ratios > bound
+    stays = bool(above[-1]) and bool((ratios[int(np.argmax(above)) :] > 1.0).all())
+    risen = stays and ratios[-1] > at_once * ratios[0] and sizes[-1] > at_once * sizes[0]
+    if not risen and (len(ratios) < 3 or not (lasting or bool(above[-2:].all()))):
         return None
     return int(np.argmax(ratios > 1.5 * ratios[0]))
 
@@ -103,14 +112,15 @@ def criterion(ratios: Floats, *, bound: float = 1.5, growth: float = 3.0) -> int
 def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     """Judge the biases of all dense and convolutional layers."""
     steps, ratios, sizes, layers = pile(view)
-    if len(steps) < 3:
-        raise NotJudged(f"{len(steps)} frames with gradients of biases and of outputs, needs 3")
+    if len(steps) < 2:
+        raise NotJudged(f"{len(steps)} frames with gradients of biases and of outputs, needs 2")
     learned = progress_if_known(view)
-    since = criterion(ratios, **thresholds)
+    since = criterion(ratios, sizes, **thresholds)
     if since is None and _ended_in_ruin(view, learned):
         # A loss that explodes sends gradients beside which the old ones vanish: what was seen before counts.
         above = np.flatnonzero(ratios > thresholds["bound"])
-        since = criterion(ratios[: above[-1] + 1], **thresholds) if len(above) else None
+        end = int(above[-1]) + 1 if len(above) else 0
+        since = criterion(ratios[:end], sizes[:end], **thresholds)
         ratios, steps = (ratios, steps) if since is None else (ratios[: above[-1] + 1], steps[: above[-1] + 1])
     # A penalty on the weights as part of the loss does not pass through the outputs: it adds, but does not pile up.
     if since is None or float(sizes.max()) < PILES_UP * float(sizes[0]):
@@ -195,7 +205,7 @@ RULE = Rule(
     family="gradients",
     severity="critical",
     title="Gradients are not cleared",
-    needs="3 frames of the gradients of biases and of the outputs of their layers",
+    needs="2 frames of the gradients of biases and of the outputs of their layers",
     criterion=criterion,
     judge=judge,
     doc=__doc__,

@@ -13,7 +13,8 @@ import probes
 from probes.diagnosis import RULES
 from probes.diagnosis.engine import judge
 from probes.diagnosis.rules.gradients_not_cleared import criterion as piles_up
-from probes.diagnosis.view import RunView
+from probes.diagnosis.signs.late_start import late_start
+from probes.diagnosis.view import Curve, RunView
 
 STEPS = np.arange(1, 401)
 FRAMES = STEPS[::40]
@@ -62,11 +63,18 @@ class TestGradientsNotCleared:
             assert bias.grad.norm() <= math.sqrt(numel / bias.numel()) * norm * (1 + 1e-5)
 
     def test_growth_beyond_the_bound_fires_and_neither_alone_does(self):
-        assert piles_up(np.array([0.2, 0.25, 0.4, 2.0, 9.0])) == 2
-        assert piles_up(np.array([4.0, 4.1, 3.9, 4.0])) is None, "accumulation on purpose does not grow"
-        assert piles_up(np.array([0.02, 0.1, 0.6, 0.9])) is None, "one pass can do this"
-        assert piles_up(np.array([0.2, 9.0, 0.2, 9.0])) is None
-        assert piles_up(np.array([0.2, 9.0])) is None
+        assert piles_up(np.array([0.2, 0.25, 0.4, 2.0, 9.0]), np.ones(5)) == 2
+        assert piles_up(np.array([4.0, 4.1, 3.9, 4.0]), np.ones(4)) is None, "accumulation on purpose does not grow"
+        assert piles_up(np.array([0.02, 0.1, 0.6, 0.9]), np.ones(4)) is None, "one pass can do this"
+        assert piles_up(np.array([0.2, 9.0, 0.2, 9.0]), np.ones(4)) is None
+        assert piles_up(np.array([0.2, 9.0]), np.ones(2)) is None
+
+    def test_one_frame_is_enough_when_the_gradients_have_grown_as_much(self):
+        assert piles_up(np.array([0.2, 0.5, 3.6]), np.array([1.0, 5.0, 39.0])) == 1
+        assert piles_up(np.array([0.2, 4.0]), np.array([1.0, 55.0])) == 1
+        assert piles_up(np.array([0.2, 0.5, 3.6]), np.array([1.0, 1.2, 1.5])) is None, "a batch that is larger"
+        assert piles_up(np.array([0.4, 0.7, 1.4]), np.array([1.0, 5.0, 39.0])) is None
+        assert piles_up(np.array([0.2, 4.0, 0.3, 4.0]), np.array([1.0, 55.0, 3.0, 55.0])) is None
 
     def run(self, gradients, loss=FALLING):
         frames = FRAMES[: len(gradients)]
@@ -409,7 +417,8 @@ class TestPoorInitialization:
         loss = 2.3 - 0.7 * (1 - np.exp(-STEPS / 60)) + 0.02 * RNG.standard_normal(400)
         return self.seen(loss, {"val/accuracy": (VALIDATIONS, np.linspace(0.1, right, len(VALIDATIONS)))}, **seen)
 
-    def seen(self, loss, more=(), layers=2, spread=0.35, stds=None, varying=None, saturated=None, status="finished"):
+    def seen(self, loss, more=(), layers=2, spread=0.35, stds=None, varying=None, saturated=None, status="finished",
+             manifest=CLASSIFIER):  # fmt: skip
         names = [f"layer{n}" for n in range(layers)]
         parameters = [{"name": f"{n}.weight", "module": n, "shape": [8, 8], "trainable": True} for n in names]
         wide = lambda row: np.tile(np.broadcast_to(row, layers), (10, 1))  # noqa: E731
@@ -421,7 +430,7 @@ class TestPoorInitialization:
         if saturated is not None:
             tables["saturated_fraction"] = (names, FRAMES, wide(saturated))
         series = {"train/loss": (STEPS, loss)} | dict(more)
-        manifest = {"model": {"parameters": parameters}} | CLASSIFIER
+        manifest = {"model": {"parameters": parameters}} | manifest
         return findings(self.slug, series, tables, manifest, status=status)
 
     @pytest.mark.parametrize(
@@ -432,6 +441,30 @@ class TestPoorInitialization:
         assert len(self.half_learned(0.4, **seen)) == 1
         assert self.half_learned(0.9, **seen) == [], "it was overcome"
         assert self.half_learned(0.4, **seen | {"spread": 0.35}) == [], "usual weights are not to blame"
+
+    @pytest.mark.parametrize(("held", "told"), [(0.72, 1), (0.93, 0)])
+    def test_large_weights_that_learn_their_examples_and_little_about_others(self, held, told):
+        """Everything is right in training; validation stays behind, or does not."""
+        accuracies = {
+            "train/accuracy": (STEPS, np.linspace(0.1, 1.0, len(STEPS))),
+            "val/accuracy": (VALIDATIONS, np.linspace(0.1, held, len(VALIDATIONS))),
+        }
+        assert len(self.seen(FALLING, accuracies, stds=200.0, spread=1.0)) == told
+        assert self.seen(FALLING, accuracies) == [], "usual weights are not to blame"
+
+    @pytest.mark.parametrize(("leaves", "told"), [(250, 1), (60, 0)])
+    def test_small_weights_that_stay_on_a_plateau(self, leaves, told):
+        loss = 0.1 + 2.2 / (1 + np.exp((STEPS - leaves) / 8)) + 0.02 * np.random.default_rng(3).standard_normal(400)
+        assert len(self.seen(loss, varying=1e-5, spread=0.05)) == told
+        assert self.seen(loss) == [], "usual weights are not to blame"
+
+    @pytest.mark.parametrize(("end", "told"), [(2.0, 1), (0.3, 0)])
+    def test_an_absolute_error_is_measured_from_what_the_mean_of_the_targets_costs(self, end, told):
+        """Outputs two hundred times too large: to come down from 150 to 2 is no success where the mean costs 0.8."""
+        loss = end + (150 - end) * np.exp(-STEPS / 20) + 0.02 * np.random.default_rng(4).standard_normal(400)
+        manifest = {"loss": {"class": "L1Loss", "reduction": "mean"}, "data": {}}
+        spread = {"data/target_std": (FRAMES, np.ones(10))}
+        assert len(self.seen(loss, spread, stds=200.0, spread=1.0, manifest=manifest)) == told
 
     def test_large_weights_show_in_the_first_loss(self):
         sure = 2.0 + 9.0 * np.exp(-STEPS / 40)
@@ -533,3 +566,24 @@ def test_a_run_that_is_resumed_and_rolled_back_is_judged_by_every_rule_that_can(
     assert [f for f in report.findings if f.severity != "info"] == []
     assert [r for r in report.not_judged if "failed" in r.reason] == []
     assert "learning-rate-too-high" in report.clear
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize(
+    ("course", "late"),
+    [
+        (lambda t: 1.0 - 0.6 / (1 + np.exp(-(t - 0.6) / 0.02)), True),
+        (lambda t: 0.1 + 0.9 * np.exp(-6 * t), False),
+        (lambda t: 0.4 + 0.6 * np.exp(-20 * t), False),
+        (lambda t: 1.0 - 0.3 * t, False),
+        (lambda t: np.where(t < 0.3, 1.0, 0.7) - 0.1 * (t > 0.6), False),
+        (lambda t: np.ones_like(t), False),
+    ],
+)
+def test_a_plateau_that_was_left_late(course, late, seed):
+    steps = np.arange(1, 601)
+    noise = 0.05 * np.random.default_rng(seed).standard_normal(600)
+    found = late_start(Curve(steps, course(steps / 600) + noise))
+    assert (found is not None) is late
+    if found is not None:
+        assert found.level == pytest.approx(1.0, abs=0.03) and 240 <= found.ends <= 390
