@@ -27,7 +27,8 @@ class Progress:
         series: its name.
         start, end: level of the first values and of the last tenth.
         guessing: the loss of guessing, when it is known (`guessing_loss`).
-        variance: the loss of always answering the mean of the targets, when it is known (`variance_of_targets`).
+        variance: the loss of always answering the mean of the targets, when it is known (`variance_of_targets`), or
+            the most that it can be (`deviation_of_targets`).
         share: part of the initial loss that is gone: 0 nothing learned, 1 all of it, negative: worse than at
             the start. A loss that begins above that of guessing is measured from there: to come down to it takes
             small scores, and no knowledge.
@@ -64,7 +65,9 @@ def progress(view: RunView) -> Progress | None:
     if len(finite) < 4:
         return None
     start = where_it_began(view, name, finite)
-    return Progress(name, start, closing(finite.values), guessing_loss(view), variance_of_targets(view))
+    variance = variance_of_targets(view)
+    variance = deviation_of_targets(view) if variance is None else variance
+    return Progress(name, start, closing(finite.values), guessing_loss(view), variance)
 
 
 def progress_if_known(view: RunView) -> Progress | None:
@@ -122,6 +125,21 @@ def variance_of_targets(view: RunView) -> float | None:
     known = spread.finite.values if spread is not None else np.empty(0)
     variance = float(np.median(known)) ** 2 if len(known) else 0.0
     return variance if variance > 0 else None
+
+
+def deviation_of_targets(view: RunView) -> float | None:
+    """The most that always answering the mean of the targets can cost by a mean absolute error: their standard
+    deviation, by Jensen's inequality.
+
+    None when the loss is not known to be that or a Huber loss, which with a delta of 1, as its smooth variant with a
+    beta of 1, is nowhere above it; or the targets were not seen.
+    """
+    loss, spread = loss_as_logged(view), view.series("data/target_std")
+    if loss is None or loss.name not in ("L1Loss", "SmoothL1Loss", "HuberLoss") or loss.reduction != "mean":
+        return None
+    known = spread.finite.values if spread is not None else np.empty(0)
+    deviation = float(np.median(known)) if len(known) else 0.0
+    return deviation if deviation > 0 else None
 
 
 def label_counts(view: RunView) -> tuple[int, ...]:

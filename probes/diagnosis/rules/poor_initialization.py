@@ -18,8 +18,8 @@ In the first frame, at step 1, one of
 - *large*: the median over the layers of the weights' standard deviation times the square root of the fan-in (He: 1.4,
   Xavier about 1, torch's default 0.6) is above `large_gain` (2), and it shows: the standard deviation of the output of
   the last layer that has weights, over the root mean square of the inputs where these were recorded, is above `large`
-  (10), or most outputs of the modules with a bounded activation are saturated, or the first loss is above twice that
-  of guessing, or, in a net whose normalisation layers hide all this, the median step is below 1e-4 of the weights;
+  (10), or most outputs of the modules with a bounded activation are saturated, or the first loss is above 1.6 times
+  that of guessing, or, in a net whose normalisation layers hide all this, the median step is below 1e-4 of the weights;
 - *small*: that median is below `small_gain` (0.3), and what of the last layer's output differs from example to
   example, and not from unit to unit as biases do, is below `small` (1e-3), and not exactly zero (a last layer that
   begins at zero is common and healthy);
@@ -31,8 +31,11 @@ In the first frame, at step 1, one of
 A warning when after `steps_needed` (100) steps the training loss has fallen by less than `learned` (0.2), measured
 from that of guessing where it began above it. When the weights are too large or too small also when, after twice as
 many steps, less than 0.6 of the loss is gone and the net still gets wrong more than a third of what guessing gets
-wrong (without an accuracy: less than half of the loss, where the level of guessing is known). A fading net is given
-1,000 steps while the run goes on. Nothing otherwise.
+wrong (without an accuracy: less than half of the loss, where the level of guessing is known). In a run that is over
+less than half of the loss is enough beside an accuracy that gets a fifth of it wrong; so is, with weights that are too
+large, a validation that gets wrong a fifth or more of what guessing gets wrong, with an accuracy 0.1 or more behind
+that of training; and with weights too small, by themselves or for the depth, a plateau of 0.4 of the run or more, at
+half of the first loss or above, before the loss fell. A fading net is given 1,000 steps while the run goes on. Nothing otherwise.
 
 Apart from these, in a run that is over and learned as little: a bias of an LSTM or GRU one whole gate of which begins
 below -4, with no other that begins as far above zero (as in biases drawn for long memories): the gate is shut.
@@ -79,6 +82,9 @@ References
 ----------
 - Glorot and Bengio, Understanding the difficulty of training deep feedforward neural networks, AISTATS 2010.
 - He et al., Delving deep into rectifiers, ICCV 2015.
+- Saxe, McClelland and Ganguli, Exact solutions to the nonlinear dynamics of learning in deep linear neural networks,
+  ICLR 2014 (small weights stay on a plateau).
+- Chizat, Oyallon and Bach, On lazy training in differentiable programming, NeurIPS 2019 (large ones learn no features).
 """
 
 from __future__ import annotations
@@ -92,20 +98,28 @@ from probes.diagnosis.finding import Evidence, Finding
 from probes.diagnosis.gradients import step_size, without_decay
 from probes.diagnosis.numbers import percent, short
 from probes.diagnosis.outcome import came_to_little
-from probes.diagnosis.progress import Progress, progress, progress_if_known
+from probes.diagnosis.progress import Progress, majority_share, progress, progress_if_known
 from probes.diagnosis.rule import Rule
+from probes.diagnosis.signal import closing
 from probes.diagnosis.signs.gates import SHUT, shut_gates
 from probes.diagnosis.signs.initial import Initial, first_loss, initial
+from probes.diagnosis.signs.late_start import late_start
+from probes.diagnosis.task import accuracy_at_end
+from probes.diagnosis.tracks import accuracy, training_loss
 from probes.diagnosis.view import NotJudged, RunView
 
 Kind = Literal["large", "small", "fading"]
 
 SATURATED = 0.5
 """Share of the outputs of the bounded activations that lie at the ends of their range (Debugger: half)."""
-SURPRISE = 2.0
+SURPRISE = 1.6
 """First loss over that of guessing, with which weights of such a size have shown (a default initialisation: 1.5)."""
 SLOW, FRAMES = 1e-4, 4
 """Step over the size of the weights at the slow end (CS231n: 1e-3 is usual), and frames to tell it by."""
+HALF = 0.5
+"""Part of the loss that is left, and was left on a plateau, where the beginning did harm."""
+WELL, AHEAD = 0.8, 0.1
+"""Share right of what guessing gets wrong that is well, and accuracy in training ahead of that in validation."""
 FADING_STEPS = 1000
 """Steps of a run that goes on in which a deep net may leave the plateau that a faded signal begins with."""
 
@@ -227,10 +241,44 @@ def _harmed(view: RunView, kind: Kind, learned: Progress, thresholds: dict[str, 
     running = view.status == "running"
     if learned.share < thresholds["learned"]:
         return kind != "fading" or not running or view.last_step >= FADING_STEPS
+    if kind != "large" and not running and _left_late(view, learned):
+        return True
     if kind == "fading" or view.last_step < 2 * thresholds["steps_needed"]:
         return False
     known = learned.guessing is not None or learned.variance is not None
-    return known and came_to_little(view, learned)
+    if known and (came_to_little(view, learned) or (not running and learned.share < HALF and not _well(view))):
+        return True
+    return kind == "large" and not running and _knows_only_its_examples(view)
+
+
+def _left_late(view: RunView, learned: Progress) -> bool:
+    """Whether the loss rested high up for a large part of the run before it fell."""
+    plateau = late_start(training_loss(view)[1].finite)
+    return plateau is not None and plateau.level > (1.0 - HALF) * learned.reference
+
+
+def _knows_only_its_examples(view: RunView) -> bool:
+    """Whether validation gets wrong a fifth or more of what guessing gets wrong, and far more than training does.
+
+    Weights that begin large need not change to fit the examples: features are hardly learned (Chizat, Oyallon and
+    Bach, On lazy training in differentiable programming, 2019).
+    """
+    own, other = accuracy(view, validation=False), accuracy(view, validation=True)
+    if own is None or other is None or min(len(own[1].finite), len(other[1].finite)) < 3:
+        return False
+    right, held = closing(own[1].finite.values), closing(other[1].finite.values)
+    return not _gets_right(view, held) and right - held > AHEAD
+
+
+def _well(view: RunView) -> bool:
+    reached = accuracy_at_end(view)
+    return reached is not None and _gets_right(view, reached)
+
+
+def _gets_right(view: RunView, reached: float) -> bool:
+    """Whether an accuracy is that of most of what guessing gets wrong."""
+    common = majority_share(view)
+    return reached - common >= WELL * (1.0 - common)
 
 
 def _message(seen: Initial, kind: Kind) -> str:
