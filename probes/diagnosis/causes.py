@@ -24,6 +24,7 @@ CAUSES: Mapping[str, tuple[str, ...]] = {
         "poor-initialization",
         "noisy-loss",
         "oscillating-loss",
+        "underfitting",
     ),
     "exploding-gradients": (
         "learning-rate-too-high",
@@ -32,6 +33,7 @@ CAUSES: Mapping[str, tuple[str, ...]] = {
         "unnormalized-inputs",
         "unexpected-initial-loss",
         "loss-output-mismatch",
+        "underfitting",
     ),
     "learning-rate-too-high": (
         "gradients-not-cleared",
@@ -41,6 +43,7 @@ CAUSES: Mapping[str, tuple[str, ...]] = {
         "weight-decay-too-strong",
         "loss-output-mismatch",
         "parameters-not-updated",
+        "underfitting",
     ),
     "validation-anomaly": ("loss-output-mismatch",),
     "loss-diverging": (
@@ -52,6 +55,7 @@ CAUSES: Mapping[str, tuple[str, ...]] = {
         "loss-output-mismatch",
         "noisy-loss",
         "oscillating-loss",
+        "underfitting",
     ),
     "learning-rate-too-low": (
         "poor-initialization",
@@ -87,6 +91,7 @@ CAUSES: Mapping[str, tuple[str, ...]] = {
         "missing-gradients",
         "symmetric-initialization",
         "loss-output-mismatch",
+        "poor-initialization",
     ),
     "weights-growing": (
         "learning-rate-too-high",
@@ -269,6 +274,13 @@ CAUSES: Mapping[str, tuple[str, ...]] = {
 }
 """Effect -> its possible causes, the nearest explanation first."""
 
+ONLY_CRITICAL = frozenset(
+    (slug, "underfitting")
+    for slug in ("nonfinite-values", "exploding-gradients", "learning-rate-too-high", "loss-diverging")
+)
+"""(effect, cause) where only a critical finding is a cause: dropout of nearly all units, which scales up the rest, can
+blow a training up; a layer that is too narrow cannot."""
+
 LAST_RESORTS = frozenset({"training-too-short"})
 """What explains a run only where nothing else does: information beside any cause of it."""
 
@@ -303,13 +315,20 @@ def link(findings: Iterable[Finding], frames: Steps) -> list[Finding]:
                 for slug in CAUSES.get(finding.rule, ())
                 for other in listed
                 if other.rule == slug
-                and rank(other.severity) >= min(rank(finding.severity), rank("warning"))
+                and rank(other.severity) >= _least_cause(finding, slug)
                 and other.first_step <= _latest_cause(finding, frames)
             ),
             None,
         )
         linked.append(replace(finding, caused_by=cause))
     return [_at_most_information(finding) for finding in _without_cycles(linked)]
+
+
+def _least_cause(finding: Finding, slug: str) -> int:
+    """Rank of the severity from which a finding of ``slug`` explains ``finding``."""
+    if (finding.rule, slug) in ONLY_CRITICAL:
+        return rank("critical")
+    return min(rank(finding.severity), rank("warning"))
 
 
 def _at_most_information(finding: Finding) -> Finding:

@@ -23,7 +23,8 @@ has fallen by less than
 - `narrow` (0.75) of its beginning, and a hidden layer of a classifier has two units, or three for nine classes or more,
   or its last layer reads no more numbers than that;
 - `dropped` (0.7), and dropout of 0.75 or more is in the model (then validation may be better than training; with 0.9 or
-  more, and far more right in validation than in training, neither rest nor the validation loss is asked for);
+  more, and far more right in validation than in training or a loss that ends above its beginning, neither rest nor the
+  validation loss is asked for; such a loss makes it critical: the units that are kept are scaled up tenfold or more);
 - `answers` (0.7), and dropout stands behind the last layer: the gradients of its outputs are zero as often as a module
   of the model drops (0.2 or more);
 - `frozen` (0.5), and more than half of the weights are frozen;
@@ -192,7 +193,8 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     if validation is None and not obstacles:
         raise NotJudged("no validation loss to compare with")
     smothered = max(_dropped(view).values(), default=0.0) >= DROPS_ALL
-    smothering = smothered and _better_without(view)
+    blown_up = smothered and learned.share < 0.0
+    smothering = smothered and (blown_up or _better_without(view))
     one_unit = view.status != "running" and any(obstacle.strict for obstacle in obstacles)
     no_room = _schedule_is_over(view) and any(obstacle.kind == "narrow" for obstacle in obstacles)
     if (
@@ -207,7 +209,7 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     if kind is None or (not kind and validation is None):
         return []
     obstacle = next((o for o in obstacles if o.kind == kind), None)
-    return [_report(view, learned, validation, right, obstacle)]
+    return [_report(view, learned, validation, right, obstacle, blown_up and kind == "dropped")]
 
 
 def _schedule_is_over(view: RunView) -> bool:
@@ -233,6 +235,7 @@ def _report(
     validation: tuple[str, float] | None,
     right: float | None,
     obstacle: Obstacle | None,
+    blown_up: bool,
 ) -> Finding:
     early = view.status == "running" and view.last_step < PATIENCE
     beside = f", {validation[0]} at {short(validation[1])}" if validation is not None else ""
@@ -248,9 +251,10 @@ def _report(
     ]
     if validation is not None:
         evidence.append(Evidence(validation[0], validation[1], learned.end, ">", note="level at the end"))
+    rests = "ends above its beginning," if blown_up else "has come to rest"
     return RULE.finding(
-        "warning" if obstacle is not None and not early else "info",
-        f"{learned.series} has come to rest at {short(learned.end)} (a fall of {percent(max(learned.share, 0.0))})"
+        "critical" if blown_up and not early else "warning" if obstacle is not None and not early else "info",
+        f"{learned.series} {rests} at {short(learned.end)} (a fall of {percent(max(learned.share, 0.0))})"
         f"{beside}{answers}.{because}",
         (0, view.last_step),
         view,

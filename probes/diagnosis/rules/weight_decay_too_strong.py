@@ -132,6 +132,9 @@ GROWN = 2.0
 SOME = 0.03
 """Pull at the beginning below which a gradient that went away later, for another reason, left the decay alone."""
 
+ROUNDED_OFF = 2.0**-25
+"""Part of a weight below which taking it away leaves a float32 as it is: half of its precision of 2^-24."""
+
 STRONGER = 0.9
 """Pull from which the decay decides, when nothing is learned."""
 
@@ -315,7 +318,7 @@ def _pull(view: RunView, apart: bool) -> Pull | None:
             rates = view.group_rates(index, steps)
             if rates is None:
                 continue
-            factor = factor * rates
+            factor = np.where(factor * rates < ROUNDED_OFF, 0.0, factor * rates)
         pulled += (factor * norms) ** 2
         size += norms**2
         other += total_norm(against.pick(names).at(steps)).values ** 2

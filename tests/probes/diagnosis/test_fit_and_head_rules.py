@@ -218,13 +218,21 @@ class TestLossOutputMismatch:
 class TestWeightDecayTooStrong:
     slug = "weight-decay-too-strong"
 
-    def run(self, loss, sizes, gradient, decay, kind="SGD", update=0.01):
+    @pytest.mark.parametrize(("rate", "told"), [(1e-2, 1), (1e-12, 0)])
+    def test_a_decay_that_rounds_off_pulls_at_nothing(self, rate, told):
+        """AdamW without any update: what the decay takes from a float32, too, is nothing at a rate of next to zero."""
+        said = self.run(HALFWAY, np.linspace(5.0, 4.5, 9), 1e-3, 0.1, "AdamW", 1e-15, rate=rate)
+        assert len(said) == told
+        weight = np.float32(1.0)
+        assert (np.float32(weight * (1 - np.float32(rate * 0.1))) != weight) == bool(told)
+
+    def run(self, loss, sizes, gradient, decay, kind="SGD", update=0.01, rate=0.1):
         table = {
             "weight_norm": (["w"], np.append(0, FRAMES), np.append(sizes[0], sizes)),
             "grad_norm": (["w"], FRAMES, np.full(9, gradient)),
             "update_norm": (["w"], FRAMES, np.full(9, update)),
         }
-        group = {"lr": 0.1, "weight_decay": decay, "parameters": ["w"]}
+        group = {"lr": rate, "weight_decay": decay, "parameters": ["w"]}
         manifest = described(weights=[("w", "fc", (8, 8), True)]) | {"optimizers": [{"class": kind, "groups": [group]}]}
         return findings(self.slug, {"train/loss": (STEPS, loss)}, table, manifest)
 
@@ -371,6 +379,11 @@ class TestUnderfitting:
         assert "dropout of 90%" in self.run(mode_dependent=drops)[0].message
         frozen = (("a.weight", "a", (64, 64), False), ("c.weight", "c", (10, 64), True))
         assert "frozen" in self.run(1.6 + 0.7 * np.exp(-STEPS / 30) + NOISE, weights=frozen)[0].message
+
+    @pytest.mark.parametrize(("dropped", "said"), [(0.95, ["critical"]), (0.5, [])])
+    def test_a_loss_that_blows_up_under_dropout_of_nearly_everything(self, dropped, said):
+        drops = [{"name": "d", "type": "Dropout", "dropped": dropped}]
+        assert [f.severity for f in self.run(2.3 * np.exp(STEPS / 40), mode_dependent=drops)] == said
 
     @pytest.mark.parametrize(("zeros", "severity"), [(0.0, "warning"), (0.5, "info")])
     def test_layers_without_a_nonlinearity(self, zeros, severity):

@@ -56,6 +56,17 @@ class TestCauses:
         pair = (made("learning-rate-too-high"), made("weight-decay-too-strong", "critical"))
         assert order(link(pair, np.array([1])))[0].rule == "weight-decay-too-strong"
 
+    def test_dropout_that_blew_a_training_up_comes_before_the_rate_and_a_narrow_layer_does_not(self):
+        blown = [made("learning-rate-too-high", "critical", 20), made("nonfinite-values", "critical", 30)]
+        dropout = order(link([*blown, made("underfitting", "critical", 0)], np.array([1, 20, 50])))
+        assert [f.rule for f in dropout] == ["underfitting", "learning-rate-too-high", "nonfinite-values"]
+        narrow = order(link([*blown, made("underfitting", "warning", 0)], np.array([1, 20, 50])))
+        assert narrow[0].rule == "learning-rate-too-high"
+
+    def test_a_decay_that_wins_for_want_of_a_gradient_comes_after_the_weights_that_leave_none(self):
+        pair = [made("weight-decay-too-strong", "critical"), made("poor-initialization")]
+        assert order(link(pair, np.array([1])))[0].rule == "poor-initialization"
+
     def test_outputs_far_too_large_at_first_explain_one_answer_for_all(self):
         late = [made("collapsed-activations", first=5), made("learning-rate-too-high", first=10)]
         first = [made("constant-predictions"), made("unexpected-initial-loss", last=1)]
