@@ -21,18 +21,24 @@ Counts = npt.NDArray[np.int64]
 
 TOLERANCE = {"bfloat16": 2e-2, "float16": 4e-3}
 """Deviation from the form, as a share of the row's largest entry, by the type of the outputs: a few roundings of it."""
-EXACT = 1e-3
-"""The same for float32 and float64: the loss is computed in float32, whose exponentials lose digits at large scores."""
+EXACT = 3e-5
+"""The same for float32 and float64, for scores up to `USUAL`: the loss is computed in float32."""
+USUAL = 10.0
+"""Size of scores from which the exponentials of float32 lose digits in proportion."""
+LOOSE = 1e-3
+"""Deviation that is allowed where scores are large, and for a loss that is known already."""
 FAINT = 0.05
 """Size of a row of the form below which it is compared by what is allowed at this size: such rows are nearly right."""
 CONSTRAINTS = 4
-"""Numbers, beyond those that are fitted, which must agree: at a tolerance of 0.001 chance does not do that."""
+"""Numbers, beyond those that are fitted, which must agree: at such tolerances chance does not do that."""
 APART = 5.0
 """Tolerances by which a simpler form that other losses share must be missed."""
 SMOOTHING = (0.005, 0.5)
 """Range of label smoothing that is believed."""
-STRICTER = 0.1
-"""Tolerances allowed for smoothed labels: of scores near zero a bonus for entropy sends back nearly the same."""
+SPREAD = 0.1
+"""Range of the scores of a row from which smoothed labels are told from a bonus for entropy: to first order of the
+scores, both send back the same.
+"""
 ILL_CONDITIONED = 1e8
 """Condition number from which the smoothing cannot be told from the scale of the loss."""
 CERTAIN = 1.0 - 1e-6
@@ -142,20 +148,20 @@ def recognise(outputs: Reals, gradients: Reals, *, dtype: str = "float32", known
     whole = outputs.shape == gradients.shape and np.isfinite(outputs).all() and np.isfinite(gradients).all()
     if not whole or not gradients.any():
         return Answer()
-    tolerance, unproven = TOLERANCE.get(dtype, EXACT), False
+    exact = min(LOOSE, EXACT * max(1.0, float(np.abs(outputs).max()) / USUAL))
+    tolerance, unproven = TOLERANCE.get(dtype, exact), False
+    if known is not None:
+        said = _again(outputs, gradients, max(tolerance, LOOSE), known)
+        if said is not None:
+            return Answer(said)
     for forms, weighted in ((_plain, False), (_plain, True), (_smoothed, False)):
         found = []
-        if forms is _smoothed:
-            tolerance *= STRICTER
         for form in forms(outputs, gradients):
             weights = _weights(form, gradients, tolerance, weighted=weighted)
             if weights is None:
                 continue
-            said = _recognised(form, weights, weighted=weighted)
-            if known is not None and said.kind.like(known) and (known.weighted or not weighted):
-                return Answer(said)
             if _proven(form, gradients, tolerance, weights, weighted=weighted):
-                found.append(said)
+                found.append(_recognised(form, weights, weighted=weighted))
             else:
                 unproven = True
         if unproven or len(found) > 1:
@@ -163,6 +169,17 @@ def recognise(outputs: Reals, gradients: Reals, *, dtype: str = "float32", known
         if found:
             return Answer(found[0])
     return Answer(other=True)
+
+
+def _again(outputs: Reals, gradients: Reals, tolerance: float, known: LossKind) -> Recognised | None:
+    """A loss that is known, in a batch that need not prove it."""
+    for weighted in (False, True) if known.weighted else (False,):
+        for form in (*_plain(outputs, gradients), *(_smoothed(outputs, gradients) if known.label_smoothing else ())):
+            if form.kind.like(known) and (form.kind.label_smoothing > 0.0) == (known.label_smoothing > 0.0):
+                weights = _weights(form, gradients, tolerance, weighted=weighted)
+                if weights is not None:
+                    return _recognised(form, weights, weighted=weighted)
+    return None
 
 
 def _plain(outputs: Reals, gradients: Reals) -> Iterator[_Form]:
@@ -303,6 +320,8 @@ def _proven(form: _Form, gradients: Reals, tolerance: float, weights: Reals, *, 
         return False
     if weighted and (len(classes) < 2 or (members - 1).sum() < max(CONSTRAINTS, members.sum() / 2)):
         return False  # weights of classes show where classes come more than once; else examples may have them
+    if form.kind.label_smoothing and np.ptp(form.given, axis=1).max() < SPREAD:
+        return False
     if form.kind.name == "NLLLoss" and form.decoy is None:
         # Any loss of one entry a row does this; class numbers are more than one, and not what the outputs say anyway.
         rows = form.targets >= 0
