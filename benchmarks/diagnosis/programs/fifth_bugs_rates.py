@@ -213,11 +213,11 @@ def nine_degrees_for_fifteen_points(run_dir: Path, *, mended: bool = False) -> f
 
     def features(points: Tensor) -> Tensor:
         columns = [torch.ones_like(points), points]
-        for k in range(1, 12):
+        for k in range(1, 9):
             columns.append(((2 * k + 1) * points * columns[-1] - k * columns[-2]) / (k + 1))
         return torch.stack(columns[1:], 1)
 
-    net = nn.Linear(12, 1)
+    net = nn.Linear(9, 1)
     opt = optim.LBFGS(net.parameters(), lr=0.5, max_iter=4)
     penalty = 0.03 if mended else 0.0
     with probes.watch(net, opt, run_dir) as probe:
