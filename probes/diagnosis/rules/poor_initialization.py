@@ -35,7 +35,8 @@ wrong (without an accuracy: less than half of the loss, where the level of guess
 less than half of the loss is enough beside an accuracy that gets a fifth of it wrong; so is, with weights that are too
 large, a validation that gets wrong a fifth or more of what guessing gets wrong, with an accuracy 0.1 or more behind
 that of training; and with weights too small, by themselves or for the depth, a plateau of 0.4 of the run or more, at
-half of the first loss or above, before the loss fell. A fading net is given 1,000 steps while the run goes on. Nothing otherwise.
+half of the first loss or above, before the loss fell. A fading net is given 1,000 steps while the run goes on. Nothing
+otherwise.
 
 Apart from these, in a run that is over and learned as little: a bias of an LSTM or GRU one whole gate of which begins
 below -4, with no other that begins as far above zero (as in biases drawn for long memories): the gate is shut.

@@ -33,7 +33,10 @@ The level is poor by the same measure of accuracy, and also at a better accuracy
 while it falls as fast as ever (`pace`, for certain), so that as much again would halve it; without an accuracy, when
 less than half of the loss is gone and the fall still goes on at 0.6 times the mean pace. Where such a schedule has
 `steps_needed` (4) to 20 steps in all, it is enough that the loss has fallen along it (3 standard errors of a straight
-line through all of it) and half of it is left.
+line through all of it) and half of it is left; or that the validation loss, measured before the first step and after
+the last, has fallen by a fiftieth of guessing (by a twentieth, where it did not begin there), half of it is left and
+an accuracy, where one is known, is poor. Such a schedule is over, too, when the last step down of the rate was as large
+as what remains of it.
 
 A run that ends while its learning rate is still being raised has ended within its warm-up: a finding when the loss
 was falling at the end at 0.6 times the mean pace or more (2 standard errors, and promise) and less than 0.9 of it is
@@ -95,11 +98,11 @@ from probes.diagnosis.numbers import percent, short
 from probes.diagnosis.progress import begins_at_guessing, guessing_loss, majority_share
 from probes.diagnosis.rates import highest_rates
 from probes.diagnosis.rule import Rule
-from probes.diagnosis.signal import closing, level
+from probes.diagnosis.signal import closing, level, noise
 from probes.diagnosis.slope import Fall, fall
 from probes.diagnosis.task import accuracy_at_end
 from probes.diagnosis.tracks import training_loss, validation_loss
-from probes.diagnosis.view import Floats, NotJudged, RunView, Steps
+from probes.diagnosis.view import Curve, Floats, NotJudged, RunView, Steps
 
 MINIMUM_VALUES, FEWEST_VALUES = 8, 4
 CERTAIN = 5.0
@@ -115,10 +118,12 @@ SEEN, GLIMPSED = 3.0, 2.0
 RAISED, ON_ITS_WAY, DONE = 2.0, 0.6, 0.9
 """Rise of the rate over a run that makes it a warm-up, fall at the end over the mean one of a loss that has not slowed
 down, and the part of the loss that is all one can wish for."""
+GAINED = 0.02
+"""Fall of a validation loss that began at guessing which a handful of steps are known to have gained."""
 RESTS = 0.01
 """Fall of the validation loss over a third of the run, as a share of its level, that is none."""
 
-Kind = Literal["steady", "schedule", "warm-up"]
+Kind = Literal["steady", "schedule", "handful", "warm-up"]
 
 
 @dataclass(frozen=True)
@@ -126,7 +131,8 @@ class Unfinished:
     """How the loss falls at the end, the share of its beginning that is gone, and what ended the run.
 
     Attributes:
-        kind: "steady": nothing did; "schedule": a brief one was over; "warm-up": the rate was still being raised.
+        kind: "steady": nothing did; "schedule": a brief one was over; "handful": the same, and only the validation
+            loss shows it; "warm-up": the rate was still being raised.
     """
 
     fall: Fall
@@ -172,7 +178,7 @@ def criterion(
         return None
     poorly = accuracy is not None and accuracy - common < good * (1.0 - common)
     known = rates if rates is not None and np.isfinite(rates).all() and rates.max() > 0 else None
-    if known is not None and steps[-1] < few and 5.0 * known[-1] < known.max():
+    if known is not None and steps[-1] < few and _ends_low(known):
         along = np.cumsum(known / known.max())
         brief = _brief(along, values, accuracy is not None, poorly, guessing, pace)
         if brief is None and steps[-1] <= LEAST_STEPS:
@@ -227,6 +233,29 @@ def _handful(along: Floats, values: Floats, guessing: float | None) -> Unfinishe
     return Unfinished(found, share, "schedule") if share < HALVES else None
 
 
+def _ends_low(rates: Floats) -> bool:
+    """Whether a schedule [T] is over: the rate is low at its end, or the next step down of a handful leaves none."""
+    if 5.0 * rates[-1] < rates.max():
+        return True
+    return FEWEST_VALUES <= len(rates) <= LEAST_STEPS and bool(rates[-1] <= (rates[-2] - rates[-1]) * (1 + 1e-6))
+
+
+def _seen_in_validation(held: Curve, last_step: int, fresh: bool, guessing: float | None) -> Unfinished | None:
+    """A validation loss that fell from before the first step to after the last of a handful, and has far to go yet.
+
+    The same examples are seen before and after: no noise of batches hides what a few steps gained.
+    """
+    if len(held) < 2 or held.steps[0] > 0 or held.steps[-1] < last_step:
+        return None
+    start, end = float(held.values[0]), float(held.values[-1])
+    if not start > 0 or not end > 0 or end > (1.0 - (GAINED if fresh else LEARNED)) * start:
+        return None
+    gain = (start - end) / last_step
+    found = Fall(start, end, gain, 1.0, gain * last_step / end, float("inf"))
+    share = _gone(found, guessing)
+    return Unfinished(found, share, "handful") if share < HALVES and not _fine_tuned(found, guessing) else None
+
+
 def _rises(rates: Floats) -> bool:
     """Whether the rate [T] was never lowered, and is being raised at the end."""
     falls = np.diff(rates) < -1e-9 * rates.max()
@@ -264,13 +293,18 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     common, guessing = majority_share(view), guessing_loss(view)
     fresh = begins_at_guessing(view, loss.values)
     found = criterion(loss.steps, loss.values, reached, common, guessing, rates, len(held), fresh, **thresholds)
-    if found is None or _rests(held):
+    handful = view.last_step <= LEAST_STEPS
+    if found is None and handful and rates is not None and _ends_low(rates):
+        poorly = reached is None or reached - common < thresholds["good"] * (1.0 - common)
+        found = _seen_in_validation(held, view.last_step, fresh, guessing) if poorly else None
+        name = validation_loss(view)[0] if found is not None else name
+    if found is None or _rests(held.values, handful):
         return []
     trend = found.fall
     went = f"{name} went from {short(trend.start)} to {short(trend.end)}"
     if reached is not None:
         went += f", with an accuracy of {percent(reached)},"
-    scheduled = found.kind == "schedule"
+    scheduled = found.kind in ("schedule", "handful")
     only, along = (" only", ", by the sum of the learning rate") if scheduled else ("", "")
     if found.kind == "warm-up":
         along += ", while its learning rate was still being raised: it ended within the warm-up"
@@ -278,7 +312,7 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
         Evidence(
             name,
             trend.pace,
-            {"schedule": BRIEF_PACE, "warm-up": ON_ITS_WAY}.get(found.kind, thresholds["pace"]),
+            {"schedule": BRIEF_PACE, "handful": BRIEF_PACE, "warm-up": ON_ITS_WAY}.get(found.kind, thresholds["pace"]),
             ">",
             note="fall at the end over the mean fall of the run",
         ),
@@ -302,8 +336,12 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     return [
         RULE.finding(
             "warning",
-            f"{went} in {view.last_step} steps{only}, and was still falling, at {short(trend.pace)} times the mean "
-            f"pace of the run{along}.",
+            f"{went} in {view.last_step} steps{only}"
+            + (
+                f", and was still falling, at {short(trend.pace)} times the mean pace of the run{along}."
+                if found.kind != "handful"
+                else ", before and after: it had begun to fall, and the schedule was over."
+            ),
             (int(loss.steps[int(0.6 * len(loss))]), view.last_step),
             view,
             evidence=tuple(evidence),
@@ -316,18 +354,24 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     ]
 
 
-def _validated(view: RunView) -> Floats:
-    """The finite values of the validation loss; empty when there is none."""
+def _validated(view: RunView) -> Curve:
+    """The finite validation loss; empty when there is none."""
     try:
-        return validation_loss(view)[1].finite.values
+        return validation_loss(view)[1].finite
     except NotJudged:
-        return np.empty(0)
+        return Curve(np.empty(0, dtype=np.int64), np.empty(0))
 
 
-def _rests(validation: Floats) -> bool:
-    """Whether the validation loss did not fall from the middle of the run to its end."""
+def _rests(validation: Floats, handful: bool) -> bool:
+    """Whether the validation loss did not fall from the middle of the run to its end.
+
+    What a ``handful`` of steps can gain may be less than a hundredth, but is seen beyond the noise.
+    """
     third = len(validation) // 3
-    return third >= 2 and level(validation[-third:]) > (1.0 - RESTS) * level(validation[third:-third])
+    if third < 2:
+        return False
+    before, end = level(validation[third:-third]), level(validation[-third:])
+    return before - end <= (SEEN * noise(validation) if handful else RESTS * before)
 
 
 RULE = Rule(

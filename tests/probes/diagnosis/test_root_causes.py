@@ -188,6 +188,37 @@ class TestHandfulOfSteps:
         assert self.run([2.30, 2.28, 2.31, 2.29], self.cosine) == []
         assert self.run([2.30, 2.292, 2.284, 2.278], [0.005] * 4) == []
 
+    def test_a_schedule_is_over_when_its_next_step_down_leaves_nothing(self):
+        loss = [2.3037, 2.3031, 2.3017, 2.3003]
+        assert self.run(loss, (0.01, 0.02, 0.015, 0.005)) == ["warning"]
+        assert self.run(loss, (0.01, 0.02, 0.0195, 0.018)) == []
+
+    @pytest.mark.parametrize(
+        ("held", "right", "said"),
+        [((2.30, 2.20), 0.25, ["warning"]), ((2.30, 2.29), 0.25, []), ((2.30, 1.0), 0.4, []), ((2.30, 2.20), 0.9, [])],
+    )
+    def test_validation_before_and_after_shows_what_the_noise_of_batches_hides(self, held, right, said):
+        steps, rng = np.arange(1, 16), np.random.default_rng(0)
+        series = {
+            "train/loss": (steps, 2.3 + 0.07 * rng.standard_normal(15)),
+            "optimizer/lr": (steps, 0.002 * 0.5 * (1 + np.cos(np.pi * (steps - 1) / 15))),
+            "val/loss": ([0, 15], held),
+            "val/accuracy": ([0, 15], [0.1, right]),
+        }
+        assert found(self.slug, series) == said
+        steady = series | {"optimizer/lr": (steps, np.full(15, 0.002))}
+        assert found(self.slug, steady) == [], "a trial, which may be gone on with"
+
+    @pytest.mark.parametrize(("held", "said"), [(2.3032 - 0.0005 * np.arange(7), ["warning"]), (np.full(7, 2.30), [])])
+    def test_a_validation_loss_that_falls_little_by_little_is_not_at_rest(self, held, said):
+        steps = np.arange(1, 7)
+        series = {
+            "train/loss": (steps, 2.3035 - 0.0005 * steps),
+            "optimizer/lr": (steps, (0.01, 0.02, 0.018, 0.013, 0.007, 0.002)),
+            "val/loss": (np.arange(7), held),
+        }
+        assert found(self.slug, series) == said
+
 
 class TestEndedWithinTheWarmUp:
     slug = "training-too-short"
