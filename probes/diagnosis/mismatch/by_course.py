@@ -12,10 +12,10 @@ from probes.diagnosis.mismatch.called import number_of_classes
 from probes.diagnosis.mismatch.found import Mismatch
 from probes.diagnosis.numbers import percent, short
 from probes.diagnosis.progress import majority_share, progress_if_known
-from probes.diagnosis.signal import at_rest, block_medians, closing
+from probes.diagnosis.signal import at_rest, block_medians, closing, noise, opening
 from probes.diagnosis.task import batch_size, classifies
 from probes.diagnosis.tracks import accuracy, split_of, training_loss
-from probes.diagnosis.view import NotJudged, RunView
+from probes.diagnosis.view import Floats, NotJudged, RunView
 
 PATIENCE = 150
 """Steps of a run that goes on before a loss at rest is held against it."""
@@ -29,6 +29,10 @@ DEEP, STEADY = 10.0, 0.7
 fastest ones, of such a line: a likelihood slows down."""
 NEVER_NEGATIVE = ("mse", "mae", "rmse", "l1", "bce", "ce", "cross_entropy", "crossentropy", "huber", "logloss")
 """Names of losses that are sums of what is never below zero; "kl" is another where classes are told apart."""
+SOON, LARGE, GROWN, EVEN = 30, 1.0, 5.0, 1.5
+"""Steps and values of the loss from which large scores that are no better than chance are held against it; standard
+deviation of such scores, and how many times that of the first frame; frequency of a class, of that of an average one,
+in classes that are about equally frequent."""
 FELL = 0.3
 """Fall of a loss that no cross-entropy makes while the accuracy on the same examples stays at chance."""
 
@@ -124,6 +128,36 @@ def over_the_batch(view: RunView, kind: str) -> Mismatch | None:
     )
 
 
+def _sure_of_nothing(view: RunView, classes: int, right: Floats, losses: Floats) -> bool:
+    """Whether the scores have become large, without costing anything and without the answers becoming right.
+
+    Of scores that differ by `LARGE` or more (standard deviation, and `GROWN` times what it was) and are no better than
+    chance any loss of classes costs more than of the small ones of the beginning: a cross-entropy about half their
+    variance more. A loss that has not risen takes them for something else than scores. Classes must be about equally
+    frequent: to give the frequent ones higher scores is right.
+
+    Args:
+        right: accuracy on the training batches, [T].
+        losses: training loss, finite, [T]; it may rise by its noise, and by a quarter of what such scores cost.
+    """
+    spread, common = view.series("data/output_std"), majority_share(view)
+    batch = batch_size(view)
+    if spread is None or len(spread.finite) < 3 or batch is None or common > EVEN / classes:
+        return False
+    sizes = spread.finite.values
+    if sizes[-1] < max(LARGE, GROWN * sizes[0]) or sizes[-2] < GROWN * sizes[0]:
+        return False
+    start = opening(losses)
+    error = noise(losses) / math.sqrt(max(1, min(5, len(losses) // 10)))
+    cost = min(0.5 * float(sizes[-1]) ** 2, float(sizes[-1])) / math.log(classes) * start
+    if closing(losses) > start + min(2.0 * error, 0.25 * cost):
+        return False
+    late = right[len(right) // 3 :]
+    chance = max(common, 1.0 / classes)
+    error = math.sqrt(chance * (1.0 - chance) / (len(late) * batch))
+    return float(late.mean()) + 2.0 * error < chance + min(0.05, 0.5 * chance)
+
+
 def by_accuracy(view: RunView, kind: str) -> Mismatch | None:
     """A loss of one's own, of another size than a cross-entropy, that has come to rest with the accuracy at chance."""
     classes = number_of_classes(view)
@@ -139,8 +173,9 @@ def by_accuracy(view: RunView, kind: str) -> Mismatch | None:
     if not np.isfinite(series.values[-1]):
         return None  # nonfinite-values tells
     fell = learned.share >= FELL and track is accuracy_track
-    short_run = view.last_step < (PATIENCE if view.status == "running" and not fell else 100)
-    if len(values) < 5 or len(losses) < 30 or short_run or not (fell or at_rest(losses)):
+    sure = track is accuracy_track and _sure_of_nothing(view, classes, values, losses)
+    needed = SOON if sure else PATIENCE if view.status == "running" and not fell else 100
+    if len(values) < 5 or len(losses) < SOON or view.last_step < needed or not (fell or sure or at_rest(losses)):
         return None
     # Single batches of a few examples are right more often by chance: levels of them count.
     _, blocks = block_medians(curve.steps, values, max(5, min(10, len(values) // 5)))
@@ -149,13 +184,14 @@ def by_accuracy(view: RunView, kind: str) -> Mismatch | None:
     if begins_late(view, series.steps):
         return None
     # A cross-entropy cannot fall far without the answers on the same examples becoming right.
-    if best > chance + (0.05 if fell else 0.1) or (0.5 * guessing < learned.start < 3.0 * guessing and not fell):
+    usual = 0.5 * guessing < learned.start < 3.0 * guessing
+    if not sure and (best > chance + (0.05 if fell else 0.1) or (usual and not fell)):
         return None
     late = closing(losses)
     if late > 1.5 * learned.start:
         return None  # it rises: loss-diverging tells
     return Mismatch(
-        f"{learned.series} ({kind}) went from {short(learned.start)} to {short(late)} and came to rest there, while "
+        f"{learned.series} ({kind}) went from {short(learned.start)} to {short(late)}, while "
         f"{name} stayed at {percent(best)}, as by guessing among {classes} classes (whose cross-entropy is "
         f"{short(guessing)}): what this loss rewards is not to be right.",
         int(curve.steps[0]),

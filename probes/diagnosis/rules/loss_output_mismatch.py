@@ -51,7 +51,9 @@ Of an agent (rewards are logged) a loss is reported that is a positive multiple 
 through the latter half, when the entropy has fallen below a tenth: it was added to the loss, not subtracted.
 
 A loss of one's own for classes is reported when its size was not that of a cross-entropy, it has come to rest, and the
-accuracy has stayed at chance.
+accuracy has stayed at chance. From 30 steps on it is when the scores differ by 1 or more (standard deviation, 5 times
+that of the first frame), the loss has not risen, and the accuracy of the training batches is at chance, among classes
+that are about equally frequent: whatever takes scores for scores makes such ones cost more than small ones.
 
 Evidence
 --------
