@@ -4,7 +4,8 @@ Each is a loop of its own around `probes.watch`, not a recipe of the trainer. Th
 rule's thresholds. Half of them, by a hash of the name, are locked: their verdicts are counted, and nobody looks into
 them. The `fresh_*` modules are a third set, written when the rules stood, and the `second_*` modules a fourth, written
 while rules were mended for the third, and the `third_*` modules a fifth, by authors who had not read the rules. The
-`fourth_*` modules are a sixth, of the mistakes and the trainings that are met most often: no rule was mended for it.
+`fourth_*` modules are a sixth, of the mistakes and the trainings that are met most often, and the `fifth_*` modules a
+seventh, again by authors who had not read the rules.
 What was said of each program at first sight is kept.
 """
 
@@ -14,6 +15,18 @@ from benchmarks.diagnosis.programs import (  # noqa: F401 - importing them regis
     faulty_heads,
     faulty_settings,
     faulty_wiring,
+    fifth_bugs_data,
+    fifth_bugs_fields,
+    fifth_bugs_loops,
+    fifth_bugs_losses,
+    fifth_bugs_nets,
+    fifth_bugs_rates,
+    fifth_classic,
+    fifth_makers,
+    fifth_numbers,
+    fifth_odd,
+    fifth_players,
+    fifth_strangers,
     fourth_bugs_layers,
     fourth_bugs_rates,
     fourth_bugs_targets,
