@@ -132,6 +132,11 @@ class _Form:
         sizes = np.abs(self.gradient)
         return sizes.max(1, keepdims=True) if self.by_row else sizes
 
+    @property
+    def strong(self) -> npt.NDArray[np.bool_]:
+        """Rows [R, 1] or entries [R, C] of which enough comes back to tell."""
+        return (self.units >= 0) & (self.sizes > FAINT * self.scale)
+
 
 def recognise(outputs: Reals, gradients: Reals, *, dtype: str = "float32", known: LossKind | None = None) -> Answer:
     """The loss that sends back ``gradients`` to ``outputs``.
@@ -149,7 +154,7 @@ def recognise(outputs: Reals, gradients: Reals, *, dtype: str = "float32", known
     if not whole or not gradients.any():
         return Answer()
     exact = min(LOOSE, EXACT * max(1.0, float(np.abs(outputs).max()) / USUAL))
-    tolerance, unproven = TOLERANCE.get(dtype, exact), False
+    tolerance, unproven, silent = TOLERANCE.get(dtype, exact), False, False
     if known is not None:
         said = _again(outputs, gradients, max(tolerance, LOOSE), known)
         if said is not None:
@@ -157,6 +162,9 @@ def recognise(outputs: Reals, gradients: Reals, *, dtype: str = "float32", known
     for forms, weighted in ((_plain, False), (_plain, True), (_smoothed, False)):
         found = []
         for form in forms(outputs, gradients):
+            if not form.strong.any():
+                silent = True
+                continue
             weights = _weights(form, gradients, tolerance, weighted=weighted)
             if weights is None:
                 continue
@@ -168,7 +176,7 @@ def recognise(outputs: Reals, gradients: Reals, *, dtype: str = "float32", known
             return Answer()
         if found:
             return Answer(found[0])
-    return Answer(other=True)
+    return Answer(other=not silent)  # of answers that are nearly right too little comes back to tell
 
 
 def _again(outputs: Reals, gradients: Reals, tolerance: float, known: LossKind) -> Recognised | None:
@@ -216,8 +224,8 @@ def _cross_entropy(
     if labels is None:
         labels = (gradients if slope is None else gradients / np.maximum(slope, LEAST)).argmin(1)
     certain = softmax.max(1) > CERTAIN
-    silent = ~gradients.any(1)
-    labels = np.where(silent, softmax.argmax(1), labels)
+    # Of a row that is right to the last digit nothing comes back to the label.
+    labels = np.where(gradients.min(1) < 0.0, labels, softmax.argmax(1))
     classes = given.shape[1]
     target = np.full(given.shape, smoothing / classes)
     target[np.arange(len(labels)), labels] += 1.0 - smoothing
@@ -226,7 +234,7 @@ def _cross_entropy(
         gradient, decoy = gradient * slope, decoy * slope.mean()
         if through == "softmax":
             gradient = gradient - slope * gradient.sum(1, keepdims=True)
-    targets = np.where(silent & ~certain, -1, labels)
+    targets = np.where(gradients.any(1) | certain, labels, -1)
     kind = LossKind("CrossEntropyLoss", through, label_smoothing=smoothing)
     return _Form(kind, given, targets, gradient, decoy, 1.0 if slope is None else float(slope.max()))
 
@@ -312,8 +320,7 @@ def _weights(form: _Form, gradients: Reals, tolerance: float, *, weighted: bool)
 
 def _proven(form: _Form, gradients: Reals, tolerance: float, weights: Reals, *, weighted: bool) -> bool:
     """Whether enough of it agrees, and neither chance nor another loss can have made it so."""
-    strong = (form.units >= 0) & (form.sizes > FAINT * form.scale)
-    classes, members = np.unique(form.units[strong], return_counts=True)
+    classes, members = np.unique(form.units[form.strong], return_counts=True)
     fitted = len(classes) if weighted else 1
     each = gradients.shape[1] - 1 if form.by_row else 1
     if each * int(members.sum()) - fitted < CONSTRAINTS:

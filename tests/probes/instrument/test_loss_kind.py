@@ -117,6 +117,20 @@ def test_other_losses_are_not(name: str, scale: float):
     assert answer(*FOREIGN[name], scale)[0].found is None
 
 
+def test_very_sure_and_wrong():
+    """Scores in the hundreds: nearly every probability is 0 or 1."""
+    said, value = answer(*KNOWN["mean"][:2], scale=500.0)
+    assert said.found is not None
+    assert said.found.kind == LossKind("CrossEntropyLoss")
+    assert said.found.loss == pytest.approx(value, rel=1e-3)
+
+
+def test_nearly_right_says_nothing():
+    outputs = (30.0 * F.one_hot(LABELS)).requires_grad_()
+    (gradient,) = torch.autograd.grad(CE(outputs, LABELS), outputs)
+    assert recognise(outputs.detach().double().numpy(), gradient.double().numpy()) == Answer()
+
+
 @pytest.mark.parametrize("name", KNOWN)
 def test_equal_scores_say_nothing(name: str):
     """All zero, as a last layer that begins with zeros gives them: other losses send back the same."""
