@@ -22,6 +22,11 @@ logged, the last layer has C outputs, and both losses begin within 0.05 of ln C;
 validation loss, which must then have been taken before the first step. When the validation accuracy is known, it must
 not have risen above the share of the most frequent class by more than 0.05 plus what it varies by.
 
+Two validations are enough where the first was taken before the first step, in a net that computes the same in
+validation (no batch normalisation): when it lies above 2 times the beginning of the training loss (and 5 deviations of
+its noise), every later one above 3 times the first, and the training loss has not risen, the validation inputs are on
+another scale. The net, which knew neither at first, must have been about as wrong on both.
+
 Evidence
 --------
 The best validation loss against that of guessing, and the fall of the training loss.
@@ -69,6 +74,7 @@ from probes.diagnosis.numbers import percent, short
 from probes.diagnosis.progress import Progress, majority_share, progress
 from probes.diagnosis.rule import Rule
 from probes.diagnosis.signal import noise
+from probes.diagnosis.signs.prepared import Prepared, prepared_differently
 from probes.diagnosis.tracks import accuracy, training_loss, validation_loss
 from probes.diagnosis.view import NotJudged, RunView
 
@@ -111,6 +117,9 @@ def criterion(
 
 def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     """Judge the one training loss beside the one validation loss."""
+    seen = prepared_differently(view)
+    if seen is not None:
+        return [_prepared(view, seen)]
     name, whole = validation_loss(view)
     curve, learned = whole.finite, progress(view)
     if learned is None:
@@ -157,6 +166,27 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
             ),
         )
     ]
+
+
+def _prepared(view: RunView, seen: Prepared) -> Finding:
+    """The finding when the validation inputs are not those that the net is trained for."""
+    return RULE.finding(
+        "warning",
+        f"Before the first step {seen.validation} was {short(seen.start)}, where {seen.train} began at "
+        f"{short(seen.train_start)}: the same net, on other inputs. It has been {short(seen.least)} or more since, "
+        f"while {seen.train} is at {short(seen.train_end)}: they are not prepared as those of the training are.",
+        (0, view.last_step),
+        view,
+        evidence=(
+            Evidence(seen.validation, seen.start, seen.train_start, ">", 0, note="before the first step"),
+            Evidence(seen.validation, seen.least, seen.start, ">", note="lowest later value, against the first"),
+            Evidence(seen.train, seen.train_end, seen.train_start, "<", note="level now, and at the beginning"),
+        ),
+        suggestions=(
+            "print mean, standard deviation, least and largest value of a training and of a validation batch",
+            "prepare both with one function: the same scale, the same mean and deviation (those of the training set)",
+        ),
+    )
 
 
 def _certain(view: RunView, learned: Progress) -> bool:
