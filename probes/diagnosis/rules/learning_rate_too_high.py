@@ -43,6 +43,10 @@ in the first few steps only.
   every weight with a gradient, within 2%, in all of at least 4 frames after the tenth step), although the gradient
   changes: it is made anew at each step. A warning while 5% of the loss or more are left.
 
+- *Raised too far*: in a run that has ended, the rate is at its end, near its highest, more than 3 times what it was
+  where the loss was best, and for the last quarter of the run or more the loss lies above that best level by 0.3 of
+  what had been gained and 6 times its noise, and ends at twice that level: a warning.
+
 A run whose loss falls well is never reported for the size of its steps alone. In a net of a single layer, whose loss
 rests at that of guessing, steps are large against weights that the best answer makes small: no progress is not said.
 Nor is it in a run that goes on while weights that began next to nothing grow, and the steps have halved against them.
@@ -100,9 +104,10 @@ from probes.diagnosis.gradients import step_size, without_decay
 from probes.diagnosis.numbers import round_rate, short
 from probes.diagnosis.outcome import answers_poorly, came_to_little
 from probes.diagnosis.progress import guessing_loss, progress_if_known, where_it_began
+from probes.diagnosis.rates import highest_rates
 from probes.diagnosis.rule import Rule
 from probes.diagnosis.seen_loss import loss_as_logged
-from probes.diagnosis.signal import at_rest, level
+from probes.diagnosis.signal import at_rest, block_medians, level, trailing_run
 from probes.diagnosis.signs.divided import divided_by_nothing
 from probes.diagnosis.signs.initial import gains_of_weights
 from probes.diagnosis.signs.memory import Forgetful, forgetful
@@ -119,6 +124,9 @@ SMALL_GAIN = 0.3
 """Standard deviation of the initial weights times root of the fan-in, below which there is nothing to overrun."""
 MOST_LEFT, MORE_THAN_ENOUGH = 0.7, 0.95
 """Shares of the loss that are gone where weights that outgrew their beginning, and lost moments, did no harm."""
+RAISED_BY, LOST, DOUBLE, FOURTH, HALF = 3.0, 0.3, 2.0, 0.25, 0.5
+"""Rate at the end over that of the best loss; part of the gain that is lost since, loss at the end over its best level,
+and part of the run that it lies there; part of the highest rate that is near it."""
 OVERRUN_STEPS, OVERRUN_FIRST = 100, 10
 """Steps after which a run can have come to little, and in which the initialisation can be overrun."""
 
@@ -127,7 +135,7 @@ OVERRUN_STEPS, OVERRUN_FIRST = 100, 10
 class TooHigh:
     """Which sign, at which frame (index), the step size there, and the loss before and after."""
 
-    kind: Literal["blow", "restless", "overrun", "overgrown", "outgrown"]
+    kind: Literal["blow", "restless", "overrun", "overgrown", "outgrown", "raised"]
     frame: int
     size: float
     before: float
@@ -216,7 +224,7 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     if found is None:
         found = _overrun(view, sizes, thresholds["overrun"]) or _overgrown(view, sizes)
     if found is None:
-        found = _outgrown(view, sizes, loss.finite)
+        found = _outgrown(view, sizes, loss.finite) or _raised(view, sizes, loss.finite)
     if found is None:
         return []
     step = int(sizes.steps[found.frame])
@@ -236,6 +244,10 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
         what += " nearly the same for all examples"
         went = f"{name} went from {short(found.before)} to {short(found.after)} only"
         limit = DOUBLED
+    elif found.kind == "raised":
+        what = f"At the end the rate is {short(found.size)} times that of step {step}"
+        went = f"{name}, which was at its best then, went from {short(found.before)} to {short(found.after)}"
+        limit = RAISED_BY
     elif found.kind == "outgrown":
         what = f"By step {step} the weights had grown to {short(found.size)} times their size"
         went = f"{name} went from {short(found.before)} to {short(found.after)} only, and rests there"
@@ -245,7 +257,9 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
         went = f"{name} went from {short(found.before)} to {short(found.after)} only"
         limit = thresholds["restless"]
     suggestions = []
-    if rate:
+    if rate and found.kind == "raised":
+        suggestions.append(f"raise the learning rate no further than {short(rate)}, and lower it from there on")
+    elif rate:
         better = min(rate / 3, max(rate * GOOD_STEP / found.size, rate / 1000))
         suggestions.append(f"lower the learning rate from {short(rate)} to about {round_rate(better)}")
     else:
@@ -255,6 +269,8 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     evidence = [
         Evidence("weight_norm", found.size, limit, ">", step, note="weights over what they began with")
         if found.kind in ("overgrown", "outgrown")
+        else Evidence("optimizer/lr", found.size, limit, ">", view.last_step, note="rate over that of the best loss")
+        if found.kind == "raised"
         else Evidence("update_norm", found.size, limit, ">", step, note="norm of all updates over norm of all weights"),
         Evidence(name, found.after, found.before, ">", note="loss at the end, against before"),
     ]
@@ -318,6 +334,23 @@ def _outgrown(view: RunView, sizes: Curve, loss: Curve) -> TooHigh | None:
         return None
     frame = min(int(np.searchsorted(sizes.steps, grown.step)), len(sizes) - 1)
     return TooHigh("outgrown", frame, grown.growth, learned.start, learned.end)
+
+
+def _raised(view: RunView, sizes: Curve, loss: Curve) -> TooHigh | None:
+    """A rate that was raised on from where the loss was best, in a run that ended far above that."""
+    summary = course(loss.steps, loss.values)
+    rates = highest_rates(view, loss)
+    if view.status != "finished" or summary is None or rates is None or view.last_step < OVERRUN_STEPS:
+        return None
+    ends, blocks = block_medians(np.arange(len(loss)), loss.values, 20)
+    best = int(ends[int(np.argmin(blocks))])
+    if not rates[-1] > RAISED_BY * rates[best] > 0 or rates[-1] < HALF * rates.max() or not loss.values.min() > 0:
+        return None
+    lost = summary.best + max(LOST * (summary.start - summary.best), 6.0 * summary.noise)
+    if summary.end < max(DOUBLE * summary.best, lost) or trailing_run(blocks > lost) < FOURTH * len(blocks):
+        return None
+    frame = min(int(np.searchsorted(sizes.steps, loss.steps[best])), len(sizes) - 1)
+    return TooHigh("raised", frame, float(rates[-1] / rates[best]), summary.best, summary.end)
 
 
 def _settles(view: RunView, sizes: Curve, usual: float) -> bool:

@@ -146,6 +146,23 @@ class TestLearningRateTooHigh:
         assert finding.severity == "warning"
         assert self.run(1e-3, FLAT) == []
 
+    def raised(self, rates, loss, status="finished"):
+        layers = {"update_norm": (["a"], STEPS, np.full(400, 0.01)), "weight_norm": (["a"], STEPS, np.full(400, 10.0))}
+        return found(self.slug, loss, layers, manifest(["a"]), status=status, optimizer__lr=rates)
+
+    def test_a_rate_that_is_raised_on_from_where_the_loss_was_best(self):
+        noise = 0.02 * np.random.default_rng(5).standard_normal(400)
+        lost = np.interp(STEPS, [1, 100, 220, 400], [2.0, 0.3, 1.0, 1.1]) + noise
+        grows = 0.001 * 1000 ** (STEPS / 400)
+        (finding,) = self.raised(grows, lost)
+        assert finding.severity == "warning" and "at its best" in finding.message
+        assert self.raised(grows, lost, "running") == [], "a cycle of the rate may bring it back"
+        assert self.raised(np.full(400, 0.01), lost) == [], "it is not the rate that changed"
+        assert self.raised(grows[::-1], lost) == []
+        assert self.raised(grows, np.interp(STEPS, [1, 100, 400], [2.0, 0.3, 0.4]) + noise) == []
+        late = np.interp(STEPS, [1, 340, 400], [2.0, 0.3, 1.1]) + noise
+        assert self.raised(grows, late) == [], "not for long"
+
     def test_a_blow_that_ends_in_nan(self):
         (finding,) = self.run(np.where(STEPS == 50, 5.0, 1e-3), np.where(STEPS <= 50, LOSS, np.nan))
         assert finding.first_step == 50
