@@ -13,7 +13,8 @@ every answer is the same.
 
 Criterion
 ---------
-After `steps_needed` (30) steps and at least 4 frames, over the weight matrices and kernels that an optimizer decays:
+After `steps_needed` (30) steps (half as many where the weights have lost half of their size, or nothing balances the
+decay) and at least 4 frames, over the weight matrices and kernels that an optimizer decays:
 
 - the pull of the decay is set against what the data does, as norms over all of them together, median over the second
   half of the frames. For optimizers that add the decay to the gradient (SGD, Adam) it is decay * ||w|| / ||gradient||;
@@ -33,6 +34,8 @@ It is reported when
 - the decay is apart from the gradient, its pull is above `apart` (1), and the weights have not doubled; or
 - nothing was learned (a fall of less than 0.15), the pull is above 0.9, and the weights have shrunk below `shrunk`
   (0.7) of what they were, and the pull was above 0.03 in one of the first three frames already; or
+- nothing was learned, the decay is added to the gradient, its pull was above 10 in every frame, and the weights have
+  shrunk from each to the next, below 0.9 of what they were: nothing balances it; or
 - the weights have shrunk to less than a twentieth of what they were, the pull is above `pull`, and was above 0.03 in
   one of the first three frames: whatever the loss has fallen by, a bias has learned it.
 
@@ -126,6 +129,9 @@ BALANCE = 10.0
 AT_REST = 1.1
 """Largest over smallest norm of the weights in the last third, up to which the decay and the data hold a balance."""
 
+SHRINKS, HALF = 0.9, 0.5
+"""Size of weights that is seen to fall, and that is half gone, of that at the start."""
+
 GROWN = 2.0
 """Growth of the weights beyond which something else than the decay decides."""
 
@@ -171,6 +177,12 @@ class Pull:
     def early(self) -> float:
         """Highest ratio of the first three frames: whether it pulled already while there was a gradient."""
         return float(self.ratio[:3].max())
+
+    @property
+    def overwhelms(self) -> bool:
+        """Whether nothing has balanced it from the first frame on, and the weights shrink in each one."""
+        shrinks = bool((np.diff(self.size) <= 0).all()) and self.shrunk < SHRINKS
+        return not self.apart and bool((self.ratio > BALANCE).all()) and shrinks
 
     @property
     def at_rest(self) -> bool:
@@ -222,6 +234,8 @@ def criterion(
         return False
     if share < NOTHING and level > STRONGER and pull_of_decay.shrunk < shrunk and pull_of_decay.early > SOME:
         return True
+    if share < NOTHING and pull_of_decay.overwhelms:
+        return True
     if pull_of_decay.apart:
         return level > apart and pull_of_decay.shrunk < GROWN
     if not pull < level < BALANCE:
@@ -245,8 +259,10 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
         measured = _pull(view, apart)
         if measured is None:
             continue
-        if len(measured.steps) < MINIMUM_FRAMES or view.last_step < thresholds["steps_needed"]:
-            needed = int(thresholds["steps_needed"])
+        # Weights that have lost half of their size show it sooner.
+        soon = measured.shrunk < HALF or measured.overwhelms
+        needed = int(thresholds["steps_needed"] * (HALF if soon else 1.0))
+        if len(measured.steps) < MINIMUM_FRAMES or view.last_step < needed:
             raise NotJudged(
                 f"{len(measured.steps)} frames in {view.last_step} steps, needs {MINIMUM_FRAMES} in {needed}"
             )

@@ -1,0 +1,39 @@
+"""Weight decay that nothing balances is told before the weights have vanished."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+import probes
+
+
+def trained(run_dir, optimizer, steps=24):
+    torch.manual_seed(0)
+    labels = torch.arange(256) % 8
+    rows = torch.randn(8, 16)[labels] + torch.randn(256, 16)
+    model = nn.Sequential(nn.Linear(16, 64), nn.ReLU(), nn.Linear(64, 8))
+    chosen = optimizer(model.parameters())
+    with probes.watch(model, chosen, run_dir=run_dir, every=4) as probe:
+        for step in range(steps):
+            batch = slice(32 * (step % 8), 32 * (step % 8) + 32)
+            loss = nn.functional.cross_entropy(model(rows[batch]), labels[batch])
+            chosen.zero_grad()
+            loss.backward()
+            chosen.step()
+            probe.log("train", loss=loss)
+    return [finding.rule for finding in probes.diagnose(run_dir, ["weight-decay-too-strong"]).findings]
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "told"),
+    [
+        (lambda p: torch.optim.Adam(p, lr=1e-3, weight_decay=20.0), True),
+        (lambda p: torch.optim.SGD(p, lr=0.1, weight_decay=1.0), True),
+        (lambda p: torch.optim.Adam(p, lr=1e-3, weight_decay=1e-3), False),
+        (lambda p: torch.optim.SGD(p, lr=1e-6, weight_decay=20.0), False),  # it pulls, and takes nothing away
+    ],
+)
+def test_a_decay_that_nothing_balances_is_told_within_24_steps(optimizer, told, tmp_path):
+    assert bool(trained(tmp_path / "run", optimizer)) == told
