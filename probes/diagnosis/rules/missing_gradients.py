@@ -14,7 +14,8 @@ They stay at their random initial values. Usually the graph is cut by accident: 
 Criterion
 ---------
 Over at least `frames` (3) frames of the whole run: no gradient was present in any (any parameter), or the
-gradient was exactly zero in each of them (weight matrices and kernels only). Parameters that do not require
+gradient was exactly zero in each of them (weight matrices and kernels only). Where no gradient at all was seen, the
+updates tell: all of them zero, in as many frames in which the optimizer stepped. Parameters that do not require
 a gradient are left out, and frames in which one did not, or in which its optimizer did not step (its update was not
 measured then). A warning; critical when it concerns at least `share` (0.5) of all trainable weights. Only
 information
@@ -22,8 +23,9 @@ information
 - in a run that goes on, when their modules did not run so far (nets that grow);
 - when it is less than `share`, and the first layer that is called is not among them: a graph that is cut by accident
   starves everything from the inputs up to the cut, a branch whose output nothing uses (the residual one of a last
-  block) by itself. In a run that is over, less than half of the loss gone (with poor answers, where an accuracy is
-  known) is harm, and a warning; where no loss tells, more than one module is.
+  block) by itself. In a run that is over, zeros are a warning all the same (while it goes on, a term of the loss may
+  have the weight zero as yet), and so is what did harm, with less than half of the loss gone (and poor answers, where
+  an accuracy is known); where no loss tells, more than one module is harm.
 
 Where modules are left out by chance (some run in one frame and not in another), it takes 20 frames to say so of one
 that did not run.
@@ -109,6 +111,10 @@ def criterion(
 
 def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     """Judge every parameter that requires a gradient and that an optimizer holds."""
+    if view.layers("grad_norm") is None:
+        nothing = _nothing_comes_back(view, int(thresholds["frames"]))
+        if nothing is not None:
+            return [nothing]
     table = view.need_layers("grad_norm", int(thresholds["frames"]))
     if not view.parameters:
         raise NotJudged("the manifest does not describe the model's parameters")
@@ -127,7 +133,8 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
         return []
     layers = tuple(name for name, bad in zip(table.layers, found, strict=True) if bad)
     concerned = int((found & weight).sum()) / max(1, int(weight.sum()))
-    loose = not zero.any() and concerned < thresholds["share"] and _loose_end(view, table, never)
+    yet = view.status == "running" and bool(zero.any())  # the weight of its term may be zero as yet
+    loose = (yet or not zero.any()) and concerned < thresholds["share"] and _loose_end(view, table, found, yet)
     without = [name for name, bad in zip(table.layers, never, strict=True) if bad]
     zeros = [name for name, bad in zip(table.layers, zero, strict=True) if bad]
     said = []
@@ -163,6 +170,33 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     ]
 
 
+def _nothing_comes_back(view: RunView, frames: int) -> Finding | None:
+    """The finding when optimizers step and not one parameter ever got a gradient: the loss is cut from the model."""
+    table = view.layers("update_norm")
+    wanted = [p.name for p in view.parameters if p.trainable and p.numel]
+    rate = view.learning_rate(view.last_step)
+    if table is None or not wanted or rate == 0.0:
+        return None
+    table = table.pick(wanted)
+    seen = table.measured.any(axis=1)
+    if seen.sum() < frames or float(np.where(table.measured, table.values, 0.0).max()) != 0.0:
+        return None
+    return RULE.finding(
+        "critical",
+        f"No parameter got a gradient in {int(seen.sum())} frames in which the optimizer stepped, and none changed: "
+        "the loss that backward() is called on does not depend on the model.",
+        (int(table.steps[seen][0]), view.last_step),
+        view,
+        layers=table.layers,
+        evidence=(Evidence("update_norm", 0.0, layer=table.layers[0], relation="=", note="update in every frame"),),
+        suggestions=(
+            "compute the loss from the scores: argmax, max()[1], round, .item(), .detach() and NumPy cut the graph",
+            "do not set requires_grad on the loss: that only silences the error that says so",
+            "call loss.backward() before optimizer.step(), and zero_grad() before both",
+        ),
+    )
+
+
 def _could_get_one(view: RunView, table: LayerTable, frames: int) -> Mask:
     """Whether each parameter, [L], was seen to require a gradient while its optimizer stepped, in ``frames`` frames.
 
@@ -176,8 +210,8 @@ def _could_get_one(view: RunView, table: LayerTable, frames: int) -> Mask:
     return np.asarray([seen.get(name, 0) >= frames for name in table.layers])
 
 
-def _loose_end(view: RunView, table: LayerTable, never: Mask) -> bool:
-    """Whether what got no gradient is off the way from the inputs to the loss, and no harm is seen.
+def _loose_end(view: RunView, table: LayerTable, never: Mask, yet: bool) -> bool:
+    """Whether what got no gradient is off the way from the inputs to the loss, and no harm is seen or (``yet``) sought.
 
     A graph that is cut starves everything before the cut, from the first layer on. A layer whose output nothing uses
     (the residual branch of a last block, a head that is left out of the loss) starves by itself.
@@ -188,6 +222,8 @@ def _loose_end(view: RunView, table: LayerTable, never: Mask) -> bool:
     first = next((module.name for module in view.modules if module.output_shape and module.name in weighted), None)
     if first is None or first in starved:
         return False
+    if yet:
+        return True
     learned = progress_if_known(view)
     if learned is None:
         return len(starved) == 1

@@ -17,8 +17,10 @@ Criterion
   first layers and the training loss has fallen by more than half, which is how a pretrained body is often kept fixed,
   or when no gradient came back to their modules in 3 frames. Those that change all the same (copies or averages of
   another net) are left out.
-- *Never stepped*: an optimizer was given, a training loss was logged at least `waiting` (100) times, and not one
-  step has been done. A warning while the run goes on (a long gradient accumulation looks the same), else critical.
+- *Never stepped*: a training loss was logged at least `waiting` (100) times, and not one step has been done: by the
+  optimizer that was given, or, where none was given, by any, while the latter half of the losses is not below the first
+  (by 0.02 of it and more than its error). A warning while the run goes on (a long gradient accumulation looks the
+  same), else critical.
 - *Thawed*: as *outside*, of parameters that were frozen in the first frame, require a gradient in the last one, and
   have not changed: whoever thaws a layer wants to train it.
 - *Idle*: of several optimizers one has done no step that any frame saw, while another did in 3 or more, and none of
@@ -94,6 +96,7 @@ References
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -123,6 +126,8 @@ ENDED = 0.2
 """Learning rate, of its highest, at which a schedule has come to its end."""
 EARLY = 0.1
 """Share of a run that is its beginning."""
+FALLS = 0.02
+"""Fall of the loss, from its first half to its latter, that shows that something changes the weights."""
 STEPS = 50
 """Steps after which the turn of an optimizer should have come."""
 HALF = 0.5
@@ -160,6 +165,10 @@ def criterion(
 
 def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     """Judge first which parameters no optimizer holds, then which of the others never change."""
+    if view.parameters and not view.optimizers:
+        left = _left_by_all(view)
+        if left is not None and left[1] >= thresholds["waiting"]:
+            return [_never_stepped(view, *left, [p.name for p in view.parameters if p.trainable and p.numel])]
     if not view.parameters or not view.optimizers:
         raise NotJudged("the manifest does not say which parameters the optimizer holds")
     held = {name for group in view.optimizers for name in group.parameters}
@@ -366,6 +375,21 @@ def _losses_without_a_step(view: RunView) -> tuple[str, int] | None:
     return max(((name, len(curve)) for name, curve in curves), key=lambda item: item[1], default=None)
 
 
+def _left_by_all(view: RunView) -> tuple[str, int] | None:
+    """As `_losses_without_a_step`, where no optimizer holds the parameters and the loss does not fall: it would if
+    something that was not seen changed them.
+    """
+    waited = _losses_without_a_step(view)
+    curve = view.series(waited[0]) if waited is not None else None
+    if curve is None or len(curve.finite) < 4:
+        return None
+    values = curve.finite.values
+    half = len(values) // 2
+    before, after = float(values[:half].mean()), float(values[half:].mean())
+    error = math.hypot(*(part.std() / math.sqrt(len(part)) for part in (values[:half], values[half:])))
+    return None if before - after > max(2.0 * error, FALLS * abs(before)) else waited
+
+
 def _never_stepped(view: RunView, series: str, values: int, trainable: list[str]) -> Finding:
     return RULE.finding(
         "warning" if view.status == "running" else "critical",
@@ -377,7 +401,9 @@ def _never_stepped(view: RunView, series: str, values: int, trainable: list[str]
         evidence=(Evidence(series, values, 0, ">", note="values logged before the first step"),),
         suggestions=(
             "call optimizer.step() after loss.backward()",
-            "if another optimizer does the steps, give that one to watch",
+            "if another optimizer does the steps, give that one to watch"
+            if view.optimizers
+            else "build the optimizer from the parameters of this very model, not of another one or a copy",
         ),
     )
 
