@@ -28,6 +28,7 @@ class Output:
         shape: of the whole output.
         dtype: e.g. "float32".
         gradients: of the loss with respect to ``values``, one a backward pass.
+        norms: of the gradients of the whole output, 0-d, likewise.
     """
 
     forward: Pass
@@ -36,11 +37,13 @@ class Output:
     shape: tuple[int, ...]
     dtype: str
     gradients: list[Tensor] = field(default_factory=list)
+    norms: list[Tensor] = field(default_factory=list)
 
     def take_gradient(self, gradient: Tensor) -> None:
         """Takes the same rows of the gradient."""
         if is_measurable(gradient):
             self.gradients.append(_rows(as_batch(gradient, self.axis == 1)[0], self.axis))
+            self.norms.append(torch.linalg.vector_norm(gradient.detach(), dtype=torch.float32))
 
     @property
     def whole(self) -> bool:

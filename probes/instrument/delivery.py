@@ -12,7 +12,7 @@ from probes.instrument.answers import Output
 from probes.instrument.filters import PendingFilters
 from probes.instrument.fold import DeadUnits, FrameArrays, fold_frames
 from probes.instrument.frame import PendingFrame
-from probes.instrument.loss_in_use import LossInUse, describe
+from probes.instrument.loss_in_use import LossInUse, describe, describe_squares
 from probes.instrument.modules import Watched
 from probes.instrument.outcomes import Outcome, OutcomeTotals
 from probes.instrument.scalars import DeviceScalars
@@ -68,6 +68,8 @@ class Delivery:
         """Numbers of one step, those on a device as one-element tensors."""
         if host:
             self.writer.scalars(step, time, host)
+            if self.loss_in_use.compares:
+                self.loss_in_use.squares.log(step, host)
         if device:
             self._device_scalars.add(step, time, device)
 
@@ -122,16 +124,26 @@ class Delivery:
     def output(self, output: Output, step: int, *, alone: bool) -> None:
         """What the model answered at a frame and what the loss sent back. ``alone``: the loss itself was not seen."""
         now, writer = _time.time(), self.writer
-        transfer = Transfer([output.values, output.gradients[0]])
+        transfer = Transfer([output.values, output.gradients[0], output.norms[0]])
 
         def deliver() -> None:
             if self.loss_in_use.given_up:
                 return
             before = self.loss_in_use.manifest()
-            found = self.loss_in_use.look(output, *transfer.arrays())
+            values, gradients, norm = transfer.arrays()
+            found = self.loss_in_use.look(output, values, gradients)
+            squares = self.loss_in_use.look_for_squares(step, now, output, values, gradients, float(norm))
             loss = self.loss_in_use.manifest()
             if loss != before:
                 writer.update_manifest(recognised_loss=loss)
+            for frame, reduction in squares:
+                mean = frame.loss(reduction) / (1 if reduction == "mean" else frame.count)
+                writer.scalars(frame.step, frame.time, {"data/recognised": mean})
+                if alone:
+                    numbers = describe_squares(frame, reduction)
+                    facts = {"output_shape": list(output.shape), "output_dtype": output.dtype}
+                    writer.scalars(frame.step, frame.time, self._totals.add(facts, numbers))
+                    writer.update_manifest(data=self._totals.manifest())
             if found is not None:
                 writer.scalars(step, now, {"data/recognised": found.loss})
             if found is not None and alone:
@@ -167,6 +179,8 @@ class Delivery:
         def deliver() -> None:
             for (step, time, name), value in zip(labels, transfer.arrays(), strict=True):
                 writer.scalars(step, time, {name: float(value)})
+                if self.loss_in_use.compares:
+                    self.loss_in_use.squares.log(step, {name: float(value)})
 
         self._when_ready(transfer, deliver)
 

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from probes.instrument.answers import Output
 from probes.instrument.loss_kind import LossKind, Reals, Recognised, recognise
 from probes.instrument.outcomes import MAX_CLASSES
+from probes.instrument.squared_error import Reduction, SquaredError, Squares
 
 PATIENCE = 3
 """Frames of some other loss after which no more is looked for."""
@@ -26,14 +27,41 @@ class LossInUse:
     Attributes:
         kind: of the loss, None while not known (or no longer).
         reduction: "mean" or "sum" over what the loss counts, None where neither is so.
-        given_up: whether no more frames are needed.
+        squares: whether it is a squared error, which takes the logged loss to tell.
     """
 
     def __init__(self) -> None:
         self.kind: LossKind | None = None
         self.reduction: str | None = None
-        self.given_up = False
+        self.squares = SquaredError()
+        self._done = False
         self._agreed = self._other = self._undecided = 0
+
+    @property
+    def given_up(self) -> bool:
+        """Whether no more frames are needed."""
+        return self._done and self.squares.given_up
+
+    @property
+    def compares(self) -> bool:
+        """Whether what is logged is needed."""
+        return self.kind is None and not self.squares.given_up
+
+    def look_for_squares(
+        self, step: int, time: float, output: Output, values: npt.NDArray[Any], gradients: npt.NDArray[Any], norm: float
+    ) -> list[tuple[Squares, Reduction]]:
+        """Frames, up to this one, that are now known to be of a squared error."""
+        if self.kind is not None and self.squares.reduction is None:
+            self.squares.given_up = True
+        count = int(np.prod(output.shape))
+        frames = self.squares.look(
+            Squares(step, time, norm**2, count, output.dtype, values.astype(np.float64), gradients.astype(np.float64))
+        )
+        reduction = self.squares.reduction
+        if reduction is None:
+            return []
+        self.kind, self.reduction, self._done = LossKind("MSELoss"), reduction, True
+        return [(frame, reduction) for frame in frames]
 
     def look(self, output: Output, values: npt.NDArray[Any], gradients: npt.NDArray[Any]) -> Recognised | None:
         """Takes in the outputs of one frame and what came back to them; returns the loss when it is seen in them.
@@ -42,6 +70,8 @@ class LossInUse:
             output: where the arrays come from.
             values, gradients: its rows, float32, laid out as they are there.
         """
+        if self._done:
+            return None
         answer = recognise(
             _rows(values, output.axis), _rows(gradients, output.axis), dtype=output.dtype, known=self.kind
         )
@@ -58,9 +88,9 @@ class LossInUse:
             self._undecided += 1
         frames = self._agreed + self._other
         if self.kind is None:
-            self.given_up = self._other >= PATIENCE or self._undecided >= UNDECIDED
+            self._done = self._other >= PATIENCE or self._undecided >= UNDECIDED
         elif self._other > DOUBT * frames:
-            self.kind, found, self.given_up = None, None, True
+            self.kind, found, self._done = None, None, True
         return found
 
     def manifest(self) -> dict[str, object] | None:
@@ -95,6 +125,11 @@ def describe(found: Recognised, output: Output) -> tuple[dict[str, object], dict
     elif (found.targets >= 0).any():
         numbers["target"] = _spread(found.targets[found.targets >= 0])
     return facts, numbers
+
+
+def describe_squares(frame: Squares, reduction: Reduction) -> dict[str, npt.NDArray[Any]]:
+    """Numbers of one frame of a squared error."""
+    return {"output": _spread(frame.outputs), "target": _spread(frame.targets(reduction))}
 
 
 def _rows(values: npt.NDArray[Any], axis: int) -> Reals:

@@ -141,18 +141,60 @@ def test_a_scaled_and_an_accumulated_loss(tmp_path: Path):
     np.testing.assert_allclose(run.series("data/recognised").values, run.series("train/loss").values, rtol=1e-4)
 
 
-def mse(outputs: Tensor, labels: Tensor) -> Tensor:
-    return F.mse_loss(outputs, F.one_hot(labels, CLASSES).float())
+def wishes(labels: Tensor) -> Tensor:
+    return 3.0 * F.one_hot(labels, CLASSES) + 0.1 * labels[:, None]
 
 
-def test_another_loss_is_soon_left_alone(tmp_path: Path):
-    """Nothing is said of it, and after a few frames the outputs are no longer looked at."""
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+def test_a_squared_error_is_told_by_the_logged_loss(reduction: str, tmp_path: Path):
+    def compute(outputs: Tensor, labels: Tensor) -> Tensor:
+        return F.mse_loss(outputs, wishes(labels), reduction=reduction)
+
     model = net()
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e-3)
     with probes.watch(model, optimizer, tmp_path / "run", every=1) as probe:
         for x, y in batches(8):
-            mse(model(x), y).backward()
+            loss = compute(model(x), y)
+            optimizer.zero_grad()
+            loss.backward()
             optimizer.step()
+            probe.log("train", loss=loss)
+            probe._engine.delivery.writer.flush()
+    run = probes.open_run(tmp_path / "run")
+    assert run.manifest["loss"] is None
+    assert run.manifest["recognised_loss"]["class"] == "MSELoss"
+    assert run.manifest["recognised_loss"]["reduction"] == reduction
+    seen, logged = run.series("data/recognised"), run.series("train/loss")
+    np.testing.assert_array_equal(seen.steps, logged.steps)
+    terms = 1 if reduction == "mean" else ROWS * CLASSES
+    np.testing.assert_allclose(terms * seen.values, logged.values, rtol=1e-3)
+    truth = [wishes(y) for _, y in batches(8)]
+    for name in ("mean", "std", "min", "max"):
+        expected = [float(getattr(t, name)()) if name != "std" else float(t.std(correction=0)) for t in truth]
+        np.testing.assert_allclose(run.series(f"data/target_{name}").values, expected, atol=2e-3)
+
+
+@pytest.mark.parametrize(
+    "compute",
+    [
+        lambda o, t: 0.5 * F.mse_loss(o, t),
+        lambda o, t: F.mse_loss(o, t) + 0.1 * o.abs().mean(),
+        lambda o, t: F.mse_loss(o, t).sqrt(),
+        F.l1_loss,
+        F.huber_loss,
+    ],
+)
+def test_what_is_not_a_squared_error(compute: Loss, tmp_path: Path):
+    """Nothing is said of it, and after a few frames the outputs are no longer looked at."""
+    model = net()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    with probes.watch(model, optimizer, tmp_path / "run", every=1) as probe:
+        for x, y in batches(16):
+            loss = compute(model(x), wishes(y))
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            probe.log("train", loss=loss)
             probe._engine.delivery.writer.flush()
         assert probe._engine.delivery.loss_in_use.given_up
         assert not probe._engine._collector.wants_outputs
