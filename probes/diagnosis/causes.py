@@ -66,6 +66,7 @@ CAUSES: Mapping[str, tuple[str, ...]] = {
         "symmetric-initialization",
         "collapsed-activations",
         "unnormalized-inputs",
+        "loss-output-mismatch",
     ),
     "no-generalization": (
         "poor-initialization",

@@ -4,12 +4,25 @@ from __future__ import annotations
 
 import numpy as np
 
-from probes.diagnosis.view import Curve, Floats, RunView, Steps
+from probes.diagnosis.tracks import training_loss
+from probes.diagnosis.view import Curve, Floats, NotJudged, RunView, Steps
+
+ENDED = 0.2
+"""Learning rate, of its highest, at which a schedule has come to its end."""
 
 
 def highest_rates(view: RunView, loss: Curve) -> Floats | None:
     """The highest learning rate of any parameter group at each step of the loss; None when no rate was logged."""
     return _highest_at(view, loss.steps)
+
+
+def schedule_is_over(view: RunView) -> bool:
+    """Whether a run that has ended by itself had a schedule, and the rate was next to nothing at its end."""
+    try:
+        rates = highest_rates(view, training_loss(view)[1].finite)
+    except NotJudged:
+        return False
+    return view.status == "finished" and rates is not None and bool(rates[-1] < ENDED * rates.max())
 
 
 def mean_rates(view: RunView, loss: Curve) -> tuple[Floats, float] | None:

@@ -27,7 +27,8 @@ Or the training examples are *known by heart*: the training loss is below 1% of 
 a fifth of that, and the training accuracy ahead by `wrong` (0.125, one validation example in eight) or more. Training
 has nothing left to say then, whether the validation loss still creeps or not.
 
-Or there is a *gap*: the validation loss no longer improves, and
+Or there is a *gap*: the validation loss no longer improves, or the run has ended with its schedule (at a rate below a
+fifth of its highest: nothing more is to come), and
 
 - the training loss is below 5% of its start, and the validation loss still above `gap` (0.35) of that start;
 - or the training accuracy is ahead by `ahead` (0.4) or more, and the training loss below 0.6 times the validation loss.
@@ -88,6 +89,7 @@ import numpy as np
 from probes.diagnosis.finding import Evidence, Finding, Severity
 from probes.diagnosis.numbers import percent, short
 from probes.diagnosis.progress import where_it_began
+from probes.diagnosis.rates import schedule_is_over
 from probes.diagnosis.rule import Rule
 from probes.diagnosis.signal import block_medians, closing, noise, running_median
 from probes.diagnosis.tracks import accuracy, training_loss, validation_loss
@@ -126,6 +128,7 @@ class Overfit:
     low: bool
     heart: bool = False
     lost: bool = False
+    over: bool = False
 
 
 def criterion(
@@ -133,6 +136,7 @@ def criterion(
     train: Floats,
     start: float,
     lead: float | None = None,
+    final: float | None = None,
     *,
     points: float = 5,
     rise: float = 0.15,
@@ -148,6 +152,7 @@ def criterion(
         train: training loss at the same steps, [T].
         start: the loss before anything was learned.
         lead: training accuracy less validation accuracy at the end; None when one of them is not known.
+        final: training loss at the end of a run that ended with its schedule; None for any other.
         points: fewest validation values (used by the judge).
         rise: rise over the minimum, as a share of the minimum (noise of a few percent is usual near
             convergence).
@@ -166,9 +171,11 @@ def criterion(
 
     third = len(validation) // 3
     middle = float(np.median(validation[third : 2 * third])) if third else float("nan")
-    stuck = start > 0 and closing(train) < 0.05 * start and closing(validation) > gap * start
-    stuck = stuck or (lead is not None and lead >= ahead and closing(train) < 0.6 * closing(validation))
-    stuck = stuck and third >= 2 and closing(validation) > middle - max(jitter, 0.05 * abs(low))
+    reached = closing(train) if final is None else final
+    stuck = start > 0 and reached < 0.05 * start and closing(validation) > gap * start
+    stuck = stuck or (lead is not None and lead >= ahead and reached < 0.6 * closing(validation))
+    rests = third >= 2 and closing(validation) > middle - max(jitter, 0.05 * abs(low))
+    stuck = stuck and (rests or final is not None)
 
     all_lost = low < start < float(validation[-max(3, third) :].min())
     heart = start > 0 and closing(train) < LEARNED_OUT * start and closing(validation) > LEFT * start
@@ -182,7 +189,7 @@ def criterion(
 
     if stuck or heart:
         end, train_end = closing(validation), closing(train)
-        return Overfit("gap", True, best, low, end, jitter, train_best, train_end, verdict[-1], heart)
+        return Overfit("gap", True, best, low, end, jitter, train_best, train_end, verdict[-1], heart, over=not rests)
     return None
 
 
@@ -213,7 +220,8 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     aligned = at_steps_of(validation, train)
     start = max(where_it_began(view, train_name, train), float(validation.values[0]))
     lead = _lead(view)
-    found = criterion(validation.values, aligned, start, lead, **thresholds)
+    final = closing(train.values) if schedule_is_over(view) else None
+    found = criterion(validation.values, aligned, start, lead, final, **thresholds)
     if found is None:
         return []
     return [_report(view, name, train_name, validation, found, lead, thresholds["ahead"])]
@@ -278,8 +286,9 @@ def _report(
         first = f"stop at step {step}: use its checkpoint, and early stopping from now on"
     else:
         share = percent(found.train_end / max(found.validation_end, 1e-300))
+        went = "stays" if found.heart else "ends" if found.over else "no longer falls,"
         message = (
-            f"{name} {'stays' if found.heart else 'no longer falls,'} at {short(found.validation_end)}, while "
+            f"{name} {went} at {short(found.validation_end)}, while "
             f"{train_name} is at {short(found.train_end)}, {share} of it: the training examples are known by heart."
         )
         if lead is not None and (found.heart or lead >= 0.5 * ahead):

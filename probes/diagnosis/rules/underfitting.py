@@ -37,8 +37,9 @@ has fallen by less than
   what is no classifier the same is said where the model is a `Sequential` of nothing but dense layers, and neither an
   autoencoder (as many outputs as inputs) nor a factorisation (a layer narrower than both).
 
-Where a layer is narrow, a run that ended with its schedule (a rate below a fifth of its highest) need not have come to
-rest: nothing more was to come.
+Where a layer is narrow, or dropout 0.9 or more, a run that ended with its schedule (a rate below a fifth of its
+highest) need not have come to rest: nothing more was to come. With a narrow layer it is then enough to have learned
+that the loss fell at all (5 standard errors of a straight line).
 
 In a run that goes on and has done fewer than 200 steps it is only information. So it is without such a cause, and then
 given when less than half was learned: labels that the inputs do not
@@ -87,24 +88,27 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+
 from probes.diagnosis.finding import Evidence, Finding
 from probes.diagnosis.manifest import ParameterInfo
 from probes.diagnosis.numbers import percent, short
 from probes.diagnosis.progress import Progress, majority_share, progress
-from probes.diagnosis.rates import highest_rates
+from probes.diagnosis.rates import schedule_is_over
 from probes.diagnosis.rule import Rule
 from probes.diagnosis.signal import at_rest, closing
 from probes.diagnosis.signs.dropped import dropped_answers, shares_dropped
 from probes.diagnosis.signs.linearity import in_a_row, passes_on
+from probes.diagnosis.slope import fall
 from probes.diagnosis.tracks import accuracy, training_loss, validation_loss
-from probes.diagnosis.view import LayerTable, NotJudged, RunView
+from probes.diagnosis.view import Floats, LayerTable, NotJudged, RunView
 
 MINIMUM_VALUES = 10
 BEYOND_CHANCE = 0.08
 HALF = 0.5
+CERTAIN = 5.0
+"""Standard errors of a fall beyond doubt."""
 BETTER = 0.2
-ENDED = 0.2
-"""Learning rate, of its highest, at which a schedule has come to its end."""
 DROPS_MOST = 0.75
 DROPS_ALL = 0.9
 PATIENCE = 200
@@ -196,11 +200,12 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     blown_up = smothered and learned.share < 0.0
     smothering = smothered and (blown_up or _better_without(view))
     one_unit = view.status != "running" and any(obstacle.strict for obstacle in obstacles)
-    no_room = _schedule_is_over(view) and any(obstacle.kind == "narrow" for obstacle in obstacles)
+    over = schedule_is_over(view)
+    no_room = over and any(obstacle.kind == "narrow" for obstacle in obstacles)
     if (
-        not (at_rest(losses) or one_unit or no_room or smothering)
+        not (at_rest(losses) or one_unit or no_room or smothering or (smothered and over))
         or view.warming_up
-        or not (smothered or _learned(view, learned, right))
+        or not (smothered or _learned(view, learned, right) or (no_room and _fell(losses)))
     ):
         return []
     # A net that is right far more often without its dropout than with it does not know its examples by heart.
@@ -210,15 +215,6 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
         return []
     obstacle = next((o for o in obstacles if o.kind == kind), None)
     return [_report(view, learned, validation, right, obstacle, blown_up and kind == "dropped")]
-
-
-def _schedule_is_over(view: RunView) -> bool:
-    """Whether a run that has ended by itself had a schedule, and the rate was next to nothing at its end."""
-    try:
-        rates = highest_rates(view, training_loss(view)[1].finite)
-    except NotJudged:
-        return False
-    return view.status == "finished" and rates is not None and bool(rates[-1] < ENDED * rates.max())
 
 
 def _better_without(view: RunView) -> bool:
@@ -282,6 +278,12 @@ def _learned(view: RunView, learned: Progress, right: float | None) -> bool:
         return True
     common = majority_share(view) or 1.0 / (_classes(view, learned) or 1)
     return right is not None and right > common + BEYOND_CHANCE
+
+
+def _fell(losses: Floats) -> bool:
+    """Whether a loss fell at all, beyond doubt: all that a net with no room may come to."""
+    trend = fall(np.arange(len(losses), dtype=np.float64), losses, part=1.01)
+    return trend is not None and trend.certainty >= CERTAIN
 
 
 def _validation_end(view: RunView) -> tuple[str, float] | None:

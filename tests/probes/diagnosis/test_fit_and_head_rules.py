@@ -404,6 +404,20 @@ class TestUnderfitting:
         late = 2.3 - 0.8 * (STEPS / len(STEPS)) ** 2 + NOISE
         assert [f.severity for f in self.run(late, modules=self.modules, series=rates)] == said
 
+    @pytest.mark.parametrize(("end", "said"), [(1e-5, ["warning"]), (0.1, [])])
+    def test_dropout_of_nearly_everything_when_the_schedule_is_over(self, end, said):
+        rates = {"optimizer/lr": (STEPS, np.linspace(0.1, end, len(STEPS)))}
+        drops = [{"name": "d", "type": "Dropout", "dropped": 0.95}]
+        late = 2.3 - 0.8 * (STEPS / len(STEPS)) ** 2 + NOISE
+        assert [f.severity for f in self.run(late, series=rates, mode_dependent=drops)] == said
+
+    @pytest.mark.parametrize(("fell", "said"), [(0.06, ["warning"]), (0.0, [])])
+    def test_a_narrow_net_that_learned_next_to_nothing(self, fell, said):
+        rates = {"optimizer/lr": (STEPS, np.linspace(0.1, 1e-5, len(STEPS)))}
+        little = 2.3 - fell * STEPS / len(STEPS) + NOISE
+        assert [f.severity for f in self.run(little, modules=self.modules, series=rates)] == said
+        assert self.run(little, series=rates) == [], "a net with room has other troubles"
+
     def test_what_is_good_or_overfits_or_still_falls_is_clear(self):
         assert self.run(LEARNED, modules=self.modules) == []
         assert self.run(gap=1.0, modules=self.modules) == []

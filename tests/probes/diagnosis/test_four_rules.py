@@ -292,6 +292,19 @@ class TestOverfitting:
         assert finding.severity == "warning"
         assert "by heart" in finding.message
 
+    def test_a_wide_gap_that_still_closes_counts_where_the_schedule_is_over(self):
+        """Validation creeps down to the end, training is done: nothing more is to come where the rate has gone."""
+        creeps = np.interp(self.at, [20, 120, 400], [2.3, 2.6, 1.6])
+        learned = 0.05 + 2.3 * np.exp(-STEPS / 30)
+        gone, steady = (
+            {"optimizer/lr": (STEPS, np.linspace(0.1, 0.0, 400))},
+            {"optimizer/lr": (STEPS, np.full(400, 0.1))},
+        )
+        (finding,) = self.run(creeps, learned, **gone)
+        assert finding.severity == "warning" and "ends at 1.6" in finding.message
+        assert self.run(creeps, learned, **steady) == []
+        assert self.run(0.25 * creeps, learned, **gone) == [], "most of it was learned"
+
     def test_four_values_are_too_few(self):
         view = RunView.of_arrays({"train/loss": (STEPS, LOSS), "val/loss": (self.at[:4], self.turning[:4])})
         assert "needs 5" in judge(view, [RULES[self.slug]]).not_judged[0].reason

@@ -63,6 +63,10 @@ class TestCauses:
         narrow = order(link([*blown, made("underfitting", "warning", 0)], np.array([1, 20, 50])))
         assert narrow[0].rule == "learning-rate-too-high"
 
+    def test_scores_that_pass_a_softmax_twice_explain_small_steps(self):
+        pair = [made("learning-rate-too-low"), made("loss-output-mismatch")]
+        assert order(link(pair, np.array([1])))[0].rule == "loss-output-mismatch"
+
     def test_a_decay_that_wins_for_want_of_a_gradient_comes_after_the_weights_that_leave_none(self):
         pair = [made("weight-decay-too-strong", "critical"), made("poor-initialization")]
         assert order(link(pair, np.array([1])))[0].rule == "poor-initialization"
@@ -218,6 +222,18 @@ class TestHandfulOfSteps:
             "val/loss": (np.arange(7), held),
         }
         assert found(self.slug, series) == said
+
+
+@pytest.mark.parametrize(("fell", "said"), [(0.2, ["warning"]), (1.2, [])])
+def test_a_loss_hardly_begun_is_too_little_whatever_the_accuracy(fell, said):
+    """Three in four right, and nine tenths of the loss left, which falls in a straight line to the last step."""
+    series = {
+        "train/loss": (STEPS, 2.3 - fell * STEPS / 600 + 0.02 * np.random.default_rng(0).standard_normal(600)),
+        "train/accuracy": (STEPS, np.linspace(0.1, 0.78, 600)),
+    }
+    assert found("training-too-short", series) == said
+    rests = np.minimum(STEPS, 250) * fell / 250
+    assert found("training-too-short", series | {"train/loss": (STEPS, 2.3 - rests)}) == []
 
 
 class TestEndedWithinTheWarmUp:
