@@ -2,7 +2,7 @@
 
 What it detects
 ---------------
-A cross-entropy that begins several times above what a net without any knowledge should have.
+A cross-entropy, or a mean squared error, that begins several times above what a net without any knowledge should have.
 
 Why it matters
 --------------
@@ -21,6 +21,10 @@ and more than half of ln C is gone, or the answers are not poor where an accurac
 well); or it has fallen by half, where it is no mean. Not overcome is also a binary cross-entropy whose scores, in the
 last 3 frames, lie on one side of 0, while there are targets of both kinds: a bias that began far off took the weights
 along when it was brought down.
+
+Or the loss is a mean squared error, and its first value is above `squared` (100) times the mean square of the targets,
+which always answering 0 costs: outputs ten times as large as the targets. A warning from 30 steps on until the loss is
+below that; else information.
 
 Evidence
 --------
@@ -71,20 +75,25 @@ from probes.diagnosis.outcome import came_to_little
 from probes.diagnosis.progress import progress
 from probes.diagnosis.rule import Rule
 from probes.diagnosis.seen_loss import loss_as_logged
+from probes.diagnosis.signal import closing, level
 from probes.diagnosis.tracks import training_loss
-from probes.diagnosis.view import NotJudged, RunView
+from probes.diagnosis.view import Curve, NotJudged, RunView
 
 OVERCOME = 0.5
+SOME_STEPS = 30
+"""Steps in which outputs that begin too large may come down: the targets of some tasks are small by nature."""
 FRAMES = 3
 """Frames at the end whose scores tell whether both answers are given."""
 
 
-def criterion(first: float, classes: int, *, factor: float = 3.0) -> bool:
+def criterion(first: float, classes: int, *, factor: float = 3.0, squared: float = 100.0) -> bool:
     """Whether the ``first`` cross-entropy is far above that of guessing among ``classes``.
 
     Args:
         factor: ratio to ln(classes); the default initialisations stay below 1.5, also with a few large
             scores.
+        squared: ratio of a mean squared error to that of answering 0: outputs ten times as large as the targets, where
+            the default initialisations stay below 3 (used by the judge).
     """
     guessing = math.log(classes)
     return first > factor * guessing + (1.0 if classes == 2 else 0.0)
@@ -93,6 +102,9 @@ def criterion(first: float, classes: int, *, factor: float = 3.0) -> bool:
 def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     """Judge the value of the training loss at the first step."""
     name, loss = training_loss(view)
+    zero = _of_answering_zero(view)
+    if zero is not None:
+        return _judge_squares(view, name, loss, zero, thresholds["squared"])
     classes = _classes(view)
     step, first = int(loss.steps[0]), float(loss.values[0])
     need_beginning(view, loss.steps, name)
@@ -133,6 +145,47 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
             ),
         )
     ]
+
+
+def _judge_squares(view: RunView, name: str, loss: Curve, zero: float, squared: float) -> list[Finding]:
+    """The finding on a mean squared error that begins far above that of answering 0, and is not below it yet."""
+    need_beginning(view, loss.steps, name)
+    step, first = int(loss.steps[0]), float(loss.values[0])
+    if step > 1 or not math.isfinite(first):
+        raise NotJudged(f"the first {name} was logged at step {step}, or is not finite")
+    if first <= squared * zero:
+        return []
+    end = closing(loss.finite.values)
+    severity: Severity = "info" if end < zero or view.last_step < SOME_STEPS else "warning"
+    return [
+        RULE.finding(
+            severity,
+            f"The first {name} is {short(first)}, {short(first / zero)} times that of answering 0 "
+            f"({short(zero)}, the mean square of the targets), and after {view.last_step} steps it is {short(end)}.",
+            (step, step),
+            view,
+            active=severity == "warning",
+            evidence=(
+                Evidence(name, first, squared * zero, ">", step, note="first value"),
+                Evidence(name, zero, note="mean square of the targets: the loss of answering 0"),
+            ),
+            suggestions=(
+                "initialise smaller, the last layer above all: torch.nn's defaults begin near 0",
+                "normalise the inputs to mean 0 and standard deviation 1",
+            ),
+        )
+    ]
+
+
+def _of_answering_zero(view: RunView) -> float | None:
+    """The mean square of the targets, where the loss is a mean squared error and they were seen; None otherwise."""
+    loss = loss_as_logged(view)
+    known = [view.series(f"data/target_{what}") for what in ("mean", "std")]
+    levels = [level(curve.finite.values) for curve in known if curve is not None]
+    if loss is None or loss.name != "MSELoss" or loss.reduction != "mean" or len(levels) < 2:
+        return None
+    square = levels[0] ** 2 + levels[1] ** 2
+    return square if square > 0 else None
 
 
 def _one_answer(view: RunView) -> bool:
