@@ -14,7 +14,8 @@ looks like a hard problem. A regression whose outputs end at 1 never reaches a t
 
 Criterion
 ---------
-With the loss given to the probe, what it was called with decides, over at least `frames` (2) frames:
+With the loss given to the probe, or recognised by the gradient that it sends back to the outputs, what it was called
+with decides, over at least `frames` (2) frames:
 
 - `CrossEntropyLoss`: all outputs lie within [0, 1], and their mean is 1/C (a softmax) or the last module is a sigmoid;
   or they are the outputs of a tanh. After a ReLU (or when the lowest output is exactly 0 in every frame) only when the
@@ -155,7 +156,7 @@ RULE = Rule(
     family="data and head",
     severity="warning",
     title="The model's outputs do not belong to the loss",
-    needs="the loss function given to the probe, or the training loss of a classifier over 50 steps",
+    needs="the loss function, given to the probe or recognised, or the training loss of a classifier over 50 steps",
     criterion=criterion,
     judge=judge,
     doc=__doc__,
