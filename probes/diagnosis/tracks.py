@@ -16,11 +16,20 @@ TRAIN_SPLITS = ("train", "training", "tr", "fit")
 VALIDATION_SPLITS = ("val", "valid", "validation", "dev", "eval", "evaluation", "test", "holdout")
 _TRAIN_SIDES = ("train", "training")
 _LOSS_WORDS = ("loss", "nll", "objective", "cross_entropy", "crossentropy", "mse", "cost")
-_ERROR_WORDS = ("mae", "rmse", "bce", "ce", "l1", "huber", "error", "mape", "smape", "sse", "logloss", "log_loss")
+_ERROR_WORDS = (
+    "mae", "rmse", "rms", "nrmse", "msle", "rmsle", "bce", "ce", "l1", "huber", "error", "mape", "smape", "sse",
+    "logloss", "log_loss",
+)  # fmt: skip
 """What a loss is called when it goes by no other name; only as a whole word."""
 _SOLE_WORDS = ("kl", "kld", "kl_div", "triplet", "contrastive", "hinge", "ctc", "reconstruction", "recon")
 """What is a loss when nothing else on its side could be, and a part of one, or a measure beside it, otherwise."""
-_ACCURACY_WORDS = ("accuracy", "acc", "top1", "accuracy_top1")
+_ACCURACY_WORDS = ("accuracy", "acc", "top1", "accuracy_top1", "top1_accuracy", "top1_acc", "acc1")
+_COUNTED = frozenset(
+    {"pixel", "token", "char", "character", "letter", "word", "node", "frame", "step", "overall", "pct"}
+)
+"""What an accuracy may be said to count ("pixel_acc"), or how: each answer of the net, as the loss does. Whole
+sequences or the best five answers are another measure.
+"""
 _SPLITS_OF_LOSSES, _WHOLE = ("loss", "losses"), ("total", "all", "sum")
 """Splits that hold parts of a loss ("loss/box"), and what the whole of it is called there."""
 _NO_LOSS_TO_FALL = frozenset(
@@ -142,12 +151,23 @@ def validation_loss(view: RunView) -> tuple[str, Curve]:
 
 def accuracy(view: RunView, *, validation: bool) -> tuple[str, Curve] | None:
     """(name, curve) of the accuracy of the training or the validation split, as shares of 1, when one was logged."""
-    names = _named(view, VALIDATION_SPLITS if validation else TRAIN_SPLITS, _ACCURACY_WORDS, exact=True)
-    for name in names:
+    splits = VALIDATION_SPLITS if validation else TRAIN_SPLITS
+    for name in _named(view, splits, _ACCURACY_WORDS, exact=True) or _accuracy_of_answers(view, splits):
         curve = view.series(name)
         if curve is not None:
             return name, Curve(curve.steps, share_right(curve.values))
     return None
+
+
+def _accuracy_of_answers(view: RunView, splits: tuple[str, ...]) -> list[str]:
+    """The one accuracy of ``splits`` that says what it counts ("token_acc"); none where there are several."""
+    found = []
+    for name in view.series_names:
+        split, metric = split_of(name)
+        words = set(metric.replace("-", "_").split("_"))
+        if split in splits and words & {"acc", "accuracy"} and words - {"acc", "accuracy"} <= _COUNTED:
+            found.append(name)
+    return found if len(found) == 1 else []
 
 
 def share_right(values: Floats) -> Floats:

@@ -27,6 +27,11 @@ validation (no batch normalisation): when it lies above 2 times the beginning of
 its noise), every later one above 3 times the first, and the training loss has not risen, the validation inputs are on
 another scale. The net, which knew neither at first, must have been about as wrong on both.
 
+Where no validation loss was logged, an accuracy of it stands in: none of at least 5 values since the first tenth of the
+run is above the share of the most frequent class by more than 0.05 and twice their noise, while training is above it by
+`sure_of` (0.4) or more. Its accuracy is taken from the log, or from the mean cross-entropy L: what is answered wrongly
+costs ln 2 or more, so that 1 - L / ln 2 or more of the answers are right.
+
 Evidence
 --------
 The best validation loss against that of guessing, and the fall of the training loss.
@@ -65,7 +70,7 @@ References
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -73,13 +78,20 @@ from probes.diagnosis.finding import Evidence, Finding
 from probes.diagnosis.numbers import percent, short
 from probes.diagnosis.progress import Progress, majority_share, progress
 from probes.diagnosis.rule import Rule
-from probes.diagnosis.signal import noise
+from probes.diagnosis.signal import closing, noise
 from probes.diagnosis.signs.prepared import Prepared, prepared_differently
-from probes.diagnosis.tracks import accuracy, training_loss, validation_loss
+from probes.diagnosis.tracks import accuracy, training_loss, validation_loss, validation_losses
 from probes.diagnosis.view import NotJudged, RunView
 
 TENTH = 0.1
 """Fall of the training loss that takes more than learning how often each class comes."""
+FEW = 5
+"""Values of an accuracy that stands in for a validation loss."""
+_SUGGESTIONS = (
+    "look at validation and training examples with their targets as the net sees them: do they belong together?",
+    "check that shuffling keeps inputs and targets together",
+    "check that both splits get the same preprocessing and the same numbering of the classes",
+)
 NEAR = 0.05
 """Distance of a first loss from ln C, as a share of it, that shows a cross-entropy among C classes."""
 
@@ -92,6 +104,7 @@ def criterion(
     *,
     learned: float = 0.025,
     chance: float = 0.95,
+    sure_of: float = 0.4,
     steps_needed: float = 200,
 ) -> bool:
     """Whether training learns and validation does not.
@@ -104,6 +117,8 @@ def criterion(
         learned: fall of the training loss that is none (where less is learned, `loss-not-decreasing` tells).
         chance: best validation loss over that of guessing (in its first steps a net finds how often each class
             comes, and some chance agreement: a few percent).
+        sure_of: accuracy in training above the most frequent class's share, where an accuracy is all that is known of
+            validation (used by the judge).
         steps_needed: steps before which nothing is said (used by the judge).
     """
     # What a net that learns a rule gains on its training examples it gains, nearly, on others.
@@ -116,10 +131,12 @@ def criterion(
 
 
 def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
-    """Judge the one training loss beside the one validation loss."""
+    """Judge the one training loss beside the one validation loss, or its accuracy where there is no such loss."""
     seen = prepared_differently(view)
     if seen is not None:
         return [_prepared(view, seen)]
+    if not validation_losses(view) and accuracy(view, validation=True) is not None:
+        return _by_accuracy(view, thresholds)
     name, whole = validation_loss(view)
     curve, learned = whole.finite, progress(view)
     if learned is None:
@@ -158,11 +175,45 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
                     note=f"fall of the loss ({percent(learned.share)})",
                 ),
             ),
+            suggestions=_SUGGESTIONS,
+        )
+    ]
+
+
+def _by_accuracy(view: RunView, thresholds: Mapping[str, float]) -> Sequence[Finding]:
+    """Judge the accuracy in validation beside that in training, which a low cross-entropy proves as well."""
+    track, learned = accuracy(view, validation=True), progress(view)
+    chance = majority_share(view)
+    if track is None or learned is None or not 0.0 < chance < 1.0:
+        raise NotJudged("no val/loss was logged, and what guessing gives is not known")
+    name, curve = track[0], track[1].finite
+    after = curve.values[curve.steps > 0.1 * view.last_step]
+    needed = int(thresholds["steps_needed"] * 0.5)
+    if len(after) < FEW or view.last_step < needed:
+        raise NotJudged(f"{len(after)} values of {name} in {view.last_step} steps, needs {FEW} in {needed}")
+    known = 1.0 - learned.end / math.log(2.0) if learned.guessing is not None else 0.0
+    own = accuracy(view, validation=False)
+    if own is not None and len(own[1].finite) >= 3:
+        known = closing(own[1].finite.values)
+    best = float(after.max())
+    if known < chance + thresholds["sure_of"] or best > chance + 0.05 + 2.0 * noise(after):
+        return []
+    return [
+        RULE.finding(
+            "warning",
+            f"{learned.series} fell from {short(learned.start)} to {short(learned.end)}, which takes {percent(known)} "
+            f"or more right answers, but {name} never came above {percent(best)}; always giving the most frequent "
+            f"class makes {percent(chance)}.",
+            (int(curve.steps[0]), view.last_step),
+            view,
+            evidence=(
+                Evidence(name, best, chance + 0.05, "<", note="best value, against the most frequent class"),
+                Evidence(learned.series, known, chance + thresholds["sure_of"], ">", note="least accuracy in training"),
+            ),
             suggestions=(
-                "look at validation and training examples with their targets as the net sees them: do they belong "
-                "together?",
-                "check that shuffling keeps inputs and targets together",
-                "check that both splits get the same preprocessing and the same numbering of the classes",
+                "let the net answer training examples in the way that it is validated: is it given something in "
+                "training (the targets themselves, the step before) that it lacks there?",
+                *_SUGGESTIONS,
             ),
         )
     ]
@@ -224,7 +275,7 @@ RULE = Rule(
     family="generalisation",
     severity="warning",
     title="Nothing is learned for other examples",
-    needs="5 values of a validation loss over 200 steps, and the training loss",
+    needs="5 values of a validation loss (or accuracy) over 200 steps, and the training loss",
     criterion=criterion,
     judge=judge,
     doc=__doc__,

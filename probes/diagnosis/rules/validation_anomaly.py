@@ -27,7 +27,7 @@ Criterion
   the next; where the averages have not come, when it is 1.5 times from the first validation on. Else information.
 - *Impossible*: with a mean cross-entropy and an accuracy of the same split, the loss is below `bound` (0.25) times
   (1 - accuracy) ln 2 in more than half of at least 3 validations. An example that is answered wrongly gives the right
-  class at most one half, so it costs ln 2 or more.
+  class at most one half, so it costs ln 2 or more. A class that the loss leaves out (`ignore_index`) is named.
 - *Another scale*: while the training loss was still within 15% of its first level, the validation loss was below
   `scale` (0.1) times it.
 - *Training left behind*: at 3 validations in a row, the accuracy in training from that validation to the next is less
@@ -99,7 +99,7 @@ from probes.diagnosis.beginning import begins_late
 from probes.diagnosis.finding import Evidence, Finding, Severity
 from probes.diagnosis.manifest import read_mode_dependent
 from probes.diagnosis.numbers import names, percent, short
-from probes.diagnosis.progress import guessing_loss
+from probes.diagnosis.progress import guessing_loss, label_counts
 from probes.diagnosis.rule import Rule
 from probes.diagnosis.signal import longest_run, noise, opening
 from probes.diagnosis.signs.label_noise import classes_of, costs_as_wrong_targets, lost_to_wrong_targets
@@ -331,11 +331,25 @@ def _impossible(view: RunView, name: str, validation: Curve, bound: float) -> Fi
             Evidence(track[0], float(right[place]), step=int(steps[place]), note="accuracy of the same validation"),
         ),
         suggestions=(
+            *_left_out(view),
             "sum batch mean times batch size and divide by the number of examples, or divide the sum of batch means by "
             "the number of batches (not of examples)",
             "compute both losses with the same function",
         ),
     )
+
+
+def _left_out(view: RunView) -> list[str]:
+    """What to say of a class that the loss leaves out: the net may answer anything where it is the target."""
+    given, counts = view.manifest.get("loss"), label_counts(view)
+    ignored = given.get("ignore_index") if isinstance(given, Mapping) else None
+    if not isinstance(ignored, int) or not 0 <= ignored < len(counts) or not counts[ignored]:
+        return []
+    share = counts[ignored] / sum(counts)
+    return [
+        f"the loss leaves out class {ignored} (ignore_index={ignored}), {percent(share)} of all targets: that is for "
+        "padding. If it is a class like others, remove ignore_index; if it is padding, leave it out of the accuracy"
+    ]
 
 
 def _other_scale(
