@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import torch
 from torch import Tensor
 
 from probes.instrument.activations import SATURATED_FROM, ActivationKind
-from probes.instrument.sampling import LIMIT, example_slices, row_slices
+from probes.instrument.sampling import LIMIT, row_slices
 
 ALIVE_LIMIT = 65_536
 """Elements looked at for dead units: more than for the rest, because a rare unit must be caught firing."""
@@ -25,7 +26,7 @@ passes that did not train the last.
 """
 
 
-@dataclass
+@dataclass(slots=True)
 class Pass:
     """One forward pass of the whole model or, where its parts are called by themselves, one call of a part.
 
@@ -52,7 +53,7 @@ def is_probed(batch: Tensor | None) -> bool:
     return batch is not None and batch.requires_grad and batch.is_leaf
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Range:
     """Between what values the outputs of each unit lay.
 
@@ -67,14 +68,14 @@ class Range:
     observations: int
 
 
-@dataclass
+@dataclass(slots=True)
 class Sample:
     """A sample of one output of one module.
 
     Attributes:
         values: float32, the output's layout with examples and positions thinned out, or None where not
             measurable.
-        range: for units that can be dead, what `sample_range` says of them; else None.
+        range: of units that can be dead; else None.
         population: elements the output has.
         gradients: samples of the gradients that came back (one a backward).
         dropped: to make room for later calls.
@@ -97,29 +98,55 @@ class Sample:
 
 def as_batch(output: Tensor, channels_first: bool | None) -> tuple[Tensor, int]:
     """The output detached with at least [examples, units], and the axis its units lie on."""
-    output = output.detach()
-    if output.dim() == 0:
+    output, dimensions = output.detach(), output.dim()
+    if dimensions == 2:
+        return output, 1
+    if dimensions == 0:
         return output.reshape(1, 1), 1
-    if output.dim() == 1:
+    if dimensions == 1:
         return output.unsqueeze(1), 1
     if channels_first is None:
-        channels_first = output.dim() >= 4
-    return output, 1 if channels_first else output.dim() - 1
+        channels_first = dimensions >= 4
+    return output, 1 if channels_first else dimensions - 1
+
+
+def sample_output(output: Tensor, axis: int, kind: ActivationKind | None) -> tuple[Tensor, Range | None]:
+    """`sample_values` of an output and, where its units can be dead, the range of each, for which more is looked at."""
+    if kind is None or kind.dead_below is None:
+        return sample_values(output, axis), None
+    # Laid out afresh, once for both: what lies apart in memory is slow to read.
+    seen = _part(output, axis, ALIVE_LIMIT).contiguous()
+    return sample_values(seen, axis), _range(seen, axis, kind)
 
 
 def sample_values(output: Tensor, axis: int) -> Tensor:
     """A fresh float32 copy of evenly spaced examples and positions, all units: about `sampling.LIMIT`
     elements.
     """
-    return output[example_slices(output.shape, axis, LIMIT)].to(
-        torch.float32, copy=True, memory_format=torch.contiguous_format
-    )
+    part = _part(output, axis, LIMIT)
+    if part.dtype == torch.float32:
+        return part.clone(memory_format=torch.contiguous_format)
+    return part.to(torch.float32, memory_format=torch.contiguous_format)
 
 
-def sample_range(output: Tensor, axis: int, kind: ActivationKind) -> Range:
-    """The range of each unit's outputs."""
-    # Laid out afresh and reduced one axis after the other: at once, over rows with gaps, takes up to ten times as long.
-    seen = output[row_slices(output.shape, axis, ALIVE_LIMIT)].contiguous()
+def _part(output: Tensor, axis: int, limit: int) -> Tensor:
+    """What is looked at, as a view."""
+    if type(output) is Tensor:
+        return output.as_strided(*_window(output.shape, output.stride(), axis, limit))
+    return output[row_slices(output.shape, axis, limit)]  # a subclass may lie in memory in another way than it says
+
+
+@lru_cache(maxsize=4096)
+def _window(
+    shape: tuple[int, ...], stride: tuple[int, ...], axis: int, limit: int
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Sizes and strides of what is looked at."""
+    part = torch.empty_strided(shape, stride, device="meta")[row_slices(shape, axis, limit)]
+    return tuple(part.shape), part.stride()
+
+
+def _range(seen: Tensor, axis: int, kind: ActivationKind) -> Range:
+    # Reduced one axis after the other: at once, over rows with gaps, takes up to ten times as long.
     tokens = axis == seen.dim() - 1
     count = seen.numel() // seen.shape[axis] if tokens else seen.shape[0]
     if tokens:
@@ -133,25 +160,9 @@ def sample_range(output: Tensor, axis: int, kind: ActivationKind) -> Range:
     return Range(reduced(torch.amax), lowest, count)
 
 
-def alive_units(seen: Range, kind: ActivationKind) -> Tensor:
-    """Which units gave a value that is not (nearly) zero, bool [units]."""
-    assert kind.dead_below is not None
-    # Written so that NaN counts as alive: a broken unit is not a dead one.
-    alive = ~(seen.highest <= kind.dead_below)
-    if seen.lowest is not None:
-        alive |= ~(seen.lowest >= -kind.dead_below)
-    return alive
-
-
 def saturated_share(values: Tensor, kind: ActivationKind) -> Tensor:
     """Share of the values in the outer 5% of either half of a bounded activation's range, 0-d float32."""
     assert kind.bounds is not None
     low, high = kind.bounds
     limit = SATURATED_FROM * (high - low) / 2
     return ((values - (low + high) / 2).abs_() > limit).to(torch.float32).mean()
-
-
-def across_examples(samples: list[Tensor]) -> list[Tensor]:
-    """How far the examples of each sample [n, ...] are from their mean: the norm of the deviations, 0-d float32."""
-    deviations = torch._foreach_sub(samples, [values.mean(0) for values in samples])
-    return list(torch._foreach_norm(deviations))

@@ -95,7 +95,7 @@ class Collector:
             return
         untouchable = {}
         for index, watched in enumerate(self.watched):
-            hook = Hook(partial(self._on_output, index, watched))
+            hook = Hook(partial(self._on_output, index, watched, channels_first(watched.module)))
             if watched.untouchable:
                 untouchable[id(watched.module)] = hook
             else:
@@ -188,38 +188,45 @@ class Collector:
             if self._trains_now():
                 output.take_gradient(gradient)
 
-    def _on_output(self, index: int, watched: Watched, module: nn.Module, args: object, output: object) -> None:
-        if torch.compiler.is_compiling() or torch.jit.is_tracing():  # type: ignore[attr-defined,no-untyped-call]
+    def _on_output(
+        self, index: int, watched: Watched, layout: bool | None, module: nn.Module, args: object, output: object
+    ) -> None:
+        if torch.compiler.is_compiling() or torch._C._is_tracing():
             return
         if not torch.is_grad_enabled() or not self._handles:
             return
         with self._guard:
-            self._take(index, watched, args, first_tensor(output))
+            if layout is None:
+                layout = self._channels_first
+            else:
+                self._channels_first = layout
+            tensor = first_tensor(output)
+            if tensor is not None and is_measurable(tensor):
+                self._take(index, watched, layout, args, tensor)
 
-    def _take(self, index: int, watched: Watched, args: object, output: Tensor | None) -> None:
-        layout = channels_first(watched.module)
-        self._channels_first = self._channels_first if layout is None else layout
-        if output is None or not is_measurable(output):
-            return
+    def _take(self, index: int, watched: Watched, layout: bool | None, args: object, output: Tensor) -> None:
         # Outside a pass of the whole model (its forward is never called, as in most GANs) each call stands
         # alone.
         forward = self._pass or Pass(watched.module.training, probed=capture.is_probed(first_tensor(args)))
-        held = self._held.setdefault(index, [])
-        if len(held) >= capture.MAX_CALLS and not _make_room(held, forward):
+        held = self._held.get(index)
+        if held is None:
+            held = self._held[index] = []
+        elif len(held) >= capture.MAX_CALLS and not _make_room(held, forward):
             return
-        self._shapes.setdefault(index, list(output.shape))
-        batch, axis = capture.as_batch(output, self._channels_first)
-        sample = Sample(index, forward, capture.sample_values(batch, axis), output.numel())
-        if watched.kind is not None and watched.kind.dead_below is not None:
-            sample.range = capture.sample_range(batch, axis, watched.kind)
+        if index not in self._shapes:
+            self._shapes[index] = list(output.shape)
+        batch, axis = capture.as_batch(output, layout)
+        values, seen = capture.sample_output(batch, axis, watched.kind)
+        sample = Sample(index, forward, values, output.numel(), seen)
         self._samples.append(sample)
         held.append(sample)
         # At the operation that made the values as they are now, also when a later module overwrites them. Not at the
         # tensor: it would carry the hook to wherever it is saved.
-        if output.grad_fn is not None:
-            output.grad_fn.register_prehook(partial(self._on_gradient, sample, axis, output.output_nr))
+        maker = output.grad_fn
+        if maker is not None:
+            maker.register_prehook(partial(self._on_gradient, sample, axis == 1, output.output_nr))
 
-    def _on_gradient(self, sample: Sample, axis: int, place: int, gradients: tuple[Tensor | None, ...]) -> None:
+    def _on_gradient(self, sample: Sample, second: bool, place: int, gradients: tuple[Tensor | None, ...]) -> None:
         if torch.compiler.is_compiling() or not self._handles:
             return
         gradient = gradients[place]
@@ -231,7 +238,7 @@ class Collector:
                 return
             sample.forward.trained = True
             if is_measurable(gradient) and not sample.dropped:
-                batch, _ = capture.as_batch(gradient, axis == 1)
+                batch, axis = capture.as_batch(gradient, second)
                 sample.gradients.append(capture.sample_values(batch, axis))
 
     def _trains_now(self) -> bool:

@@ -23,7 +23,7 @@ DEAD_EVIDENCE = 256
 
 ZERO, NAN, INF = (buckets.OUTSIDE.index(name) for name in ("zero", "nan", "inf"))
 
-STD = 1  # column of the statistics
+STD, ACROSS = 1, 4  # columns of the statistics
 
 _AXIS_OF = {
     "weight": "parameter",
@@ -42,12 +42,13 @@ _PREFIX_OF = {
 
 @dataclass(frozen=True)
 class GroupArrays:
-    """Samples: their keys (kind, number) [k], elements [k], ``stats`` [k, 4] (mean, std, min, max), ``table`` of
-    codes, negative values first [k, CODES].
+    """Samples: their keys (kind, number) [k], elements [k], ``stats`` [k, 5] (mean, std, min, max, and where ``varied``
+    the norm of the deviations from the mean over the examples), ``table`` of codes, negative values first [k, CODES].
     """
 
     keys: Sequence[tuple[str, int]]
     lengths: Sequence[int]
+    varied: bool
     stats: Array
     table: Array
 
@@ -58,20 +59,18 @@ class ModuleNumbers:
 
     Attributes:
         saturated: share of the outputs near the ends of the activation's range.
-        across: norm of the sampled outputs' deviations from their mean over the examples.
         alive: bool [units], whether any example made the unit fire.
         observations: how many examples that was.
     """
 
     saturated: float | None = None
-    across: float | None = None
     alive: npt.NDArray[np.bool_] | None = None
     observations: int = 0
 
     @property
-    def kinds(self) -> tuple[bool, bool, bool]:
+    def kinds(self) -> tuple[bool, bool]:
         """What is measured."""
-        return self.saturated is not None, self.across is not None, self.alive is not None
+        return self.saturated is not None, self.alive is not None
 
 
 @dataclass(frozen=True)
@@ -83,7 +82,9 @@ class FrameArrays:
         groups: statistics of all samples. Those of kind "input" are numbered through the channels of the first
             batch, then through those of the second, and so on.
         norms: kind -> (numbers along the parameter axis, exact L2 norms).
-        populations: (kind, number) -> elements the whole tensor has.
+        sizes: elements of each parameter.
+        populations: (kind, number) -> elements the whole tensor has, of kinds that are not of parameters.
+        apart: (kind, number) -> what the last column of ``stats`` would be, where it was measured by itself.
         modules: number along the module axis -> its numbers.
     """
 
@@ -92,7 +93,9 @@ class FrameArrays:
     axes: Mapping[str, Sequence[str]]
     groups: Sequence[GroupArrays]
     norms: Mapping[str, tuple[Sequence[int], Array]]
+    sizes: Sequence[int]
     populations: Mapping[tuple[str, int], int]
+    apart: Mapping[tuple[str, int], float] = field(default_factory=dict)
     modules: Mapping[int, ModuleNumbers] = field(default_factory=dict)
 
 
@@ -117,6 +120,15 @@ class DeadUnits:
             return None
         fired = np.logical_or.reduce([mask for mask, _ in window])
         return float(1.0 - fired.mean())
+
+
+def alive_units(highest: Array, lowest: Array | None, dead_below: float) -> npt.NDArray[np.bool_]:
+    """Which units gave a value that is not (nearly) zero, bool [units]; ``lowest`` is None where none is negative."""
+    # Written so that NaN counts as alive: a broken unit is not a dead one.
+    alive = ~(highest <= dead_below)
+    if lowest is not None:
+        alive |= ~(lowest >= -dead_below)
+    return np.asarray(alive)
 
 
 class _Columns:
@@ -151,7 +163,8 @@ class _Rows:
         numbers: along the kind's axis [k].
         lengths: elements of the samples [k].
         populations: elements of the whole tensors [k].
-        stats: float64 [f, k, 4], see `GroupArrays`.
+        stats: float64 [f, k, 5], see `GroupArrays`.
+        varied: whether the last column of these is measured [k].
         counts: bins [f, k, BINS].
         outside: [f, k, 5], see `probes.buckets.OUTSIDE`.
         places: of each, the group and the row in it [k].
@@ -161,6 +174,7 @@ class _Rows:
     lengths: Array
     populations: Array
     stats: Array
+    varied: Array
     counts: Array
     outside: Array
     places: Sequence[tuple[int, int]]
@@ -184,10 +198,12 @@ def fold_frames(frames: Sequence[FrameArrays], dead: DeadUnits) -> list[Record]:
 def _alike(one: FrameArrays, other: FrameArrays) -> bool:
     return (
         one.axes == other.axes
-        and [(g.keys, g.lengths) for g in one.groups] == [(g.keys, g.lengths) for g in other.groups]
+        and [(g.keys, g.lengths, g.varied) for g in one.groups] == [(g.keys, g.lengths, g.varied) for g in other.groups]
         and {kind: numbers for kind, (numbers, _) in one.norms.items()}
         == {kind: numbers for kind, (numbers, _) in other.norms.items()}
+        and one.sizes == other.sizes
         and one.populations == other.populations
+        and one.apart.keys() == other.apart.keys()
         and {n: m.kinds for n, m in one.modules.items()} == {n: m.kinds for n, m in other.modules.items()}
     )
 
@@ -207,7 +223,7 @@ def _fold(frames: Sequence[FrameArrays], dead: DeadUnits) -> list[Record]:
             _mend_norms(frames, *norms[kind], rows)
         _set_statistics(columns, kind, rows, norms.get(kind))
     if "activation" in kinds:
-        _set_variation(columns, frames, kinds["activation"])
+        _set_variation(columns, kinds["activation"])
     for kind, (numbers, lengths) in norms.items():
         columns.set(f"{_PREFIX_OF.get(kind, kind)}_norm", "parameter", numbers, lengths)
     _set_update_ratio(columns, norms)
@@ -230,12 +246,21 @@ def _gather(frames: Sequence[FrameArrays]) -> dict[str, _Rows]:
     groups = frames[0].groups
     keys = [key for group in groups for key in group.keys]
     lengths = np.array([length for group in groups for length in group.lengths], dtype=np.float64)
-    populations = np.array([frames[0].populations[key] for key in keys], dtype=np.float64)
+    sizes, others = frames[0].sizes, frames[0].populations
+    parameters = [_AXIS_OF.get(kind) == "parameter" for kind, _ in keys]
+    populations = np.array(
+        [sizes[key[1]] if own else others[key] for key, own in zip(keys, parameters, strict=True)], dtype=np.float64
+    )
     # Tables are large: they are folded where they lie, not put together first.
     folded = [[buckets.fold(group.table, negative_first=True) for group in frame.groups] for frame in frames]
     counts = np.stack([np.concatenate([counts for counts, _ in parts]) for parts in folded])
     outside = np.stack([np.concatenate([outside for _, outside in parts]) for parts in folded])
     stats = np.stack([np.concatenate([group.stats for group in frame.groups]) for frame in frames])
+    varied = np.repeat([group.varied for group in groups], [len(group.keys) for group in groups])
+    for row, key in enumerate(keys):
+        if key in frames[0].apart:
+            stats[:, row, ACROSS] = [frame.apart[key] for frame in frames]
+            varied[row] = True
     place_of = [(group, row) for group in range(len(groups)) for row in range(len(groups[group].keys))]
     rows_of: dict[str, list[int]] = {}
     for row, (kind, _) in enumerate(keys):
@@ -243,7 +268,8 @@ def _gather(frames: Sequence[FrameArrays]) -> dict[str, _Rows]:
     return {
         kind: _Rows(
             np.array([keys[row][1] for row in rows], dtype=np.int64), lengths[rows], populations[rows],
-            stats[:, rows].astype(np.float64), counts[:, rows], outside[:, rows], [place_of[row] for row in rows],
+            stats[:, rows].astype(np.float64), varied[rows], counts[:, rows], outside[:, rows],
+            [place_of[row] for row in rows],
         )
         for kind, rows in rows_of.items()
     }  # fmt: skip
@@ -252,8 +278,8 @@ def _gather(frames: Sequence[FrameArrays]) -> dict[str, _Rows]:
 def _merged(rows: _Rows, channels: int) -> dict[str, Array]:
     """Statistics [frames, channels] over all batches of a frame (they are of one size), as if they were one."""
     order = np.argsort(rows.numbers)
-    stats = rows.stats[:, order].reshape(len(rows.stats), -1, channels, 4)
-    mean, std, low, high = np.moveaxis(stats, 3, 0)
+    stats = rows.stats[:, order].reshape(len(rows.stats), -1, channels, rows.stats.shape[2])
+    mean, std, low, high, _ = np.moveaxis(stats, 3, 0)
     center = mean.mean(1)
     variance = (std**2 + (mean - center[:, None]) ** 2).mean(1)
     return {"mean": center, "std": np.sqrt(variance), "min": low.min(1), "max": high.max(1)}
@@ -282,7 +308,7 @@ def _set_statistics(columns: _Columns, kind: str, rows: _Rows, norms: tuple[Arra
     if kind == "update":
         return
     axis, prefix, numbers = _AXIS_OF[kind], _PREFIX_OF[kind], rows.numbers
-    mean, std, low, high = np.moveaxis(rows.stats, 2, 0)
+    mean, std, low, high, _ = np.moveaxis(rows.stats, 2, 0)
     zero = rows.outside[..., ZERO] / rows.lengths
     columns.set(f"{prefix}_std", axis, numbers, std)
     if kind == "activation_gradient":
@@ -312,19 +338,17 @@ def _set_statistics(columns: _Columns, kind: str, rows: _Rows, norms: tuple[Arra
     columns.set(f"{prefix}_nonfinite", axis, numbers, nonfinite)
 
 
-def _set_variation(columns: _Columns, frames: Sequence[FrameArrays], rows: _Rows) -> None:
+def _set_variation(columns: _Columns, rows: _Rows) -> None:
     """Deviation across the batch / overall deviation: 0 when every example gives the same output, at most 1.
 
     An output that does not vary at all has 0.
     """
-    known = [row for row, n in enumerate(rows.numbers.tolist()) if frames[0].modules[n].across is not None]
-    if known:
-        numbers = rows.numbers[known]
-        overall = rows.stats[:, known, STD] * np.sqrt(rows.lengths[known])
-        deviation = np.array([[f.modules[n].across for n in numbers.tolist()] for f in frames], dtype=np.float64)
+    if rows.varied.any():
+        known = rows.stats[:, rows.varied]
+        overall = known[..., STD] * np.sqrt(rows.lengths[rows.varied])
         with np.errstate(divide="ignore", invalid="ignore"):
-            variation = np.where(overall == 0, 0.0, deviation / overall)
-        columns.set("batch_variation", "module", numbers, variation)
+            variation = np.where(overall == 0, 0.0, known[..., ACROSS] / overall)
+        columns.set("batch_variation", "module", rows.numbers[rows.varied], variation)
 
 
 def _set_update_ratio(columns: _Columns, norms: Mapping[str, tuple[Array, Array]]) -> None:

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from probes.instrument import capture
-from probes.instrument.capture import Sample
+from probes.instrument.capture import Range, Sample
 from probes.instrument.collector import Collected
-from probes.instrument.fold import FrameArrays, GroupArrays, ModuleNumbers
+from probes.instrument.fold import FrameArrays, GroupArrays, ModuleNumbers, alive_units
 from probes.instrument.modules import Watched
 from probes.instrument.parameters import Copies, StepMeasurement, Watchlist, take_weights
 from probes.instrument.sharding import Norms
-from probes.instrument.sheet import Group, Key, Sheet, Strip, Workspace, describe
+from probes.instrument.sheet import Key, Sheet, Workspace, describe
 from probes.instrument.transfer import Transfer
+
+K = TypeVar("K")
 
 
 @dataclass
@@ -25,9 +28,8 @@ class _Module:
     """Results of one module on the device."""
 
     saturated: Tensor | None = None
-    across: Tensor | None = None
-    alive: Tensor | None = None
-    observations: int = 0
+    ranges: list[Range] = field(default_factory=list)
+    dead_below: float = 0.0
 
 
 @dataclass
@@ -66,20 +68,15 @@ class Frame:
 
     def finish(self, step: int, time: float, watched: list[Watched], collected: Collected) -> PendingFrame:
         """Computes the statistics and starts their way to the host."""
-        for kind, parts in self.norms.items():
-            for numbers, _ in parts:
-                for number in numbers:
-                    self.populations[(kind, number)] = self.watchlist.tensors[number].numel()
         modules = {
             number: self._add_module(number, watched[number], samples) for number, samples in collected.samples.items()
         }
-        self._add_variation(modules, collected)
         inputs = [i.values for i in collected.inputs if i.values is not None]
         same = [values for values in inputs if values.shape == inputs[0].shape]
         for batch, values in enumerate(same):
             for channel, row in enumerate(values):
                 key = ("input", batch * len(values) + channel)
-                self.sheet.add(key, row)
+                self.sheet.add(key, [row])
                 self.populations[key] = row.numel()
         axes = {"parameter": self.watchlist.names}
         if modules:
@@ -87,46 +84,28 @@ class Frame:
         if same:
             channels = same[0].shape[0]
             axes["input"] = [str(c) for c in range(channels)] if channels > 1 else ["all"]
-        return PendingFrame(
-            step, time, axes, self.sheet.groups(), self.sheet.strip(), self.norms, self.populations, modules
-        )
+        sizes = [tensor.numel() for tensor in self.watchlist.tensors]
+        return PendingFrame(step, time, axes, self.sheet, self.norms, sizes, self.populations, modules)
 
     def _add_module(self, number: int, watched: Watched, samples: list[Sample]) -> _Module:
-        result = _Module()
+        result, kind = _Module(), watched.kind
         values = [s.values for s in samples]
-        self.sheet.add(("activation", number), _join(values))
-        self.populations[("activation", number)] = sum(s.population for s in samples)
+        self.sheet.add(("activation", number), values, varied=True)
+        self.populations["activation", number] = sum(s.population for s in samples)
         gradients = [g for s in samples for g in s.gradients]
         if gradients:
-            self.sheet.add(("activation_gradient", number), _join(gradients))
-            self.populations[("activation_gradient", number)] = sum(s.population * len(s.gradients) for s in samples)
-        if watched.kind is not None and watched.kind.bounds is not None:
-            shares = [capture.saturated_share(v, watched.kind) for v in values]
+            self.sheet.add(("activation_gradient", number), gradients)
+            self.populations["activation_gradient", number] = sum(s.population * len(s.gradients) for s in samples)
+        if kind is None:
+            return result
+        if kind.bounds is not None:
+            shares = [capture.saturated_share(v, kind) for v in values]
             result.saturated = shares[0] if len(shares) == 1 else torch.stack(shares).mean()
-        ranges = [s.range for s in samples if s.range is not None]
-        if ranges and watched.kind is not None and all(r.highest.shape == ranges[0].highest.shape for r in ranges):
-            masks = [capture.alive_units(r, watched.kind) for r in ranges]
-            result.alive = masks[0] if len(masks) == 1 else torch.stack(masks).any(0)
-            result.observations = sum(r.observations for r in ranges)
+        if kind.dead_below is not None:
+            ranges = [s.range for s in samples if s.range is not None]
+            if all(r.highest.shape == ranges[0].highest.shape for r in ranges):
+                result.ranges, result.dead_below = ranges, kind.dead_below
         return result
-
-    @staticmethod
-    def _add_variation(modules: dict[int, _Module], collected: Collected) -> None:
-        """All samples in a few calls, whatever the number of modules."""
-        chosen = {
-            number: [s.values for s in samples]
-            for number, samples in collected.samples.items()
-            if all(s.values.shape[0] > 1 for s in samples)
-        }
-        everything = [values for parts in chosen.values() for values in parts]
-        results = iter(capture.across_examples(everything) if everything else ())
-        for number, samples in chosen.items():
-            parts = [next(results) for _ in samples]
-            modules[number].across = parts[0] if len(parts) == 1 else torch.linalg.vector_norm(torch.stack(parts))
-
-
-def _join(samples: list[Tensor]) -> Tensor:
-    return samples[0].view(-1) if len(samples) == 1 else torch.cat([s.view(-1) for s in samples])
 
 
 class PendingFrame:
@@ -137,22 +116,23 @@ class PendingFrame:
         step: int,
         time: float,
         axes: dict[str, list[str]],
-        groups: list[Group],
-        strip: Strip | None,
+        sheet: Sheet,
         norms: dict[str, list[tuple[list[int], Tensor]]],
+        sizes: list[int],
         populations: dict[Key, int],
         modules: dict[int, _Module],
     ) -> None:
         self.step, self.time, self._axes = step, time, axes
         self.taken = False
-        self._populations = populations
+        self._sizes, self._populations = sizes, populations
         self._tensors: list[Tensor] = []
-        self._groups = [(g.keys, g.length, self._send(g.stats), self._send(g.table)) for g in groups]
+        self._groups = [(g, self._send(g.moments), self._send(g.table)) for g in sheet.groups()]
+        strip = sheet.strip()
         self._strip = None if strip is None else (strip.keys, strip.lengths, self._send(strip.values))
+        self._apart = self._send_all(sheet.apart())
         self._norms = {kind: [(n, self._send(t)) for n, t in parts] for kind, parts in norms.items()}
         self._saturated = self._send_all({n: m.saturated for n, m in modules.items() if m.saturated is not None})
-        self._across = self._send_all({n: m.across for n, m in modules.items() if m.across is not None})
-        self._alive = {n: (self._send(m.alive), m.observations) for n, m in modules.items() if m.alive is not None}
+        self._ranges = {n: self._send_ranges(m) for n, m in modules.items() if m.ranges}
         self._called = list(modules)
         self._transfer = Transfer(self._tensors)
         del self._tensors
@@ -161,7 +141,15 @@ class PendingFrame:
         self._tensors.append(tensor)
         return len(self._tensors) - 1
 
-    def _send_all(self, numbers: dict[int, Tensor]) -> tuple[list[int], list[int]]:
+    def _send_ranges(self, module: _Module) -> tuple[float, int, list[tuple[int, int | None]]]:
+        """What makes a unit dead, the examples seen, and where the highest and the lowest values of each call are."""
+        places = [
+            (self._send(r.highest.float()), None if r.lowest is None else self._send(r.lowest.float()))
+            for r in module.ranges
+        ]
+        return module.dead_below, sum(r.observations for r in module.ranges), places
+
+    def _send_all(self, numbers: Mapping[K, Tensor]) -> tuple[list[K], list[int]]:
         """0-d tensors, taken together where they are of one device: their keys and where they are sent."""
         if len({t.device for t in numbers.values()}) == 1:
             return list(numbers), [self._send(torch.stack(list(numbers.values())))]
@@ -188,29 +176,32 @@ class PendingFrame:
         """
         arrays = self._transfer.arrays()
 
-        def taken(sent: tuple[list[int], list[int]]) -> dict[int, float]:
-            numbers, places = sent
-            return dict(zip(numbers, (v for i in places for v in arrays[i].tolist()), strict=True))
+        def taken(sent: tuple[list[K], list[int]]) -> dict[K, float]:
+            keys, places = sent
+            return dict(zip(keys, (v for i in places for v in arrays[i].tolist()), strict=True))
 
-        saturated, across = taken(self._saturated), taken(self._across)
-        alive = {number: (arrays[i], observations) for number, (i, observations) in self._alive.items()}
-        modules = {
-            number: ModuleNumbers(saturated.get(number), across.get(number), *alive.get(number, ()))
-            for number in self._called
-        }
+        saturated, apart = taken(self._saturated), taken(self._apart)
+        modules = {number: ModuleNumbers(saturated.get(number)) for number in self._called}
+        for number, (dead_below, observations, places) in self._ranges.items():
+            alive = [alive_units(arrays[i], None if j is None else arrays[j], dead_below) for i, j in places]
+            modules[number] = ModuleNumbers(saturated.get(number), np.logical_or.reduce(alive), observations)
         groups = [
-            GroupArrays(keys, [length] * len(keys), arrays[stats], arrays[table])
-            for keys, length, stats, table in self._groups
+            GroupArrays(
+                g.keys, [g.length] * len(g.keys), g.examples is not None, g.statistics(arrays[moments]), arrays[table]
+            )
+            for g, moments, table in self._groups
         ]
         if self._strip is not None:
             keys, lengths, values = self._strip
-            groups.append(GroupArrays(keys, lengths, *describe(arrays[values], lengths)))
+            groups.append(GroupArrays(keys, lengths, False, *describe(arrays[values], lengths)))
         return FrameArrays(
             step=self.step,
             time=self.time,
             axes=self._axes,
             groups=groups,
             norms=self.norms() if norms is None else norms,
+            sizes=self._sizes,
             populations=self._populations,
+            apart=apart,
             modules=modules,
         )

@@ -114,8 +114,8 @@ def is_measurable(tensor: Tensor) -> bool:
     """Whether a tensor holds plain real numbers that can be looked at here and now."""
     return (
         tensor.dtype in _REAL
-        and tensor.layout == torch.strided
-        and tensor.device.type != "meta"
+        and tensor.layout is torch.strided
+        and not tensor.is_meta
         and tensor.numel() > 0
         and not torch._C._functorch.is_functorch_wrapped_tensor(tensor)
     )

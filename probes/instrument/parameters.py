@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from probes.instrument.norms import norms
-from probes.instrument.sampling import take
+from probes.instrument.sampling import take, take_all
 from probes.instrument.sheet import Sheet
 from probes.instrument.wrappers import own_names
 
@@ -76,6 +76,8 @@ def _why_not(parameter: Tensor) -> str | None:
 
 def local(tensor: Tensor) -> Tensor:
     """The part of a tensor that lives in this process (a DTensor's shard), detached."""
+    if type(tensor) is nn.Parameter or type(tensor) is Tensor:
+        return tensor.detach()
     shard = getattr(tensor, "_local_tensor", None)
     return (shard if isinstance(shard, Tensor) else tensor).detach()
 
@@ -91,21 +93,28 @@ class Copies:
 
     def __init__(self) -> None:
         self._kept: dict[int, Tensor] = {}
+        self._too_large = False  # to keep
 
     def of(self, tensors: dict[int, Tensor]) -> dict[int, Tensor]:
         """Copies of the tensors under the same numbers. They may be overwritten; `free` them afterwards."""
-        copies = {}
+        copies, fresh = {}, False
         for number, tensor in tensors.items():
-            old = self._kept.get(number)
-            fits = old is not None and _layout(old) == _layout(tensor)
-            copies[number] = old if old is not None and fits else torch.empty_like(tensor)
+            copy = self._kept.get(number)
+            if copy is None or _layout(copy) != _layout(tensor):
+                copy, fresh = torch.empty_like(tensor), True
+            copies[number] = copy
         if copies:
             torch._foreach_copy_(list(copies.values()), list(tensors.values()))
-        self._kept.update(copies)
+        if fresh:
+            self._kept.update(copies)
+            size = sum(t.nbytes for t in self._kept.values())
+            self._too_large = size > self.KEEP_BYTES or not all(t.is_cpu for t in self._kept.values())
         return copies
 
     def room_for(self, tensors: dict[int, Tensor]) -> set[int]:
         """The numbers of those that are copied whole: the smallest first, until the bound is reached."""
+        if sum(t.nbytes for t in tensors.values()) <= self.MOST_BYTES:
+            return set(tensors)
         left, chosen = self.MOST_BYTES, set()
         for number in sorted(tensors, key=lambda n: tensors[n].nbytes):
             left -= tensors[number].nbytes
@@ -127,8 +136,7 @@ class Copies:
 
     def free(self) -> None:
         """Lets go of what is too large to keep."""
-        size = sum(t.nbytes for t in self._kept.values())
-        if size > self.KEEP_BYTES or any(t.device.type != "cpu" for t in self._kept.values()):
+        if self._too_large:
             self._kept.clear()
 
 
@@ -167,13 +175,12 @@ class StepMeasurement:
         if not present:
             return
         lengths = norms(gradients)
-        samples = [take(gradient) for gradient in gradients]
+        samples = take_all(gradients)
         if scale is not None:
             lengths = lengths / scale
-            torch._foreach_div_(samples, scale.to(torch.float32))
+            torch._foreach_div_(samples.memory, scale.to(torch.float32))
         self.norms["gradient"] = (present, lengths)
-        for number, sample in zip(present, samples, strict=True):
-            sheet.add(("gradient", number), sample)
+        sheet.add_all("gradient", present, samples)
 
     def remember(self, watchlist: Watchlist, numbers: Iterable[int]) -> None:
         """Copies the weights, so that after the step the change can be told."""
@@ -191,8 +198,9 @@ class StepMeasurement:
         if chosen:
             torch._foreach_sub_(changes, [now[n] for n in chosen])
             self.norms["update"] = (chosen, norms(changes))
-            for number, change in zip(chosen, changes, strict=True):
-                sheet.add(("update", number), take(change).neg_())
+            samples = take_all(changes)
+            torch._foreach_neg_(samples.memory)
+            sheet.add_all("update", chosen, samples)
         self.copies.free()
         self._estimate_updates(watchlist, sheet)
 
@@ -206,7 +214,7 @@ class StepMeasurement:
             now = take(weight)
             if now.shape != before.shape or now.device != before.device:
                 continue
-            sheet.add(("update", number), now.sub_(before))
+            sheet.add(("update", number), [now.sub_(before)])
             numbers = [*numbers, number]
             estimates.append(torch.linalg.vector_norm(now).reshape(1) * (weight.numel() / now.numel()) ** 0.5)
         if estimates:
@@ -217,6 +225,5 @@ def take_weights(watchlist: Watchlist, sheet: Sheet, numbers: Sequence[int] | No
     """Measures the weights as they are now: adds their samples, returns their numbers and exact norms [k]."""
     chosen = list(range(len(watchlist.tensors))) if numbers is None else list(numbers)
     weights = [local(watchlist.tensors[n]) for n in chosen]
-    for number, weight in zip(chosen, weights, strict=True):
-        sheet.add(("weight", number), take(weight))
+    sheet.add_all("weight", chosen, take_all(weights))
     return chosen, norms(weights)

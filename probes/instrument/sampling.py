@@ -9,6 +9,8 @@ layer.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 import torch
@@ -64,6 +66,46 @@ def take(tensor: Tensor, limit: int = LIMIT) -> Tensor:
     return sample if sample.dtype == torch.float32 else sample.to(torch.float32)
 
 
+@dataclass
+class Samples:
+    """Samples of several tensors.
+
+    Attributes:
+        long: place of a tensor in the list -> its sample, float32.
+        short: places of those that were copied whole, together.
+        lengths: their elements.
+        strip: these end to end, float32; None when there are none.
+    """
+
+    long: dict[int, Tensor] = field(default_factory=dict)
+    short: list[int] = field(default_factory=list)
+    lengths: list[int] = field(default_factory=list)
+    strip: Tensor | None = None
+
+    @property
+    def memory(self) -> list[Tensor]:
+        """What all samples lie in."""
+        return [*self.long.values()] if self.strip is None else [*self.long.values(), self.strip]
+
+
+def take_all(tensors: Sequence[Tensor]) -> Samples:
+    """`take` of each tensor, with one call for all that are short, plain and on the CPU. Empty ones are left out."""
+    samples = Samples()
+    whole: list[Tensor] = []
+    for place, tensor in enumerate(tensors):
+        length = tensor.numel()
+        if length < LIMIT and tensor.dtype == torch.float32 and tensor.is_cpu:
+            if length:
+                samples.short.append(place)
+                samples.lengths.append(length)
+                whole.append(flatten(tensor))
+        else:
+            samples.long[place] = take(tensor)
+    if whole:
+        samples.strip = torch.cat(whole)
+    return samples
+
+
 @lru_cache(maxsize=4096)
 def example_slices(shape: tuple[int, ...], feature_axis: int, limit: int) -> tuple[slice, ...]:
     """Slices that keep whole units and thin out positions and examples until about ``limit`` elements stay.
@@ -81,10 +123,13 @@ def example_slices(shape: tuple[int, ...], feature_axis: int, limit: int) -> tup
 
 @lru_cache(maxsize=4096)
 def row_slices(shape: tuple[int, ...], feature_axis: int, limit: int) -> tuple[slice, ...]:
-    """Like `example_slices`, but the innermost positions are thinned out last: whole rows stay together in memory.
+    """Like `example_slices`, but the innermost positions of feature maps are thinned out last: rows stay whole.
 
-    A reduction over them runs several times as fast as one over a stride.
+    To read neighbours in memory costs a fraction of what a stride does, and a reduction over them runs several times as
+    fast. With the features last every position is a stretch of memory, and positions go before examples.
     """
+    if feature_axis == len(shape) - 1:
+        return example_slices(shape, feature_axis, limit)
     examples = [0] if feature_axis != 0 else []
     positions = [axis for axis in range(1, len(shape)) if axis != feature_axis]
     outer, inner = positions[:-1], positions[-1:]

@@ -43,8 +43,8 @@ def final_weights(watched_in: Path | None, steps: int = 6, wreck: object = None)
 @pytest.mark.parametrize(
     ("home", "name"),
     [
-        (capture, "sample_values"), (capture, "sample_range"), (capture, "across_examples"),
-        (parameters, "take"), (parameters, "norms"), (sheet.Sheet, "groups"), (sheet.Sheet, "strip"),
+        (capture, "sample_values"), (capture, "sample_output"), (sheet, "across_examples"),
+        (parameters, "take_all"), (parameters, "norms"), (sheet.Sheet, "groups"), (sheet.Sheet, "strip"),
     ],
 )  # fmt: skip
 def test_an_exception_in_a_measurement_ends_the_frames_and_is_said_once(

@@ -10,8 +10,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from probes.instrument.capture import ALIVE_LIMIT
-from probes.instrument.sampling import BLOCK, LIMIT, block_rows, example_slices, flatten, row_slices, take
+from probes.instrument.capture import ALIVE_LIMIT, sample_values
+from probes.instrument.sampling import BLOCK, LIMIT, block_rows, example_slices, flatten, row_slices, take, take_all
 
 
 @pytest.mark.parametrize("shape", [(7,), (3, 5), (64, 128), (2, 3, 4, 5), ()])
@@ -101,3 +101,48 @@ def test_rows_of_images_stay_whole_and_every_example_stays(shape: tuple[int, ...
     assert kept[:2] == shape[:2]
     assert kept[2] >= 2
     assert kept[3] >= 16 or kept[3] == shape[3]
+
+
+@pytest.mark.parametrize(
+    "output",
+    [
+        torch.randn(64, 16, 32, 32),
+        torch.randn(64, 16, 32, 32).to(memory_format=torch.channels_last),
+        torch.randn(64, 32, 33, 17)[:, ::2],
+        torch.randn(16, 20, 300).to(torch.bfloat16),
+        torch.randn(3, 5),
+        torch.nn.Parameter(torch.randn(300, 40)).detach(),
+    ],
+    ids=["images", "channels last", "gaps", "half", "small", "dense"],
+)
+@pytest.mark.parametrize("last", [False, True])
+def test_an_output_gives_all_units_at_the_same_positions_of_each_example(output: torch.Tensor, last: bool):
+    axis = output.dim() - 1 if last else 1
+    # The values are told apart by where they come from.
+    places = torch.arange(output.numel(), dtype=torch.float64).view(output.shape)
+    marked = torch.empty_like(output, dtype=torch.float64).copy_(places)
+    taken = sample_values(marked, axis).to(torch.int64)
+    chosen = [torch.unique(index) for index in torch.unravel_index(taken, output.shape)]
+    assert torch.equal(taken.view(-1), places.to(torch.int64)[torch.meshgrid(chosen, indexing="ij")].view(-1))
+    assert len(chosen[axis]) == output.shape[axis]
+    assert len(chosen[0]) >= min(8, output.shape[0])
+    assert taken.numel() <= LIMIT
+    values = sample_values(output, axis)
+    assert values.dtype == torch.float32
+    assert torch.equal(values, output.reshape(-1)[taken.view(-1)].view(values.shape).float())
+
+
+def test_many_tensors_are_sampled_as_each_by_itself():
+    tensors = [
+        torch.randn(100, 200), torch.randn(5), torch.randn(0), torch.randn(40, 20).T, torch.randn(7).double(),
+        torch.randn(3, dtype=torch.complex64), torch.randn(LIMIT), torch.randn(8, 4, 3, 3),
+    ]  # fmt: skip
+    samples = take_all(tensors)
+    assert samples.strip is not None
+    found = dict(samples.long) | dict(zip(samples.short, samples.strip.split(samples.lengths), strict=True))
+    assert set(found) == set(range(len(tensors))) - {2}
+    for place, sample in found.items():
+        assert torch.equal(sample, take(tensors[place]))
+    for memory in samples.memory:
+        memory.fill_(1e9)
+    assert all(bool((tensor.abs() < 1e6).all()) for tensor in tensors)
