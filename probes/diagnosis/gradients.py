@@ -8,6 +8,9 @@ import numpy as np
 
 from probes.diagnosis.view import Curve, Floats, LayerTable, NotJudged, RunView, Steps
 
+CLIPPED, CLIPPED_FRAMES = 0.9, 4
+"""Share of the frames whose gradient has the same norm, from which it is held to be clipped; fewest frames."""
+
 
 def total_norm(table: LayerTable) -> Curve:
     """The norm over all layers per frame, sqrt(sum of squares); NaN and Inf of any layer carry over."""
@@ -152,3 +155,13 @@ def _signal(view: RunView, layers: tuple[str, ...], steps: Steps) -> Floats | No
         return None
     picked = table.pick(modules).at(steps)
     return np.where(picked.measured, picked.values, np.nan)
+
+
+def clipped_norm(view: RunView) -> float | None:
+    """The norm at which the gradient is clipped in almost all of at least four frames; None when it is not."""
+    table = view.layers("grad_norm")
+    norms = total_norm(table).finite.values if table is not None else np.empty(0)
+    if len(norms) < CLIPPED_FRAMES or not norms.max() > 0:
+        return None
+    same = norms > 0.999 * norms.max()
+    return float(norms.max()) if same.mean() >= CLIPPED else None

@@ -74,7 +74,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from probes.diagnosis.finding import Evidence, Finding
-from probes.diagnosis.gradients import step_size, total_norm, without_decay
+from probes.diagnosis.gradients import clipped_norm, step_size, without_decay
 from probes.diagnosis.numbers import names, percent, round_rate, short
 from probes.diagnosis.progress import Progress, progress
 from probes.diagnosis.rule import Rule
@@ -91,8 +91,6 @@ EARLY = 0.15
 """Share of the steps needed after which steps that are far too small are told already."""
 STARVED, USUAL_RATE = 1e-3, 0.003
 """Gradient over weights of plain gradient descent that is next to none (usual: 0.01 to 1), at a rate that is usual."""
-CLIPPED = 0.9
-"""Share of the frames whose gradient has the same norm, from which it is held to be clipped."""
 FARTHER, BARELY = 3.0, 0.25
 """Times the travel that is let pass, and part of the fall that is enough, of a loss that falls all the way."""
 PACE, CERTAIN = 0.5, 5.0
@@ -164,7 +162,7 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     advice = ["let a sweep find the rate: babysit check, learning-rate-range", "check that the schedule decays late"]
     factor = min(max(GOOD_STEP / highest, 10.0), 1000.0)
     better = f"raise the learning rate by a factor of {short(factor)}"
-    clipped = _clipped(view)
+    clipped = clipped_norm(view)
     if clipped is not None:
         better = f"clip the gradient norm at 1, not at {short(clipped)}: it is clipped in almost every step"
     elif warms and rate:
@@ -199,21 +197,11 @@ def _falls_to_the_end(view: RunView) -> bool:
 
 def _starved(view: RunView, sizes: Curve) -> bool:
     """Whether the steps of plain gradient descent are small for want of a gradient, not of a rate."""
-    if not view.optimizers or not all(group.plain for group in view.optimizers) or _clipped(view) is not None:
+    if not view.optimizers or not all(group.plain for group in view.optimizers) or clipped_norm(view) is not None:
         return False
     rates = [view.learning_rate(int(step)) or 0.0 for step in sizes.steps]
     slopes = [size / rate for size, rate in zip(sizes.values, rates, strict=True) if rate > 0]
     return bool(slopes) and max(rates) > USUAL_RATE and float(np.median(slopes)) < STARVED
-
-
-def _clipped(view: RunView) -> float | None:
-    """The norm at which the gradient is clipped in almost all frames; None when it is not."""
-    table = view.layers("grad_norm")
-    norms = total_norm(table).finite.values if table is not None else np.empty(0)
-    if len(norms) < MINIMUM_FRAMES or not norms.max() > 0:
-        return None
-    same = norms > 0.999 * norms.max()
-    return float(norms.max()) if same.mean() >= CLIPPED else None
 
 
 def _left_random(view: RunView, left: Graded, learned: Progress) -> Finding:

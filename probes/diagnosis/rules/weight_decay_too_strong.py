@@ -35,7 +35,8 @@ It is reported when
 - nothing was learned (a fall of less than 0.15), the pull is above 0.9, and the weights have shrunk below `shrunk`
   (0.7) of what they were, and the pull was above 0.03 in one of the first three frames already; or
 - nothing was learned, the decay is added to the gradient, its pull was above 10 in every frame, and the weights have
-  shrunk from each to the next, below 0.9 of what they were: nothing balances it; or
+  shrunk from each to the next, below 0.9 of what they were: nothing balances it (and the gradient is not clipped at one
+  norm in almost every frame: then it is the clipping); or
 - the weights have shrunk to less than a twentieth of what they were, the pull is above `pull`, and was above 0.03 in
   one of the first three frames: whatever the loss has fallen by, a bias has learned it.
 
@@ -90,7 +91,7 @@ import numpy as np
 
 from probes.diagnosis.beginning import begins_late
 from probes.diagnosis.finding import Evidence, Finding, Severity
-from probes.diagnosis.gradients import total_norm
+from probes.diagnosis.gradients import clipped_norm, total_norm
 from probes.diagnosis.numbers import percent, round_rate, short
 from probes.diagnosis.progress import Progress, guessing_loss, progress, progress_if_known
 from probes.diagnosis.rule import Rule
@@ -156,6 +157,7 @@ class Pull:
         energy: decay * ||w||^2 at the last frame.
         decay: the largest weight decay.
         apart: whether it is apart from the gradient.
+        clipped: whether the gradient is clipped at one norm in almost every frame.
     """
 
     steps: Steps
@@ -165,6 +167,7 @@ class Pull:
     energy: float
     decay: float
     apart: bool
+    clipped: bool = False
 
     @property
     def level(self) -> float:
@@ -182,7 +185,7 @@ class Pull:
     def overwhelms(self) -> bool:
         """Whether nothing has balanced it from the first frame on, and the weights shrink in each one."""
         shrinks = bool((np.diff(self.size) <= 0).all()) and self.shrunk < SHRINKS
-        return not self.apart and bool((self.ratio > BALANCE).all()) and shrinks
+        return not self.apart and not self.clipped and bool((self.ratio > BALANCE).all()) and shrinks
 
     @property
     def at_rest(self) -> bool:
@@ -347,7 +350,8 @@ def _pull(view: RunView, apart: bool) -> Pull | None:
     steps, pulled, size, other = steps[finite], pulled[finite], size[finite], other[finite]
     ratio = np.sqrt(np.where(other > 0, pulled / other, np.inf))
     ratio = np.where((pulled == 0) & (other == 0), 0.0, np.where(np.isinf(ratio), 1e9, ratio))
-    return Pull(steps, ratio, np.sqrt(size), float(np.sqrt(start)), float(energies[finite][-1]), max(decays), apart)
+    began, clipped = float(np.sqrt(start)), clipped_norm(view) is not None
+    return Pull(steps, ratio, np.sqrt(size), began, float(energies[finite][-1]), max(decays), apart, clipped)
 
 
 def _report(view: RunView, pull: Pull, learned: Progress, thresholds: Mapping[str, float]) -> Finding:

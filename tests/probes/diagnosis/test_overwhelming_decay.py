@@ -9,7 +9,7 @@ from torch import nn
 import probes
 
 
-def trained(run_dir, optimizer, steps=24):
+def trained(run_dir, optimizer, steps=24, clip=None, rules=("weight-decay-too-strong",)):
     torch.manual_seed(0)
     labels = torch.arange(256) % 8
     rows = torch.randn(8, 16)[labels] + torch.randn(256, 16)
@@ -21,9 +21,11 @@ def trained(run_dir, optimizer, steps=24):
             loss = nn.functional.cross_entropy(model(rows[batch]), labels[batch])
             chosen.zero_grad()
             loss.backward()
+            if clip is not None:
+                nn.utils.clip_grad_norm_(model.parameters(), clip)
             chosen.step()
             probe.log("train", loss=loss)
-    return [finding.rule for finding in probes.diagnose(run_dir, ["weight-decay-too-strong"]).findings]
+    return [finding.rule for finding in probes.diagnose(run_dir, list(rules)).findings]
 
 
 @pytest.mark.parametrize(
@@ -37,3 +39,10 @@ def trained(run_dir, optimizer, steps=24):
 )
 def test_a_decay_that_nothing_balances_is_told_within_24_steps(optimizer, told, tmp_path):
     assert bool(trained(tmp_path / "run", optimizer)) == told
+
+
+@pytest.mark.parametrize("clip", [1e-6, None])
+def test_a_gradient_that_is_clipped_to_nothing_is_not_the_fault_of_the_decay(clip, tmp_path):
+    rules = ("weight-decay-too-strong", "learning-rate-too-low")
+    said = trained(tmp_path / "run", lambda p: torch.optim.SGD(p, lr=0.05, weight_decay=0.02), 200, clip, rules)
+    assert said == (["learning-rate-too-low"] if clip is not None else [])
