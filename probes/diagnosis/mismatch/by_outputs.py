@@ -12,6 +12,7 @@ from probes.diagnosis.manifest import ModuleInfo
 from probes.diagnosis.mismatch.bounds import floor_of
 from probes.diagnosis.mismatch.by_gradient import stays_wrong
 from probes.diagnosis.mismatch.by_scale import unscaled
+from probes.diagnosis.mismatch.by_tags import shared_out
 from probes.diagnosis.mismatch.called import (
     REGRESSION,
     SQUASHED,
@@ -57,6 +58,8 @@ def by_outputs(
         return _one_output(view, outputs, "CrossEntropyLoss of a single score is 0 whatever the score is")
     if kind == "BCELoss" and bool((outputs.low > 1.0 - 1e-6).all()):
         return _one_output(view, outputs, "all outputs are 1, as a softmax of a single score always is")
+    if kind == "BCELoss":
+        return shared_out(view, outputs)
     if kind == "CrossEntropyLoss":
         classes = number_of_classes(view)
         if classes is None:
