@@ -145,9 +145,9 @@ class Delivery:
                     writer.scalars(frame.step, frame.time, self._totals.add(facts, numbers))
                     writer.update_manifest(data=self._totals.manifest())
             if found is not None:
-                writer.scalars(step, now, {"data/recognised": found.loss})
+                series = self._totals.add(*describe(found, output)) if alone else {}
+                writer.scalars(step, now, {**series, "data/recognised": found.loss})
             if found is not None and alone:
-                writer.scalars(step, now, self._totals.add(*describe(found, output)))
                 writer.update_manifest(data=self._totals.manifest())
             elif loss is None and before is not None and alone:
                 self._totals = OutcomeTotals()

@@ -52,7 +52,9 @@ class LossInUse:
     ) -> list[tuple[Squares, Reduction]]:
         """Frames, up to this one, that are now known to be of a squared error."""
         if self.kind is not None and self.squares.reduction is None:
-            self.squares.given_up = True
+            self.squares.give_up()
+        if self.squares.given_up:
+            return []
         count = int(np.prod(output.shape))
         frames = self.squares.look(
             Squares(step, time, norm**2, count, output.dtype, values.astype(np.float64), gradients.astype(np.float64))

@@ -181,32 +181,55 @@ def recognise(outputs: Reals, gradients: Reals, *, dtype: str = "float32", known
 
 def _again(outputs: Reals, gradients: Reals, tolerance: float, known: LossKind) -> Recognised | None:
     """A loss that is known, in a batch that need not prove it."""
-    for weighted in (False, True) if known.weighted else (False,):
-        for form in (*_plain(outputs, gradients), *(_smoothed(outputs, gradients) if known.label_smoothing else ())):
-            if form.kind.like(known) and (form.kind.label_smoothing > 0.0) == (known.label_smoothing > 0.0):
-                weights = _weights(form, gradients, tolerance, weighted=weighted)
-                if weights is not None:
-                    return _recognised(form, weights, weighted=weighted)
+    forms = list(_smoothed(outputs, gradients)) if known.label_smoothing else [_form(known, outputs, gradients)]
+    for form in forms:
+        for weighted in (False, True) if known.weighted else (False,):
+            weights = _weights(form, gradients, tolerance, weighted=weighted)
+            if weights is not None:
+                return _recognised(form, weights, weighted=weighted)
     return None
+
+
+_SCORES = (
+    LossKind("CrossEntropyLoss"),
+    LossKind("CrossEntropyLoss", "softmax"),
+    LossKind("CrossEntropyLoss", "sigmoid"),
+    LossKind("NLLLoss"),
+    LossKind("NLLLoss", "softmax"),
+)
+_PROBABILITIES = LossKind("NLLLoss", "log")
+_BINARY = (LossKind("BCEWithLogitsLoss"), LossKind("BCEWithLogitsLoss", "sigmoid"))
 
 
 def _plain(outputs: Reals, gradients: Reals) -> Iterator[_Form]:
     """The losses that are known, without label smoothing."""
     probabilities = bool(((outputs >= 0.0) & (outputs <= 1.0)).all())
-    sigmoid = _sigmoid(outputs)
-    if outputs.shape[1] >= 2:
+    several = outputs.shape[1] >= 2
+    kinds = (
+        *(_SCORES if several else ()),
+        *((_PROBABILITIES,) if several and probabilities else ()),
+        *_BINARY,
+        *((LossKind("BCELoss"),) if probabilities else ()),
+    )
+    for kind in kinds:
+        yield _form(kind, outputs, gradients)
+
+
+def _form(kind: LossKind, outputs: Reals, gradients: Reals) -> _Form:
+    """The hypothesis of a loss that is ``kind``, weights and label smoothing apart."""
+    if kind.name == "BCELoss":
+        return _binary_of_probabilities(gradients, outputs)
+    make = {"CrossEntropyLoss": _cross_entropy, "NLLLoss": _likelihood, "BCEWithLogitsLoss": _binary}[kind.name]
+    if kind.through == "softmax":
         softmax = _softmax(outputs)
-        yield _cross_entropy(gradients, outputs)
-        yield _cross_entropy(gradients, softmax, "softmax", softmax)
-        yield _cross_entropy(gradients, sigmoid, "sigmoid", sigmoid * (1.0 - sigmoid))
-        yield _likelihood(gradients, outputs)
-        if probabilities:
-            yield _likelihood(gradients, np.log(np.maximum(outputs, LEAST)), "log", 1.0 / np.maximum(outputs, LEAST))
-        yield _likelihood(gradients, softmax, "softmax", softmax)
-    yield _binary(gradients, outputs)
-    yield _binary(gradients, sigmoid, "sigmoid", sigmoid * (1.0 - sigmoid))
-    if probabilities:
-        yield _binary_of_probabilities(gradients, outputs)
+        return make(gradients, softmax, "softmax", softmax)
+    if kind.through == "sigmoid":
+        sigmoid = _sigmoid(outputs)
+        return make(gradients, sigmoid, "sigmoid", sigmoid * (1.0 - sigmoid))
+    if kind.through == "log":
+        probabilities = np.maximum(outputs, LEAST)
+        return make(gradients, np.log(probabilities), "log", 1.0 / probabilities)
+    return make(gradients, outputs, None, None)
 
 
 def _cross_entropy(

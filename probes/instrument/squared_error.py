@@ -101,9 +101,17 @@ class SquaredError:
             for reduction in ("mean", "sum"):
                 if len(pairs) >= PROOF and all(_agree(f, value, reduction) for f, value in pairs):
                     self.reduction = reduction
-                    return list(self._waiting)
-        self.given_up = compared >= PATIENCE or self._seen >= UNHEARD
+                    found = list(self._waiting)
+                    self._waiting.clear()
+                    return found
+        if compared >= PATIENCE or self._seen >= UNHEARD:
+            self.give_up()
         return []
+
+    def give_up(self) -> None:
+        """It is another loss, or one that cannot be compared."""
+        self.given_up = True
+        self._waiting.clear()
 
 
 def _agree(frame: Squares, logged: float, reduction: Reduction) -> bool:
