@@ -27,6 +27,15 @@ a loss, in falls of the first, from which it does not come to rest (one of a lik
 DEEP, STEADY = 10.0, 0.7
 """The same depth for a loss that falls in a straight line from above zero, and slowest fall of an eighth of the run, in
 fastest ones, of such a line: a likelihood slows down."""
+SUNK = 1e6
+"""Depth below zero, in sizes of the loss at the beginning, that shows by itself that there is no bottom."""
+OVERLAPS, WITH_THEM = (
+    frozenset({"dice", "iou", "jaccard", "tversky"}),
+    frozenset({"soft", "loss", "mean"}),
+)
+"""Names of losses that are shares (of an area, that two have in common), and what may stand beside these."""
+BEYOND = 0.05
+"""Distance from a range of one that rounding does not make."""
 NEVER_NEGATIVE = ("mse", "mae", "rmse", "l1", "bce", "ce", "cross_entropy", "crossentropy", "huber", "logloss")
 """Names of losses that are sums of what is never below zero; "kl" is another where classes are told apart."""
 SOON, LARGE, GROWN, EVEN = 30, 1.0, 5.0, 1.5
@@ -52,13 +61,14 @@ def without_bottom(view: RunView) -> Mismatch | None:
     faster = bool((falls > 0).all()) and falls[-3:].min() > falls[:3].max() and values[0] > 0
     endless = levels[-1] < -ABYSS * start and falls[4:].sum() > GOES_ON * falls[:4].sum()
     straight = levels[-1] < -DEEP * start and falls.min() > STEADY * falls.max() and values[0] > 0
-    if not levels[-1] < -BOTTOMLESS * start or not (faster or endless or straight):
+    sunk = levels[-1] < -SUNK * start
+    if not levels[-1] < -BOTTOMLESS * start or not (faster or endless or straight or sunk):
         return None
     first = int(curve.steps[int(np.argmax(curve.values < 0))])
+    course = "" if sunk else f", and falls {'faster and faster' if faster else 'on'}"
     return Mismatch(
         f"{name} fell through zero at step {first} and is at {short(closing(values))}, after {short(start)} at the "
-        f"beginning, and falls {'faster and faster' if faster else 'on'}: it has no lowest value, and is no measure of "
-        "being right.",
+        f"beginning{course}: it has no lowest value, and is no measure of being right.",
         first,
         evidence=(Evidence(name, closing(values), -BOTTOMLESS * start, "<", note="level at the end"),),
         suggestions=(
@@ -93,6 +103,33 @@ def below_its_least(view: RunView) -> Mismatch | None:
             "the targets"
             if divergence
             else "check the targets: a binary cross-entropy takes 0 and 1, a cross-entropy class numbers",
+            "compute the loss by hand for an answer that is right: it must be 0, or the lowest of all",
+        ),
+    )
+
+
+def beyond_a_share(view: RunView) -> Mismatch | None:
+    """A loss that by its name is a share, one less a share, or less than nothing by a share, and is none of these."""
+    try:
+        name, curve = training_loss(view)
+    except NotJudged:
+        return None
+    words, loss = set(split_of(name)[1].replace("-", "_").split("_")), curve.finite
+    if not words & OVERLAPS or not words <= OVERLAPS | WITH_THEM or len(loss) < 10:
+        return None
+    low, high = float(loss.values.min()), float(loss.values.max())
+    if not (low < -BEYOND and high > 1.0 + BEYOND):
+        return None
+    return Mismatch(
+        f"{name} was {short(low)} and {short(high)}, although two areas have a share of 0 to 1 in common: the outputs "
+        "that it is given are no probabilities.",
+        int(loss.steps[int(np.argmax((loss.values < -BEYOND) | (loss.values > 1.0 + BEYOND)))]),
+        evidence=(
+            Evidence(name, low, 0.0, "<", int(loss.steps[int(np.argmin(loss.values))]), note="lowest value"),
+            Evidence(name, high, 1.0, ">", int(loss.steps[int(np.argmax(loss.values))]), note="highest value"),
+        ),
+        suggestions=(
+            "apply the sigmoid (or softmax) to the scores before the overlap is computed",
             "compute the loss by hand for an answer that is right: it must be 0, or the lowest of all",
         ),
     )

@@ -25,6 +25,8 @@ with decides, over at least `frames` (2) frames:
   of that spread cost when all are right than to what they cost a net that is right as often as it is sure.
 - `CrossEntropyLoss` of a single score, which is always 0; or `BCELoss` of outputs that are all 1, as a softmax of a
   single score gives.
+- `BCELoss` of three outputs or more that sum to one (their mean is 1/C in every frame, as after a softmax), where more
+  than 1.25 of an example's targets are 1 in the mean.
 - `NLLLoss` and `KLDivLoss`: outputs above 0, which no logarithm of a probability is.
 - `BCEWithLogitsLoss`: all outputs lie within [0, 1] after a sigmoid or softmax, or reach over half of
   it and stay there for `steps_needed` (50) steps or more; or targets outside of [0, 1].
@@ -44,9 +46,13 @@ less than a tenth of its size (a hundredth of its energy) passes that ReLU in th
 frame before: what is wrong yet is wrong where the ReLU cuts it off.
 
 With any loss, too, one that falls below zero and on without a bottom: faster and faster, by more than 3 times what it
-began with; or to 100 times that, at an end where it still falls by 0.3 of what it did in the first half. So is a loss
-whose name says that it is never negative (mse, mae, bce, ce, ...; kl where classes are told apart), with nine in ten of
-its values in the latter half below zero.
+began with; or to 100 times that, at an end where it still falls by 0.3 of what it did in the first half; or, whatever
+the course, to a million times that. So is a loss whose name says that it is never negative (mse, mae, bce, ce, ...; kl
+where classes are told apart), with nine in ten of its values in the latter half below zero, and one whose name says
+that it is a share in common (dice, iou, jaccard, tversky) and that was both below 0 and above 1.
+
+Of a generator and a discriminator (two losses so named) it is said when both losses are below a hundredth of where they
+began through the latter half, after 50 steps: what one gains the other must lose.
 
 Of an agent (rewards are logged) a loss is reported that is a positive multiple of the policy's entropy, to a tenth
 through the latter half, when the entropy has fallen below a tenth: it was added to the loss, not subtracted.
@@ -101,11 +107,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from probes.diagnosis.finding import Finding
-from probes.diagnosis.mismatch.by_course import below_its_least, by_accuracy, over_the_batch, without_bottom
+from probes.diagnosis.mismatch.by_course import (
+    below_its_least,
+    beyond_a_share,
+    by_accuracy,
+    over_the_batch,
+    without_bottom,
+)
 from probes.diagnosis.mismatch.by_entropy import entropy_is_paid_for
 from probes.diagnosis.mismatch.by_floor import by_loss, criterion
 from probes.diagnosis.mismatch.by_gradient import cut_off
 from probes.diagnosis.mismatch.by_outputs import by_outputs
+from probes.diagnosis.mismatch.by_rivals import on_one_side
 from probes.diagnosis.mismatch.called import CLASSIFICATION, REGRESSION, kind_of_loss, outputs_of
 from probes.diagnosis.mismatch.found import Mismatch
 from probes.diagnosis.rule import Rule
@@ -134,7 +147,7 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
 def _seen(view: RunView, thresholds: dict[str, float]) -> Mismatch | None:
     """The first of the ways of detection that finds something; the surest come first."""
     kind, last, outputs = kind_of_loss(view), last_module(view), outputs_of(view)
-    found = over_the_batch(view, kind) or cut_off(view) or entropy_is_paid_for(view)
+    found = over_the_batch(view, kind) or cut_off(view) or entropy_is_paid_for(view) or on_one_side(view)
     if found is not None:
         return found
     if outputs is not None and kind:
@@ -143,7 +156,7 @@ def _seen(view: RunView, thresholds: dict[str, float]) -> Mismatch | None:
         found = by_outputs(view, kind, last, outputs, thresholds)
         if found is not None or kind in CLASSIFICATION or kind in REGRESSION:
             return found
-    found = without_bottom(view) or below_its_least(view)
+    found = without_bottom(view) or below_its_least(view) or beyond_a_share(view)
     if found is None and kind and kind not in CLASSIFICATION + REGRESSION:
         found = by_accuracy(view, kind)
     if found is not None or kind in REGRESSION:

@@ -138,6 +138,26 @@ class TestADiscriminatorThatHasWon:
         assert self.run(back, 0.7 + STEPS / 40) == []
 
 
+class TestAGeneratorThatIsPaidForBeingCaught:
+    """Both losses go to nothing, which of two that play against each other cannot be."""
+
+    gone = 1.4 * 10.0 ** (-STEPS / 60)
+
+    def run(self, critic, generator, names=("gan/loss_D", "gan/loss_G")):
+        series = dict(zip(names, ((STEPS, critic), (STEPS, generator)), strict=True))
+        return [f.severity for f in report("loss-output-mismatch", series).findings]
+
+    def test_what_one_gains_the_other_must_lose(self):
+        assert self.run(self.gone, self.gone / 2) == ["warning"]
+        assert self.run(self.gone, self.gone / 2, ("train/errD", "train/errG")) == ["warning"]
+
+    def test_one_alone_is_another_matter(self):
+        assert self.run(self.gone, 0.7 + STEPS / 40) == [], "-log D: loss-not-decreasing tells"
+        assert self.run(self.gone, -self.gone) == [], "log(1 - D)"
+        assert self.run(1.38 + 0.0 * STEPS, self.gone) == []
+        assert self.run(self.gone, np.maximum(self.gone, 0.1)) == []
+
+
 class TestChanceWithoutCountedClasses:
     """A drift of one in a hundred in a cross-entropy over ten classes, where the loss function was not given."""
 
@@ -235,6 +255,21 @@ class TestLossesThatFallTooFar:
     def test_a_square_below_zero_is_none(self):
         assert self.run("train/mse", -0.2 + self.wobble) == ["warning"]
         assert self.run("train/objective", -0.2 + self.wobble) == [], "an objective may be anything"
+
+    def test_a_million_times_what_it_was_needs_no_course(self):
+        # It runs up and down by powers of ten, as the divergence of a code does whose sign is wrong.
+        wild = np.where(STEPS < 40, 44.0 - STEPS, -(10.0 ** RNG.uniform(12, 22, len(STEPS))))
+        assert self.run("train/loss", wild) == ["warning"]
+        assert self.run("train/loss", np.where(STEPS < 40, 44.0 - STEPS, RNG.uniform(-4000, -400, len(STEPS)))) == []
+
+    def test_a_share_lies_between_nothing_and_all(self):
+        early = np.where(STEPS == 5, -1.4, np.where(STEPS == 9, 8.6, 0.9 * np.exp(-STEPS / 200)))
+        assert self.run("train/dice_loss", early) == ["warning"]
+        assert self.run("train/loss", early) == [], "a loss may be anything"
+        assert self.run("train/dice_bce_loss", early) == [], "nor need a sum of two be a share"
+        share = 0.9 * np.exp(-STEPS / 200)
+        for healthy in (share, -share, 4.0 * share):  # one less a share, a share with a minus, a sum over four classes
+            assert self.run("train/dice_loss", healthy) == []
 
     def test_a_divergence_wants_logarithms(self):
         frames = {"train/loss": (STEPS, 0.3 + self.wobble)}
