@@ -67,21 +67,25 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
+
 from probes.diagnosis.beginning import need_beginning
 from probes.diagnosis.finding import Evidence, Finding, Severity
 from probes.diagnosis.manifest import read_loss
+from probes.diagnosis.mismatch.called import shape_of
 from probes.diagnosis.numbers import short
 from probes.diagnosis.outcome import came_to_little
 from probes.diagnosis.progress import progress
 from probes.diagnosis.rule import Rule
 from probes.diagnosis.seen_loss import loss_as_logged
-from probes.diagnosis.signal import closing, level
+from probes.diagnosis.signal import closing
 from probes.diagnosis.tracks import training_loss
 from probes.diagnosis.view import Curve, NotJudged, RunView
 
 OVERCOME = 0.5
-SOME_STEPS = 30
-"""Steps in which outputs that begin too large may come down: the targets of some tasks are small by nature."""
+SOME_STEPS, FEWEST_TARGETS = 30, 64
+"""Steps in which outputs that begin too large may come down: the targets of some tasks are small by nature; and
+targets seen, of which the mean square is known."""
 FRAMES = 3
 """Frames at the end whose scores tell whether both answers are given."""
 
@@ -180,12 +184,14 @@ def _judge_squares(view: RunView, name: str, loss: Curve, zero: float, squared: 
 def _of_answering_zero(view: RunView) -> float | None:
     """The mean square of the targets, where the loss is a mean squared error and they were seen; None otherwise."""
     loss = loss_as_logged(view)
-    known = [view.series(f"data/target_{what}") for what in ("mean", "std")]
-    levels = [level(curve.finite.values) for curve in known if curve is not None]
-    if loss is None or loss.name != "MSELoss" or loss.reduction != "mean" or len(levels) < 2:
+    mean, spread = (view.series(f"data/target_{what}") for what in ("mean", "std"))
+    if loss is None or loss.name != "MSELoss" or loss.reduction != "mean" or mean is None or spread is None:
         return None
-    square = levels[0] ** 2 + levels[1] ** 2
-    return square if square > 0 else None
+    _, mine, theirs = np.intersect1d(mean.finite.steps, spread.finite.steps, return_indices=True)
+    squares = mean.finite.values[mine] ** 2 + spread.finite.values[theirs] ** 2
+    if len(squares) * math.prod(shape_of(view, "target_shape")) < FEWEST_TARGETS:
+        return None
+    return float(squares.mean()) or None
 
 
 def _one_answer(view: RunView) -> bool:
