@@ -140,6 +140,8 @@ class Collector:
 
     def close(self) -> Collected:
         """Removes the hooks and hands out everything that was seen."""
+        if not (self._handles or self._samples or self._inputs or self._outputs):
+            return Collected()  # closed already, as at the end of most steps
         for handle in self._handles:
             handle.remove()
         self._handles.clear()

@@ -23,21 +23,25 @@ class LearningRates:
         """Rates that are on the host, those that are on a device (as they are now, by reference), and whether there
         are groups that were not there before.
         """
-        places = [(i, j) for i, o in enumerate(optimizers) for j in range(len(o.param_groups))]
-        new = [place for place in places if place not in self._names]
-        alone = len(places) == 1 and not self._names
-        for place in new:
-            self._names[place] = "optimizer/lr" if alone else f"optimizer/lr/{len(self._names)}"
+        names, before = self._names, len(self._names)
         host: dict[str, float] = {}
         device: dict[str, Tensor] = {}
-        for i, j in places:
-            rate = optimizers[i].param_groups[j].get("lr")
-            # Some optimizers keep None here and find a rate of their own.
-            if isinstance(rate, Real):
-                host[self._names[i, j]] = float(rate)
-            elif isinstance(rate, Tensor) and rate.numel() == 1 and not rate.is_complex():
-                if rate.device.type == "cpu":
-                    host[self._names[i, j]] = float(rate)
-                else:  # to read it here would make the training wait for the device
-                    device[self._names[i, j]] = rate.detach()
-        return host, device, bool(new)
+        for i, optimizer in enumerate(optimizers):
+            groups = optimizer.param_groups
+            for j, group in enumerate(groups):
+                name = names.get((i, j))
+                if name is None:
+                    alone = len(optimizers) == len(groups) == 1 and not names
+                    name = names[i, j] = "optimizer/lr" if alone else f"optimizer/lr/{len(names)}"
+                rate = group.get("lr")
+                # Some optimizers keep None here and find a rate of their own.
+                if type(rate) is float:  # by far the most common, and asking for Real takes microseconds
+                    host[name] = rate
+                elif isinstance(rate, Real):
+                    host[name] = float(rate)
+                elif isinstance(rate, Tensor) and rate.numel() == 1 and not rate.is_complex():
+                    if rate.device.type == "cpu":
+                        host[name] = float(rate)
+                    else:  # to read it here would make the training wait for the device
+                        device[name] = rate.detach()
+        return host, device, len(names) > before

@@ -54,9 +54,9 @@ def as_scalar(name: str, value: object) -> float | Tensor:
     if isinstance(value, float):
         return float(value)
     if isinstance(value, Tensor):
-        if value.dim() > 1 or value.numel() != 1 or value.is_complex() or value.device.type == "meta":
+        if value.dim() > 1 or value.numel() != 1 or value.is_complex() or value.is_meta:
             raise MetricError(f"metric {name!r} must be one real number, not {_describe(value)}{_remedy(value)}")
-        return float(value.detach()) if value.device.type == "cpu" else value.detach()
+        return float(value.item()) if value.is_cpu else value.detach()
     if isinstance(value, np.ndarray):
         if value.ndim > 1 or value.size != 1 or value.dtype.kind not in "biuf":
             raise MetricError(f"metric {name!r} must be one real number, not {_describe(value)}{_remedy(value)}")
