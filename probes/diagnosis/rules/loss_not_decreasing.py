@@ -26,7 +26,8 @@ large to see such a fall (two standard errors of the levels above `blur`, 0.06 o
 
 In a run that has ended, after twice `steps_needed`, with an accuracy that is no better than always giving the most
 frequent class (or than 1/C, where the classes were not counted and the loss began at ln C), 2.5 times `fall` is no
-learning either; nor is it after ten times `steps_needed`, measured from the loss of guessing.
+learning either; nor is it after ten times `steps_needed`, measured from the loss of guessing. At such an accuracy 8
+values of the loss, as of epochs, are enough where its level stays within 0.03 of that of guessing all along.
 
 A warning; only information in a run that goes on and has done fewer than five times `steps_needed`, for many nets
 begin with a plateau, and what keeps a net from learning is told by other rules.
@@ -35,6 +36,13 @@ Of a generator and a discriminator (two losses so named) it is said when, over a
 discriminator's loss stays below a hundredth of where it began through the latter half of the log, and the generator's
 is no lower there than at first: what is made is told from what is real without fail, whatever the generator does.
 Losses below zero (a Wasserstein critic's) are left out. Information in a run that goes on, before 1,000 steps.
+
+In a run that is over, after `steps_needed`, it is said of an agent whose rewards (all series that are plainly such, of
+20 values or more) end below where they began, by 4 standard errors, with no eighth of the latter half above that. Where
+the loss cannot be judged, after twice `steps_needed`, it is said when an accuracy of 5 values or more ends no higher
+than it began and at that of guessing among the outputs of the last layer. A triplet loss that began above a usual
+margin (0.1, 0.2, 0.3, 0.5, 1) and ends at it, to 0.03 of it, is measured from there if the outputs have become more
+alike (variation across the examples below 0.8 of what it was): outputs that are all the same cost just that.
 
 Not a finding when the loss was small from the beginning, as in fine-tuning: below half of that of guessing
 among as many classes as the last layer has outputs; or when the accuracy is good (above 0.7), or rises by a
@@ -96,10 +104,13 @@ from probes.diagnosis.progress import guessing_loss, majority_share, variance_of
 from probes.diagnosis.rule import Rule
 from probes.diagnosis.signal import block_medians, closing, level, noise, opening
 from probes.diagnosis.signs.rivals import WON, Won, discriminator_has_won
+from probes.diagnosis.signs.standing import Standing, margin_it_stays_at, rewards_are_lost, stays_at_chance
 from probes.diagnosis.tracks import accuracy, training_loss
 from probes.diagnosis.view import Curve, Floats, NotJudged, RunView, Steps
 
 MINIMUM_VALUES = 30
+FEW_VALUES, AT_GUESSING = 8, 0.03
+"""Values, as of epochs, that are enough where they stay this near to the loss of guessing, as a share of it."""
 PLATEAU = 5
 LONG = 10
 """Times the steps needed, after which a fall that small from the loss of guessing is no learning, either."""
@@ -169,6 +180,21 @@ def criterion(
 
 
 def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
+    """Judge the training loss. In a run that is over rewards come first, and an accuracy stands in where it fails."""
+    over = view.status != "running"
+    lost = rewards_are_lost(view) if over and view.last_step >= thresholds["steps_needed"] else None
+    if lost is not None:
+        return [_rewards_lost(view, lost)]
+    try:
+        return _of_losses(view, thresholds)
+    except NotJudged:
+        chance = stays_at_chance(view) if over and view.last_step >= 2 * thresholds["steps_needed"] else None
+        if chance is None:
+            raise
+        return [_stays_at_chance(view, chance)]
+
+
+def _of_losses(view: RunView, thresholds: dict[str, float]) -> Sequence[Finding]:
     """Judge the one training loss, unless it was good from the start; or the two of a generator and its rival."""
     won = discriminator_has_won(view)
     if won is not None:
@@ -176,7 +202,7 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     name, curve = training_loss(view)
     loss = curve.finite
     needed = int(thresholds["steps_needed"])
-    if len(loss) < MINIMUM_VALUES or view.last_step < needed:
+    if (len(loss) < MINIMUM_VALUES and not _guessed_all_along(view, loss, needed)) or view.last_step < needed:
         seen = f"{len(loss)} values of {name} in {view.last_step} steps"
         raise NotJudged(f"{seen}, needs {MINIMUM_VALUES} in {needed}")
     if len(loss) < 0.5 * len(curve):
@@ -192,14 +218,18 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     if guesses:
         thresholds = {**thresholds, "fall": AT_CHANCE * thresholds["fall"]}
     reached = known if known is not None or not ended else _guessing_of_outputs_at_chance(view)
+    margin = margin_it_stays_at(view, name, loss.values) if ended and view.last_step >= 2 * needed else None
+    reached = margin if reached is None else reached
     found = criterion(loss.steps, loss.values, ended, math.inf if reached is None else reached, guesses, **thresholds)
-    if found is None or _good_from_the_start(view, found.start) or _learned_by_accuracy(view):
+    if found is None or (margin is None and _good_from_the_start(view, found.start)) or _learned_by_accuracy(view):
         return []
     if known is not None and begins_late(view, loss.steps) and found.end < (1.0 - WELL_BELOW) * known:
         return []
     guessing = _guessing(view)
     reference = found.start if reached is None else min(found.start, reached)
     at = f", about that of guessing among {round(math.exp(guessing))} classes" if _near(guessing, found.end) else ""
+    if margin is not None:
+        at = f", about the margin of {short(margin)}: what outputs cost that are all the same"
     return [
         RULE.finding(
             "warning" if ended or view.last_step >= PLATEAU * needed else "info",
@@ -219,6 +249,40 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
             ),
         )
     ]
+
+
+def _rewards_lost(view: RunView, lost: Standing) -> Finding:
+    """An agent that has unlearned what its first moves were worth."""
+    return RULE.finding(
+        "warning",
+        f"{lost.series} went from {short(lost.start)} to {short(lost.end)} in {view.last_step} steps, and is below "
+        "where it began through the latter half of the run: the agent learns to get less.",
+        (0, view.last_step),
+        view,
+        evidence=(Evidence(lost.series, lost.end, lost.reference, "<", note="mean of the last fifth"),),
+        suggestions=(
+            "check the sign: a policy gradient raises rewards by minimising -log_prob * return",
+            "check that an action is paid for what comes after it: returns are summed from the last step back",
+            "check that actions and rewards belong together: the same step, the same environment",
+        ),
+    )
+
+
+def _stays_at_chance(view: RunView, chance: Standing) -> Finding:
+    """Answers that are no better than guessing, where no loss can be judged."""
+    return RULE.finding(
+        "warning",
+        f"{chance.series} began at {percent(chance.start)} and is at {percent(chance.end)} after {view.last_step} "
+        "steps, as by guessing among the outputs of the last layer: nothing is learned.",
+        (0, view.last_step),
+        view,
+        evidence=(Evidence(chance.series, chance.end, chance.reference, "<", note="level at the end"),),
+        suggestions=(
+            "try to overfit one small batch (babysit check): if that fails, the fault is not in the data",
+            "check the loss: compute it by hand for an answer that is right, and for one that is wrong",
+            _rates(view),
+        ),
+    )
 
 
 def _overwhelmed(view: RunView, won: Won) -> Finding:
@@ -300,6 +364,15 @@ def _at_chance(view: RunView, start: float) -> bool:
     if len(values) < 5 or common <= 0:
         return False
     return closing(values) < common + 0.03
+
+
+def _guessed_all_along(view: RunView, loss: Curve, needed: int) -> bool:
+    """Whether few values, as of epochs, tell enough: the loss stays at that of guessing, and so does the accuracy."""
+    known = guessing_loss(view)
+    if known is None or view.status == "running" or view.last_step < 2 * needed or len(loss) < FEW_VALUES:
+        return False
+    _, levels = block_medians(loss.steps, loss.values, 3)
+    return bool((np.abs(levels / known - 1.0) < AT_GUESSING).all()) and _at_chance(view, opening(loss.values))
 
 
 def _learned_by_accuracy(view: RunView) -> bool:

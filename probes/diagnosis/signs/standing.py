@@ -1,0 +1,99 @@
+"""Nothing is learned, told by other than the training loss: rewards that are lost, answers that stay at chance, a
+triplet loss that stays at its margin.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+
+import numpy as np
+
+from probes.diagnosis.beginning import begins_late
+from probes.diagnosis.progress import majority_share
+from probes.diagnosis.signal import block_medians, closing, opening
+from probes.diagnosis.tracks import accuracy, rewards, split_of
+from probes.diagnosis.view import Floats, RunView
+
+_PLAIN = frozenset({"reward", "rewards", "return", "returns", "rew"})
+_BESIDE = frozenset(
+    {"mean", "avg", "average", "total", "sum", "ep", "episode", "episodic", "per", "env", "undiscounted", "train"}
+)
+"""Words of a series that is what the agent is to raise: not its spread, a bonus, a part of it, or a model of it."""
+MINIMUM_REWARDS, MINIMUM_ACCURACIES = 20, 5
+ERRORS = 4.0
+"""Standard errors by which a reward has fallen; single episodes depend on each other."""
+AT_MOST, TIMES = 0.05, 1.5
+"""Accuracy at chance over C classes: 1 / C and this share of the way to 1, and no more than this many times 1 / C."""
+MARGINS = (0.1, 0.2, 0.3, 0.5, 1.0)
+"""Margins in use for triplets; 1 is the default of PyTorch, 0.2 that of FaceNet."""
+BEGAN, ENDED = 1.5, 0.03
+"""Highest beginning of such a loss, in margins, and distance from the margin at its end, as a share of it."""
+ALIKE = 0.8
+"""Variation of the outputs across the examples, of what it was, when they have become more alike."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A series that tells it, its levels at both ends, and what its end would be above if something were learned."""
+
+    series: str
+    start: float
+    end: float
+    reference: float
+
+
+def rewards_are_lost(view: RunView) -> Standing | None:
+    """Whether an agent gets less in the end than at the beginning, through the latter half, by all that was logged."""
+    found = [_lost(view, name) for name in rewards(view) if _is_plain(name)]
+    return found[0] if found and all(found) else None
+
+
+def _is_plain(name: str) -> bool:
+    words = set(re.split(r"[^a-z]+", split_of(name)[1])) - {""}
+    return bool(words & _PLAIN) and words <= _PLAIN | _BESIDE
+
+
+def _lost(view: RunView, name: str) -> Standing | None:
+    curve = view.series(name)
+    values = curve.finite.values if curve is not None else np.empty(0)
+    if curve is None or len(values) < MINIMUM_REWARDS or begins_late(view, curve.steps):
+        return None
+    head, tail = values[: max(5, min(20, len(values) // 20))], values[-max(5, len(values) // 5) :]
+    start, end = float(head.mean()), float(tail.mean())
+    error = math.hypot(head.std() / math.sqrt(len(head)), tail.std() / math.sqrt(len(tail)))
+    _, levels = block_medians(curve.finite.steps, values, 8)
+    late = levels[len(levels) // 2 :]
+    return Standing(name, start, end, start) if end < start - ERRORS * error and late.max() < start else None
+
+
+def stays_at_chance(view: RunView) -> Standing | None:
+    """Whether an accuracy ends at that of guessing among the outputs of the last layer, and no better than it began."""
+    weights = [parameter for parameter in view.parameters if parameter.is_weight]
+    outputs = weights[-1].shape[0] if weights else 0
+    track = accuracy(view, validation=False) or accuracy(view, validation=True)
+    values = track[1].finite.values if track is not None else np.empty(0)
+    if track is None or outputs < 2 or len(values) < MINIMUM_ACCURACIES or begins_late(view, track[1].steps):
+        return None
+    chance = 1.0 / outputs
+    limit = min(chance + AT_MOST * (1.0 - chance), TIMES * chance)
+    start, end = opening(values), closing(values)
+    at_chance = end < limit and majority_share(view) < limit
+    return Standing(track[0], start, end, limit) if at_chance and end <= start else None
+
+
+def margin_it_stays_at(view: RunView, name: str, loss: Floats) -> float | None:
+    """The margin at which the triplet loss ``name`` [T] has come to rest from above, while the outputs became more
+    alike: that of outputs that are all the same.
+    """
+    if "triplet" not in re.split(r"[^a-z]+", name.lower()) or len(loss) < MINIMUM_REWARDS:
+        return None
+    start, end = opening(loss), closing(loss)
+    table = view.layers("batch_variation")
+    if table is not None:
+        last = table.values[table.measured[:, -1], -1]
+        if len(last) > 1 and not last[-1] < ALIKE * last[0]:
+            return None
+    near = [margin for margin in MARGINS if abs(end - margin) < ENDED * margin and margin <= start < BEGAN * margin]
+    return near[0] if near else None

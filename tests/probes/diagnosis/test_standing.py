@@ -1,0 +1,84 @@
+"""Nothing is learned, told by rewards, by an accuracy, or at the margin: made series, each beside a healthy twin."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from probes.diagnosis import RULES
+from probes.diagnosis.engine import judge
+from probes.diagnosis.view import RunView
+
+STEPS = np.arange(1, 401)
+EPOCHS = STEPS[19::20]
+RNG = np.random.default_rng(0)
+NOISE = RNG.standard_normal(len(STEPS))
+
+
+def said(series, layers=None, outputs=10, status="finished"):
+    weights = [{"name": "w", "module": "m", "shape": [outputs, 32], "trainable": True}]
+    view = RunView.of_arrays(series, layers, manifest={"model": {"parameters": weights}}, status=status)
+    report = judge(view, [RULES["loss-not-decreasing"]])
+    assert not [entry for entry in report.not_judged if "failed" in entry.reason], report.not_judged
+    return [f.severity for f in report.findings]
+
+
+class TestRewards:
+    falling = 0.3 * np.exp(-STEPS / 40) + 0.02 * NOISE
+
+    @pytest.mark.parametrize("name", ["train/reward", "charts/episodic_return", "episode/mean_reward"])
+    def test_an_agent_that_gets_less_than_at_first(self, name):
+        assert said({name: (STEPS, self.falling)}) == ["warning"]
+
+    def test_it_may_come_back_while_the_run_goes_on(self):
+        assert said({"train/reward": (STEPS, self.falling)}, status="running") == []
+
+    @pytest.mark.parametrize("name", ["train/rewards/rejected", "train/reward_std", "train/intrinsic_reward"])
+    def test_not_every_series_of_rewards_is_to_rise(self, name):
+        assert said({name: (STEPS, self.falling)}) == []
+
+    @pytest.mark.parametrize(
+        "rewards",
+        [0.3 - falling, 0.3 + 0.2 * NOISE, 20 + 0 * NOISE, np.where((STEPS > 30) & (STEPS < 300), -5.0, 3.0)],
+    )
+    def test_rewards_that_rise_stay_or_come_back(self, rewards):
+        assert said({"train/reward": (STEPS, rewards)}) == []
+
+    def test_another_measure_of_the_same_agent_may_rise(self):
+        both = {"train/reward": (STEPS, self.falling), "train/episode_return": (STEPS, 0.3 - self.falling)}
+        assert said(both) == []
+
+
+class TestAccuracyWithoutALoss:
+    def run(self, start, end, outputs=10, **series):
+        values = end + (start - end) * np.exp(-np.arange(len(EPOCHS))) + 0.005 * NOISE[: len(EPOCHS)]
+        return said({"val/acc": (EPOCHS, values)} | series, outputs=outputs)
+
+    def test_answers_that_fall_to_chance(self):
+        assert self.run(0.3, 0.1) == ["warning"]
+
+    def test_a_loss_too_noisy_to_judge_is_none(self):
+        loss = 200.0 * np.exp(2.0 * NOISE)
+        assert self.run(0.3, 0.1, **{"train/loss": (STEPS, loss)}) == ["warning"]
+
+    def test_answers_above_chance_or_on_their_way_there(self):
+        assert self.run(0.3, 0.2) == []
+        assert self.run(0.05, 0.12) == []
+        assert self.run(0.62, 0.6, outputs=2) == [], "of two classes one is often the more frequent"
+
+
+class TestTripletsAtTheMargin:
+    def run(self, end, variation=0.2, name="train/triplet"):
+        loss = end + 0.07 * np.exp(-STEPS / 10) + 0.015 * NOISE
+        frames = STEPS[::50]
+        table = {"batch_variation": (["m"], frames, np.linspace(0.4, variation, len(frames))[:, None])}
+        return said({name: (STEPS, loss)}, table, outputs=8)
+
+    @pytest.mark.parametrize("name", ["train/triplet", "train/triplet_loss"])
+    def test_outputs_that_are_all_the_same(self, name):
+        assert self.run(1.0, name=name) == ["warning"]
+
+    def test_a_net_that_tells_them_apart(self):
+        assert self.run(0.6) == []
+        assert self.run(1.0, variation=0.9) == [], "hard triplets cost about the margin, of outputs that differ"
+        assert self.run(1.0, name="train/loss") == []
