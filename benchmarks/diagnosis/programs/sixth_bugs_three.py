@@ -29,9 +29,9 @@ def _three_grounds(n: int) -> tuple[Tensor, Tensor]:
 
 @faulty("exploding-gradients", "nonfinite-values", "loss-diverging", "learning-rate-too-high", "loss-spikes",
         "oscillating-loss", "noisy-loss", "loss-not-decreasing", "saturated-activations", "weights-growing",
-        "constant-predictions", below=0.27)  # fmt: skip
+        "constant-predictions", below=0.45)  # fmt: skip
 def letters_by_a_plain_recurrence_unclipped(run_dir: Path, *, mended: bool = False) -> float:
-    """d2l's language model from scratch at rate 2 and without its grad_clipping: the perplexity jumps."""
+    """d2l's language model from scratch at its rate of 1 and without its grad_clipping: the perplexity jumps."""
     torch.manual_seed(1631)
     letters = "".join(c for c in text().lower() if c.isalpha() or c == " ")
     known = sorted(set(letters))
@@ -43,9 +43,10 @@ def letters_by_a_plain_recurrence_unclipped(run_dir: Path, *, mended: bool = Fal
         def __init__(self) -> None:
             super().__init__()
             self.W_xh = nn.Parameter(0.1 * torch.randn(n, 64))
-            self.W_hh = nn.Parameter(0.15 * torch.randn(64, 64))
+            self.W_hh = nn.Parameter(0.1 * torch.randn(64, 64))
             self.b_h = nn.Parameter(torch.zeros(64))
-            self.out = nn.Linear(64, n)
+            self.W_hq = nn.Parameter(0.1 * torch.randn(64, n))
+            self.b_q = nn.Parameter(torch.zeros(n))
 
         def forward(self, v: Tensor) -> Tensor:
             state = torch.zeros(len(v), 64)
@@ -53,12 +54,12 @@ def letters_by_a_plain_recurrence_unclipped(run_dir: Path, *, mended: bool = Fal
             for letter in F.one_hot(v, n).float().unbind(1):
                 state = torch.tanh(letter @ self.W_xh + state @ self.W_hh + self.b_h)
                 states.append(state)
-            return self.out(torch.stack(states, 1))
+            return torch.stack(states, 1) @ self.W_hq + self.b_q
 
     net = Scratch()
-    opt = optim.SGD(net.parameters(), lr=2.0)
+    opt = optim.SGD(net.parameters(), lr=1.0)
     with probes.watch(net, opt, run_dir) as probe:
-        for step in range(800):
+        for step in range(500):
             piece = torch.stack([data[s : s + 33] for s in torch.randint(9000 - 33, (32,))])
             loss = F.cross_entropy(net(piece[:, :-1]).flatten(0, 1), piece[:, 1:].flatten())
             opt.zero_grad()
@@ -74,10 +75,8 @@ def letters_by_a_plain_recurrence_unclipped(run_dir: Path, *, mended: bool = Fal
     return float(1 - val / math.log(n))
 
 
-@faulty("learning-rate-too-high", "loss-diverging", "loss-not-decreasing", "dead-units", "constant-predictions",
-        "collapsed-activations", "exploding-gradients", "oscillating-loss", "noisy-loss", "nonfinite-values",
-        "loss-spikes", "weights-growing", "stalled-run", "vanishing-gradients", "missing-gradients",
-        "saturated-activations", "underfitting", below=0.8)  # fmt: skip
+@faulty("learning-rate-too-high", "loss-diverging", "nonfinite-values", "exploding-gradients", "loss-spikes",
+        "weights-growing", "loss-not-decreasing", below=0.8)  # fmt: skip
 def grounds_with_momentum_at_a_half(run_dir: Path, *, mended: bool = False) -> float:
     """SGD with momentum 0.9 at 0.5, copied from a net with batch norm, for plain convolutions (course forums)."""
     torch.manual_seed(1632)
@@ -103,9 +102,8 @@ def grounds_with_momentum_at_a_half(run_dir: Path, *, mended: bool = False) -> f
     return accuracy(out, yt)
 
 
-@faulty("learning-rate-too-high", "loss-spikes", "noisy-loss", "oscillating-loss", "loss-not-decreasing", "dead-units",
-        "constant-predictions", "collapsed-activations", "underfitting", "exploding-gradients", "loss-diverging",
-        "weights-growing", "saturated-activations", below=0.6)  # fmt: skip
+@faulty("learning-rate-too-high", "loss-not-decreasing", "dead-units", "constant-predictions",
+        "collapsed-activations", "underfitting", "saturated-activations", "vanishing-gradients", below=0.6)  # fmt: skip
 def autoencoder_by_adam_at_a_tenth(run_dir: Path, *, mended: bool = False) -> float:
     """Adam(lr=0.1), as one writes after SGD: an autoencoder that paints the mean of all digits (Stack Overflow)."""
     torch.manual_seed(1633)
@@ -129,7 +127,7 @@ def autoencoder_by_adam_at_a_tenth(run_dir: Path, *, mended: bool = False) -> fl
 
 
 @faulty("learning-rate-too-low", "slow-convergence", "training-too-short", "underfitting", "loss-not-decreasing",
-        "parameters-not-updated", below=0.8)  # fmt: skip
+        below=0.8)  # fmt: skip
 def grounds_by_adam_at_a_hundred_thousandth(run_dir: Path, *, mended: bool = False) -> float:
     """lr=1e-5 "because a small rate is safe", for a net from scratch and eight epochs (PyTorch forum)."""
     torch.manual_seed(1634)
@@ -153,8 +151,8 @@ def grounds_by_adam_at_a_hundred_thousandth(run_dir: Path, *, mended: bool = Fal
         return accuracy(net(xt), yt)
 
 
-@faulty("learning-rate-too-low", "slow-convergence", "training-too-short", "underfitting", "loss-not-decreasing",
-        "parameters-not-updated", "stalled-run", below=0.85)  # fmt: skip
+@faulty("learning-rate-too-low", "slow-convergence", "underfitting", "loss-not-decreasing", "parameters-not-updated",
+        "stalled-run", below=0.85)  # fmt: skip
 def step_lr_in_the_inner_loop(run_dir: Path, *, mended: bool = False) -> float:
     """StepLR(step_size=10, gamma=0.5), meant in epochs, stepped behind every batch (PyTorch forum)."""
     torch.manual_seed(1635)
@@ -178,9 +176,8 @@ def step_lr_in_the_inner_loop(run_dir: Path, *, mended: bool = False) -> float:
         return accuracy(net(xt), yt)
 
 
-@faulty("poor-initialization", "unexpected-initial-loss", "exploding-gradients", "loss-spikes", "overfitting",
-        "no-generalization", "noisy-loss", "dead-units", "learning-rate-too-low", "slow-convergence",
-        "underfitting", "training-too-short", below=0.6)  # fmt: skip
+@faulty("poor-initialization", "unexpected-initial-loss", "exploding-gradients", "learning-rate-too-low",
+        "slow-convergence", "underfitting", "training-too-short", below=0.6)  # fmt: skip
 def unit_normal_weights_for_a_regression(run_dir: Path, *, mended: bool = False) -> float:
     """nn.init.normal_(m.weight) and its deviation of one, in a net 256 wide: the first loss is in the millions."""
     torch.manual_seed(1636)
@@ -212,7 +209,7 @@ def unit_normal_weights_for_a_regression(run_dir: Path, *, mended: bool = False)
     return explained(val, y[1200:])
 
 
-@faulty("underfitting", "loss-not-decreasing", "constant-predictions", below=0.93)
+@faulty("underfitting", "loss-not-decreasing", below=0.93)
 def four_linear_layers_and_nothing_between(run_dir: Path, *, mended: bool = False) -> float:
     """self.layers = Sequential(Linear, Linear, Linear, Linear): deep, and a straight line all the same (forums)."""
     torch.manual_seed(1637)
@@ -241,7 +238,7 @@ def four_linear_layers_and_nothing_between(run_dir: Path, *, mended: bool = Fals
 
 @faulty("vanishing-gradients", "constant-predictions", "loss-not-decreasing", "slow-convergence", "underfitting",
         "saturated-activations", "collapsed-activations", "learning-rate-too-low", "poor-initialization",
-        "training-too-short", "stalled-run", below=0.6)  # fmt: skip
+        "stalled-run", below=0.6)  # fmt: skip
 def sigmoids_all_through_an_autoencoder(run_dir: Path, *, mended: bool = False) -> float:
     """Seven layers with a sigmoid behind each, SGD at 0.5, as in the book of 1986: it paints the mean (CS231n)."""
     torch.manual_seed(1638)

@@ -15,8 +15,8 @@ from benchmarks.diagnosis.programs.data import accuracy, batches, cancer, digits
 from benchmarks.diagnosis.programs.program import faulty
 
 
-@faulty("loss-output-mismatch", "constant-predictions", "slow-convergence", "underfitting", "loss-not-decreasing",
-        "saturated-activations", "vanishing-gradients", below=0.85)  # fmt: skip
+@faulty("loss-output-mismatch", "slow-convergence", "underfitting", "loss-not-decreasing", "saturated-activations",
+        "vanishing-gradients", below=0.85)  # fmt: skip
 def sigmoid_twice_for_tumours(run_dir: Path, *, mended: bool = False) -> float:
     """nn.Sigmoid() last, BCEWithLogitsLoss, and round(sigmoid(out)) again: everything is malign (Stack Overflow)."""
     torch.manual_seed(1621)
@@ -45,8 +45,8 @@ def sigmoid_twice_for_tumours(run_dir: Path, *, mended: bool = False) -> float:
     return balanced(test, yt)
 
 
-@faulty("loss-output-mismatch", "underfitting", "slow-convergence", "unexpected-initial-loss", "overfitting",
-        "no-generalization", "learning-rate-too-low", below=0.8)  # fmt: skip
+@faulty("loss-output-mismatch", "underfitting", "slow-convergence", "unexpected-initial-loss", "training-too-short",
+        below=0.8)  # fmt: skip
 def class_numbers_by_regression(run_dir: Path, *, mended: bool = False) -> float:
     """Ten classes, one output, MSELoss against the class's number, rounded to be judged (course forums)."""
     torch.manual_seed(1622)
@@ -75,8 +75,8 @@ def class_numbers_by_regression(run_dir: Path, *, mended: bool = False) -> float
         return right(net(xt), yt)
 
 
-@faulty("loss-output-mismatch", "constant-predictions", "underfitting", "loss-not-decreasing", "collapsed-activations",
-        "slow-convergence", "learning-rate-too-low", below=0.6)  # fmt: skip
+@faulty("loss-output-mismatch", "constant-predictions", "underfitting", "loss-not-decreasing",
+        "collapsed-activations", below=0.6)  # fmt: skip
 def median_of_n_by_one_against_n(run_dir: Path, *, mended: bool = False) -> float:
     """A pinball loss of one's own on pred [N, 1] and target [N]: an N by N table of errors (PyTorch forum)."""
     torch.manual_seed(1623)
@@ -230,9 +230,9 @@ def softmax_over_thirty_intents(run_dir: Path, *, mended: bool = False) -> float
     xt, yt = requests(500)
     model = Intent()
     criterion = nn.CrossEntropyLoss()
-    optimizer = optim.Adam(model.parameters(), lr=1e-3)
+    optimizer = optim.SGD(model.parameters(), lr=0.2, momentum=0.9)
     with probes.watch(model, optimizer, run_dir, loss_fn=criterion) as probe:
-        for _ in range(9):
+        for _ in range(12):
             hits = 0
             for xb, yb in batches(x, y, 50):
                 optimizer.zero_grad()
