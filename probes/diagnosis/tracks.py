@@ -21,7 +21,11 @@ _ERROR_WORDS = (
     "logloss", "log_loss",
 )  # fmt: skip
 """What a loss is called when it goes by no other name; only as a whole word."""
-_SOLE_WORDS = ("kl", "kld", "kl_div", "triplet", "contrastive", "hinge", "ctc", "reconstruction", "recon")
+_SOLE_WORDS = (
+    "kl", "kld", "kl_div", "triplet", "contrastive", "hinge", "ctc", "reconstruction", "recon", "focal", "infonce",
+    "info_nce", "nt_xent", "ntxent", "bpr", "pinball", "quantile", "smooth_l1", "log_cosh", "logcosh", "chamfer",
+    "charbonnier", "distillation", "distill", "kd", "nelbo", "neg_elbo", "negative_elbo", "bpd", "bpc", "bits_per_dim",
+)  # fmt: skip
 """What is a loss when nothing else on its side could be, and a part of one, or a measure beside it, otherwise."""
 _ACCURACY_WORDS = ("accuracy", "acc", "top1", "accuracy_top1", "top1_accuracy", "top1_acc", "acc1")
 _COUNTED = frozenset(

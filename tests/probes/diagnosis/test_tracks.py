@@ -28,6 +28,7 @@ def logged(*names: str) -> RunView:
         (("digits/loss", "digits/number"), "digits/loss", None),
         (("loss/total", "loss/box", "loss/class"), "loss/total", None),
         (("train/loss", "iter/loss"), "train/loss", None),
+        (("train/focal", "train/acc"), "train/focal", None),
     ],
 )
 def test_side_of_a_series_is_told_by_its_name(names: tuple[str, ...], train: str, val: str | None) -> None:
@@ -50,6 +51,7 @@ def test_side_of_a_series_is_told_by_its_name(names: tuple[str, ...], train: str
         ("critic/value_loss",),
         ("losses/actor", "losses/critic"),
         ("train/elbo", "train/recon", "train/kl"),  # parts of a whole that rises
+        ("train/focal", "train/kd"),
         ("train/accuracy", "val/loss"),
         ("optimizer/lr", "data/output_mean"),
     ],
