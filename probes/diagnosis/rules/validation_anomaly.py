@@ -2,10 +2,10 @@
 
 What it detects
 ---------------
-Five ways in which validation and training do not compare: the model is validated in training mode (dropout on, batch
+Six ways in which validation and training do not compare: the model is validated in training mode (dropout on, batch
 statistics of the validation batch); it is trained in evaluation mode since the first validation; its batch
 normalisation averages over a single batch, or over none; the validation loss is impossible beside its accuracy or
-beside the training loss; or it is better than the training loss, all along, without anything in the model that explains
+beside the training loss, or contradicts its R^2; or it is better than the training loss, all along, without anything in the model that explains
 it.
 
 Why it matters
@@ -28,6 +28,10 @@ Criterion
 - *Impossible*: with a mean cross-entropy and an accuracy of the same split, the loss is below `bound` (0.25) times
   (1 - accuracy) ln 2 in more than half of at least 3 validations. An example that is answered wrongly gives the right
   class at most one half, so it costs ln 2 or more. A class that the loss leaves out (`ignore_index`) is named.
+- *Measured otherwise*: in a run that has ended, an R^2 of validation was never above 0 (beyond two deviations of its
+  noise) since the first tenth of the run, although the training loss has fallen by a tenth and is at rest, and the
+  validation loss is above it by no more than a quarter of that fall. Not for a mean squared error beside the variance
+  of its targets: it says what R^2 does.
 - *Another scale*: while the training loss was still within 15% of its first level, the validation loss was below
   `scale` (0.1) times it.
 - *Training left behind*: at 3 validations in a row, the accuracy in training from that validation to the next is less
@@ -38,7 +42,8 @@ Criterion
   CutMix, augmentation) cost less: then it is information. Not with dropout of 0.5 and more. Also a warning, at that
   cost, when in the latter half of the validations (3 or more with training after them) the training examples show less
   of the mean accuracy above chance by `LOST` (0.4; and half of the share that dropout drops) of it or more, beyond
-  three standard errors: a net that is not trained to its end, or one of few classes, is not ahead by as much.
+  three standard errors: a net that is not trained to its end, or one of few classes, is not ahead by as much. Not where
+  batches hold one class each.
 - *Better than training*: in the last third of at least 5 validations the median of the validation loss over the
   training loss that follows it (up to the next validation) is below `better` (0.6). That the training loss is measured
   earlier, while the model was worse, cannot explain this. Only information, and none where the model drops units:
@@ -99,10 +104,16 @@ from probes.diagnosis.beginning import begins_late
 from probes.diagnosis.finding import Evidence, Finding, Severity
 from probes.diagnosis.manifest import read_mode_dependent
 from probes.diagnosis.numbers import names, percent, short
-from probes.diagnosis.progress import guessing_loss, label_counts
+from probes.diagnosis.progress import guessing_loss, label_counts, progress_if_known
 from probes.diagnosis.rule import Rule
-from probes.diagnosis.signal import longest_run, noise, opening
-from probes.diagnosis.signs.label_noise import classes_of, costs_as_wrong_targets, lost_to_wrong_targets
+from probes.diagnosis.signal import at_rest, closing, longest_run, noise, opening
+from probes.diagnosis.signs.explained import unexplained
+from probes.diagnosis.signs.label_noise import (
+    batches_are_mixed,
+    classes_of,
+    costs_as_wrong_targets,
+    lost_to_wrong_targets,
+)
 from probes.diagnosis.signs.running_averages import ill_averaged
 from probes.diagnosis.tracks import VALIDATION_SPLITS, accuracy, split_of, training_loss, validation_loss
 from probes.diagnosis.view import Curve, Floats, NotJudged, RunView, Steps
@@ -112,6 +123,8 @@ UNLEARNED = 0.85
 ENOUGH = 5
 WORSE, SWINGS = 1.5, 0.15
 """Validation loss, of the training loss, and noise of it, of its level, in which averages that are none do harm."""
+FELL, ALIKE = 0.1, 0.25
+"""Fall of a loss that was learned, and difference of the two losses, of that fall, that is none."""
 WEAK = 0.05
 MINIMUM_PAIRS = 3
 LEAST_BEHIND = 0.15
@@ -193,6 +206,7 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
         if behind is not None
         else (
             _impossible(view, name, validation, thresholds["bound"])
+            or _contradicted(view, name, validation, train_name, train)
             or _other_scale(view, name, validation, train_name, train, thresholds["scale"])
             or _better(view, name, validation, train_name, train, dependent, thresholds)
         )
@@ -352,6 +366,36 @@ def _left_out(view: RunView) -> list[str]:
     ]
 
 
+def _contradicted(view: RunView, name: str, validation: Curve, train_name: str, train: Curve) -> Finding | None:
+    """A loss that was learned, in validation as well, beside an R^2 that says that nothing was."""
+    found, learned = unexplained(view), progress_if_known(view)
+    if found is None or learned is None or view.status == "running" or len(validation) < ENOUGH:
+        return None
+    end, own = closing(validation.values), closing(train.values)
+    if learned.variance is not None or learned.share < FELL or not at_rest(train.values):
+        return None  # of a squared error R^2 says what the loss does
+    if end - own > ALIKE * (learned.reference - own):
+        return None
+    return RULE.finding(
+        "warning",
+        f"{name} has come to {short(end)}, as low as {train_name} ({short(own)}, from {short(learned.reference)}), but "
+        f"{found.series} was never above {short(found.best)}: by that, always answering the mean of the targets would "
+        "be better. What is measured is not what the loss compares.",
+        (found.since, view.last_step),
+        view,
+        evidence=(
+            Evidence(found.series, found.best, 0.0, "<", found.since, note="highest since then"),
+            Evidence(name, end, own, "=", note="validation loss at the end, against that of training"),
+        ),
+        suggestions=(
+            "compare outputs and targets as the measure gets them: is one of them a logarithm, standardised, or of "
+            "another shape? PoissonNLLLoss takes the outputs as logarithms of rates (log_input=True)",
+            "undo the scaling of the targets in the outputs before anything but the loss is computed",
+            "check which function is applied twice, or never: exp in the model and in the loss",
+        ),
+    )
+
+
 def _other_scale(
     view: RunView, name: str, validation: Curve, train_name: str, train: Curve, scale: float
 ) -> Finding | None:
@@ -466,7 +510,7 @@ def _lost_in_training(
     classes = classes_of(view)
     held = other[1].values[:-1]  # nothing follows the last
     half = slice(len(held) - max(MINIMUM_PAIRS, len(held) // 2), None)
-    if classes is None or len(held) < MINIMUM_PAIRS:
+    if classes is None or len(held) < MINIMUM_PAIRS or not batches_are_mixed(view):
         return None
     right, count = own[1][:-1][half], len(held[half])
     error = math.sqrt(float(np.mean(np.square(own[2][:-1][half]))) / count + noise(held) ** 2 / count)

@@ -14,6 +14,8 @@ _ALIKE = (0.88, 1.15)
 
 CERTAIN = 3.0
 """Standard errors beyond which a difference of mean accuracies is none of chance."""
+ONE_CLASS = 0.9
+"""Share of the most frequent class in a batch that holds one class, or nearly."""
 LEAST_KNOWN = 0.5
 """Accuracy above chance, of chance (an accuracy of 0.15 among ten classes), from which a net knows something."""
 
@@ -53,6 +55,13 @@ def lost_to_wrong_targets(held: Floats, right: Floats, error: float, classes: in
     if ahead <= CERTAIN * error or known <= max(LEAST_KNOWN / classes, CERTAIN * error):
         return None
     return ahead / known
+
+
+def batches_are_mixed(view: RunView) -> bool:
+    """Whether batches hold more than one class, as far as was seen: of sorted examples a net knows the last."""
+    shares = view.series("data/largest_label_share")
+    known = shares.finite.values if shares is not None else np.empty(0)
+    return not len(known) or float(np.median(known)) < ONE_CLASS
 
 
 def classes_of(view: RunView) -> int | None:

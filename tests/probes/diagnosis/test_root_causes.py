@@ -124,6 +124,8 @@ class TestTrainingLeftBehind:
         assert found(self.slug, series) == told
         easier = series | {"train/loss": (STEPS, 0.8 * series["train/loss"][1])}
         assert found(self.slug, easier) == [], "hard examples cost less than wrong targets"
+        sorted_by_class = series | {"data/largest_label_share": (STEPS[::50], np.ones(12))}
+        assert found(self.slug, sorted_by_class) == [], "of sorted examples a net knows the last ones"
 
     def test_a_little_augmentation_and_a_good_training_accuracy_are_fine(self):
         assert self.run(0.75) == []
