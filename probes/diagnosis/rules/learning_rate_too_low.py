@@ -29,7 +29,8 @@ less than 2% of their size in `steps_needed` steps or more, and lie, with their 
 Pretrained weights go beyond. Information while the run goes on.
 
 Or the schedule has taken the rate away: for at least `idle` (0.5) of a run of `steps_needed` steps, up to its end,
-the rate was below `faded` (1e-3) of its highest, and the training loss has fallen by less than half.
+the rate of every parameter was below `faded` (1e-3) of the highest, and the training loss has fallen by less than
+half; by less than 0.95 where the rate was exactly zero, in a run that has ended.
 
 Evidence
 --------
@@ -77,6 +78,7 @@ from probes.diagnosis.finding import Evidence, Finding
 from probes.diagnosis.gradients import clipped_norm, step_size, without_decay
 from probes.diagnosis.numbers import names, percent, round_rate, short
 from probes.diagnosis.progress import Progress, progress
+from probes.diagnosis.rates import highest_rates
 from probes.diagnosis.rule import Rule
 from probes.diagnosis.signal import trailing_run
 from probes.diagnosis.signs.graded import MOVED, SLOW, Graded, graded
@@ -95,8 +97,8 @@ FARTHER, BARELY = 3.0, 0.25
 """Times the travel that is let pass, and part of the fall that is enough, of a loss that falls all the way."""
 PACE, CERTAIN = 0.5, 5.0
 """Fall at the end over the mean one, and over its standard error, of a loss that is on its way."""
-HALF = 0.5
-"""Fall of the loss above which a rate may well fade away."""
+HALF, NEARLY_ALL = 0.5, 0.95
+"""Fall of the loss above which a rate may well fade away, and above which even one of zero does no harm."""
 
 
 def criterion(
@@ -228,30 +230,35 @@ def _left_random(view: RunView, left: Graded, learned: Progress) -> Finding:
 
 def _taken_away(view: RunView, learned: Progress, thresholds: dict[str, float]) -> Finding | None:
     """The finding when the schedule left the latter part of the run without a rate, long before it had learned."""
-    rates = next((c for name in ("optimizer/lr", "optimizer/lr/0") if (c := view.series(name)) is not None), None)
-    if rates is None or view.last_step < thresholds["steps_needed"] or learned.share >= HALF:
+    if view.last_step < thresholds["steps_needed"] or learned.share >= NEARLY_ALL:
         return None
-    peak = float(np.nanmax(rates.values, initial=0.0))
-    low = rates.values < thresholds["faded"] * peak
+    steps = np.arange(1, view.last_step + 1)
+    rates = highest_rates(view, Curve(steps, np.zeros(len(steps))))
+    peak = float(np.nanmax(rates, initial=0.0)) if rates is not None else 0.0
+    if rates is None or peak <= 0:
+        return None
+    low = rates < thresholds["faded"] * peak
     length = trailing_run(low)
-    if peak <= 0 or not length or bool(low.all()):
+    # A rate of exactly zero is no schedule that waits for the loss, as those that divide it are.
+    none = view.status == "finished" and length > 0 and not rates[-length:].any()
+    if not length or bool(low.all()) or learned.share >= (NEARLY_ALL if none else HALF):
         return None
-    since = int(rates.steps[len(rates) - length])
+    since = int(steps[-length])
     if view.last_step - since < thresholds["idle"] * view.last_step:
         return None
-    last = float(rates.values[-1])
+    last = float(rates[-1])
     return RULE.finding(
         "warning",
         f"Since step {since} of {view.last_step} the learning rate is below {percent(thresholds['faded'])} of "
         f"its highest ({short(peak)}; now {short(last)}), while {learned.series} went from {short(learned.start)} to "
-        f"{short(learned.end)} only: the rest of the run does nothing.",
+        f"{short(learned.end)}{'' if none else ' only'}: the rest of the run does nothing.",
         (since, view.last_step),
         view,
         evidence=(
             Evidence(
                 "optimizer/lr", last, thresholds["faded"] * peak, "<", since, note="learning rate, of its highest"
             ),
-            Evidence(learned.series, learned.share, HALF, "<", note="fall of the loss"),
+            Evidence(learned.series, learned.share, NEARLY_ALL if none else HALF, "<", note="fall of the loss"),
         ),
         suggestions=(
             "let the schedule decay later: does it count epochs, and is it stepped after every batch?",

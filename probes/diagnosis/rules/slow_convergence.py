@@ -26,10 +26,11 @@ steps). Either
   was on its way when the rate was taken: until the rate was halved it fell (2 standard errors) at half of `pace` or
   more, and as much training again, along the summed-up rate, would have halved it (5 standard errors). If that fall was
   as fast as ever (0.9 times the mean), only an accuracy of 0.9 of the way to 1 excuses it;
-- or *small steps*: after twice `steps_needed`, the loss has lost less than `barely` (0.3), falls at the end at 0.7
-  times the mean pace or faster, certainly (5 standard errors; on the validation loss, where single batches are too
-  noisy to tell), and a step changes the weights by less than `small_step` (5e-4) of their size in the median (1e-3 is
-  usual), while the learning rate is not being raised.
+- or *small steps*: after twice `steps_needed`, the loss has lost less than `barely` (0.3; `learned`, where an accuracy
+  is known to be less than 0.6 of the way to 1), falls at the end at 0.7 times the mean pace or faster (0.6 there),
+  certainly (5 standard errors; on the validation loss, where single batches are too noisy to tell), and a step
+  changes the weights by less than `small_step` (5e-4) of their size in the median (1e-3 is usual), while the learning
+  rate is not being raised.
 
 A loss that was below half of guessing from the beginning, and a net of which some weights are frozen, are fine-tuned
 with small steps on purpose: not reported. A run that goes on gets information only, for small steps.
@@ -102,6 +103,8 @@ HALVES, AS_EVER = 0.5, 0.9
 """Promise of a loss that as much training again would halve, and fall over the mean one that has not slowed down."""
 GONE = 5.0 / 3.0
 """Times the mean rate that is let pass where the rate was next to nothing for the last 40% of the steps."""
+POOR = 0.6
+"""Accuracy, as a share of the way from always giving the most frequent class to 1, that small steps may end at."""
 GOOD_STEP = 1e-3
 """Step size that the suggested rate aims at (CS231n)."""
 
@@ -129,6 +132,7 @@ def criterion(
     size: float | None,
     guessing: float | None = None,
     highest: float | None = None,
+    poor: bool = False,
     *,
     learned: float = 0.5,
     barely: float = 0.3,
@@ -146,6 +150,7 @@ def criterion(
         size: median step size over the run (update over weights); None when unknown or small on purpose.
         guessing: the loss of guessing, None when unknown.
         highest: the highest learning rate of any step; None: the highest of ``rates``.
+        poor: whether an accuracy is known that is far from right (less than `POOR` of the way to 1).
         learned: fall of the loss that is enough, as a share of its beginning.
         barely: the same for small steps, which may just need more time.
         spent: rate that is as good as none, as a share of the highest.
@@ -171,9 +176,10 @@ def criterion(
     if share >= learned:
         return None
     trend = fall(steps.astype(np.float64), values)
-    slow = trend is not None and trend.pace >= 0.7 and trend.certainty >= 5.0
-    if slow and size is not None and 0 < size < small_step and share < barely and steps[-1] >= 2 * steps_needed:
-        return Slow("steps", start, end, share, size, 0.6)
+    slow = trend is not None and trend.pace >= (0.6 if poor else 0.7) and trend.certainty >= 5.0
+    little = poor or share < barely
+    if slow and size is not None and 0 < size < small_step and little and steps[-1] >= 2 * steps_needed:
+        return Slow("steps", start, end, share, size, POOR)
     return None
 
 
@@ -231,11 +237,12 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
         raise NotJudged("neither the learning rate nor the size of the steps was recorded")
     guessing = guessing_loss(view)
     rates, highest = known if known is not None else (None, None)
-    found = criterion(loss, rates, size, guessing, highest, **thresholds)
+    reached, common = accuracy_at_end(view), majority_share(view)
+    poor = reached is not None and reached - common < POOR * (1.0 - common)
+    found = criterion(loss, rates, size, guessing, highest, poor, **thresholds)
     if found is None and (held := _validation(view)) is not None and size is not None:
         name, loss = held
-        found = criterion(loss, None, size, guessing, **thresholds)
-    reached, common = accuracy_at_end(view), majority_share(view)
+        found = criterion(loss, None, size, guessing, None, poor, **thresholds)
     if found is None:
         return []
     if reached is not None and reached - common >= found.enough * (1.0 - common):

@@ -1,0 +1,95 @@
+"""Rates that are gone or too small, and losses that stay at guessing, where epochs are all that was logged."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from probes.diagnosis import RULES
+from probes.diagnosis.engine import judge
+from probes.diagnosis.view import RunView
+
+CLASSIFIER = {"loss": {"class": "CrossEntropyLoss", "reduction": "mean"}, "data": {"classes": 4}}
+
+
+def loud(slug, series, layers=None, manifest=None, status="finished"):
+    report = judge(RunView.of_arrays(series, layers, manifest=manifest or {}, status=status), [RULES[slug]])
+    assert not [r for r in report.not_judged if "failed" in r.reason]
+    return [finding for finding in report.findings if finding.severity != "info"]
+
+
+class TestRateOfZero:
+    """A linear decay over 75 of 900 steps, in epochs of 15 with a rate of their own."""
+
+    def run(self, end, rate_until=75, floor=0.0, status="finished", other=None):
+        steps = np.arange(1, 901)
+        rates = np.maximum(0.1 * (1.0 - 15 * ((steps - 1) // 15) / rate_until), floor)
+        loss = end + (1.0 - end) * np.exp(-np.minimum(steps, rate_until) / 20)
+        loss += 0.02 * np.random.default_rng(0).standard_normal(900)
+        series = {"train/loss": (steps, loss), "optimizer/lr/0": (steps, rates)}
+        if other is not None:
+            series["optimizer/lr/1"] = (steps, np.full(900, other))
+        return loud("learning-rate-too-low", series, status=status)
+
+    def test_most_of_a_run_at_zero(self):
+        (finding,) = self.run(0.15)
+        assert "Since step 76 of 900" in finding.message
+
+    def test_a_rate_that_lasts_or_is_only_small_or_another_group_that_goes_on(self):
+        assert not self.run(0.15, rate_until=900)
+        assert not self.run(0.15, floor=1e-6)
+        assert not self.run(0.15, other=0.01)
+
+    def test_a_run_that_goes_on_or_has_learned_it_all(self):
+        assert not self.run(0.15, status="running")
+        assert not self.run(0.001)
+
+
+class TestSmallStepsAtAPoorAccuracy:
+    def run(self, right, size=1e-4):
+        steps, frames = np.arange(1, 801), np.arange(10, 801, 10)
+        loss = 1.39 - 0.45 * (1 - np.exp(-steps / 900)) / (1 - np.exp(-800 / 900))
+        loss += 0.02 * np.random.default_rng(0).standard_normal(800)
+        series = {"train/loss": (steps, loss), "val/acc": (steps[39::40], np.full(20, right))}
+        names = ["0.weight"]
+        layers = {
+            "weight_norm": (names, frames, np.full((80, 1), 5.0)),
+            "update_norm": (names, frames, np.full((80, 1), 5.0 * size)),
+        }
+        parameters = [{"name": "0.weight", "module": "0", "shape": [4, 8], "trainable": True}]
+        return loud("slow-convergence", series, layers, CLASSIFIER | {"model": {"parameters": parameters}})
+
+    def test_a_third_of_the_loss_gone_and_half_of_the_answers_wrong(self):
+        (finding,) = self.run(0.5)
+        assert "1.0e-04 of their size" in finding.message
+
+    def test_most_answers_right_or_steps_of_the_usual_size(self):
+        assert not self.run(0.85)
+        assert not self.run(0.5, size=2e-3)
+
+
+class TestGuessingAllAlong:
+    """Fifteen epochs, each logged once."""
+
+    def run(self, loss, right, status="finished"):
+        times = np.arange(30, 451, 30)
+        luck = np.random.default_rng(0).standard_normal((2, 15))
+        series = {
+            "train/loss": (times, loss + 0.008 * luck[0]),
+            "val/acc": (times, right + 0.01 * luck[1]),
+        }
+        return loud("loss-not-decreasing", series, manifest=CLASSIFIER, status=status)
+
+    def test_loss_and_accuracy_that_stay_at_guessing(self):
+        (finding,) = self.run(np.full(15, math.log(4)), 0.25)
+        assert "in 450 steps" in finding.message
+
+    def test_a_loss_that_comes_down_late(self):
+        assert not self.run(np.linspace(math.log(4), 1.2, 15), 0.25)
+
+    def test_answers_that_are_right_more_often(self):
+        assert not self.run(np.full(15, math.log(4) - 0.02), 0.36)
+
+    def test_a_run_that_goes_on(self):
+        assert not self.run(np.full(15, math.log(4)), 0.25, status="running")
