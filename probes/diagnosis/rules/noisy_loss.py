@@ -3,8 +3,8 @@
 What it detects
 ---------------
 A loss whose single values say little about the net, because of what is in a batch: so few examples that each step
-follows one or two of them, with steps so large that nothing is learned beyond; or many examples of a single class,
-because they are not shuffled.
+follows one or two of them, with steps so large that nothing is learned beyond; a sample at all, for an optimizer that
+needs all examples at once; or many examples of a single class, because they are not shuffled.
 
 Why it matters
 --------------
@@ -18,6 +18,10 @@ Criterion
   loss began (or of the loss of guessing, ln C); the level in the last quarter of the run is above `poor` (0.2) of
   that, and not certainly below that of the quarter before (3 standard errors); and the median step changes the
   weights by more than `step` (0.002) of their size. A warning; information while the run goes on.
+- *Batches under an optimizer for the whole of the data* (Rprop, which trusts the sign of each gradient alone, and
+  LBFGS, which takes the differences of gradients for curvature; in classification): in the last half of at least 100
+  values of the loss, single values deviate by more than `sampled` (0.1) of where it began, as those of the whole never
+  do, and the level is above `poor` of that and no longer falls, as above. A warning; information while the run goes on.
 - *Batches of one class* (known when the loss function is given to the probes): in at least 5 batches of 8 examples or
   more, the most frequent class has `single` (0.95) of a batch in the median, but less than 0.7 of all the targets. A
   warning when the loss also swings from batch to batch by more than 0.15 of where it began (from its 10th to its 90th
@@ -87,6 +91,10 @@ from probes.diagnosis.view import Curve, Floats, NotJudged, RunView
 
 MINIMUM_VALUES = 200
 USUAL_BATCH = 32
+WHOLE = ("Rprop", "LBFGS")
+"""Optimizers that need the gradient of all examples (Hinton, Neural networks for machine learning, lecture 6e: rprop
+does not work with mini-batches; Nocedal and Wright, Numerical Optimization, 2006, chapter 7).
+"""
 
 
 @dataclass(frozen=True)
@@ -108,6 +116,7 @@ def criterion(
     poor: float = 0.2,
     step: float = 0.002,
     single: float = 0.95,
+    sampled: float = 0.1,
 ) -> Noise | None:
     """Whether the noise of tiny batches keeps a net from learning.
 
@@ -122,9 +131,16 @@ def criterion(
         poor: level at the end, as a share of ``scale``, above which little was learned.
         step: step size, as a share of the weights (1e-3 is usual for large batches, CS231n).
         single: share of the most frequent class in a batch that is of one class (used by the judge).
+        sampled: standard deviation, as a share of ``scale``, of a loss under an optimizer that needs all examples at
+            once (on these it is below 0.001; used by the judge).
     """
     if len(values) < MINIMUM_VALUES or batch > tiny or scale <= 0 or not size > step:
         return None
+    return _rests(values, scale, deviation, poor)
+
+
+def _rests(values: Floats, scale: float, deviation: float, poor: float) -> Noise | None:
+    """The noise and level in the last half of a loss that deviates by so much, is poor, and no longer falls."""
     half = values[len(values) // 2 :]
     spread = float(detrended(half).std())
     quarter = len(half) // 2
@@ -143,6 +159,9 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     sorted_batches = _one_class(view, batch, name, loss, thresholds)
     if sorted_batches is not None:
         return sorted_batches
+    sampled = _of_the_whole(view, name, loss, thresholds)
+    if sampled is not None:
+        return [sampled]
     if batch is None:
         raise NotJudged("the size of the batches is not known")
     if batch > thresholds["tiny"]:
@@ -182,6 +201,34 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
             ),
         )
     ]
+
+
+def _of_the_whole(view: RunView, name: str, loss: Curve, thresholds: dict[str, float]) -> Finding | None:
+    """What is said of an optimizer for the whole of the data that is given a sample of it in each step."""
+    kind = next((group.type for group in view.optimizers if group.type in WHOLE), None)
+    if kind is None or len(loss) < MINIMUM_VALUES // 2 or not classifies(view):
+        return None
+    scale = scale_of_loss(view, name, loss)
+    found = _rests(loss.values, scale, thresholds["sampled"], thresholds["poor"]) if scale > 0 else None
+    if found is None:
+        return None
+    batch = batch_size(view)
+    of = f" of {batch} examples" if batch is not None else ""
+    return RULE.finding(
+        "info" if view.status == "running" else "warning",
+        f"{kind} needs the gradient of all examples, and is given that of a batch{of}: single values of {name} deviate "
+        f"by {short(found.deviation * scale)} from a level of {short(found.level * scale)} that no longer falls.",
+        (int(last_part(loss, 0.5).steps[0]), view.last_step),
+        view,
+        evidence=(
+            Evidence(name, found.deviation, thresholds["sampled"], ">", note="noise, of where the loss began"),
+            Evidence(name, found.level, thresholds["poor"], ">", note="level at the end, of where it began"),
+        ),
+        suggestions=(
+            f"give {kind} all examples in every step",
+            "or use Adam or SGD, which average over the noise of batches",
+        ),
+    )
 
 
 def _one_class(

@@ -5,8 +5,8 @@ What it detects
 Six ways in which validation and training do not compare: the model is validated in training mode (dropout on, batch
 statistics of the validation batch); it is trained in evaluation mode since the first validation; its batch
 normalisation averages over a single batch, or over none; the validation loss is impossible beside its accuracy or
-beside the training loss, or contradicts its R^2; or it is better than the training loss, all along, without anything in the model that explains
-it.
+beside the training loss; it was learned, and R^2 says that nothing was; or it is better than the training loss, all
+along, without anything in the model that explains it.
 
 Why it matters
 --------------

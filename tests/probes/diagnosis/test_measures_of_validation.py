@@ -75,6 +75,30 @@ class TestClassLeftOut:
         assert not self.run(0, 0.01, 0.985)
 
 
+class TestExplainedVariance:
+    """exp in the model, and once more in the loss: the likelihood is learned, the outputs are no counts."""
+
+    def run(self, r2, held=-6.5, status="finished", manifest=None):
+        train = -6.5 + 3.4 * np.exp(-STEPS / 40) + 0.05 * np.random.default_rng(0).standard_normal(600)
+        jitter = 0.02 * np.random.default_rng(1).standard_normal(len(TIMES))
+        series = {
+            "train/loss": (STEPS, train),
+            "val/loss": (TIMES, held + 3.4 * np.exp(-TIMES / 40)),
+            "val/r2": (TIMES, r2 + jitter),
+        }
+        return findings("validation-anomaly", series, manifest or {}, status)
+
+    def test_a_loss_that_was_learned_beside_an_r2_below_zero(self):
+        (finding,) = self.run(-0.9)
+        assert finding.severity == "warning"
+        assert "val/r2" in finding.message
+
+    def test_little_to_explain_or_validation_that_is_worse_or_a_run_that_goes_on(self):
+        assert not self.run(0.02)
+        assert not self.run(-0.9, held=-4.5)
+        assert not self.run(-0.9, status="running")
+
+
 def test_errors_by_either_order_of_their_names_show_overfitting():
     held = np.where(TIMES < 100, 0.4, 0.4 + (TIMES - 100) / 250)
     fit = 0.3 + 0.1 * np.exp(-TIMES / 100)
