@@ -49,7 +49,8 @@ in the first few steps only.
 
 A run whose loss falls well is never reported for the size of its steps alone. In a net of a single layer, whose loss
 rests at that of guessing, steps are large against weights that the best answer makes small: no progress is not said.
-Nor is it in a run that goes on while weights that began next to nothing grow, and the steps have halved against them.
+Nor is it in a run that goes on while the loss falls beyond doubt (5 standard errors) at half of its mean pace or more,
+or while weights that began next to nothing grow, and the steps have halved against them.
 
 Evidence
 --------
@@ -112,6 +113,7 @@ from probes.diagnosis.signs.divided import divided_by_nothing
 from probes.diagnosis.signs.initial import gains_of_weights
 from probes.diagnosis.signs.memory import Forgetful, forgetful
 from probes.diagnosis.signs.overgrown import DOUBLED, OUTGROWN, outgrown, overgrown
+from probes.diagnosis.slope import fall
 from probes.diagnosis.tracks import training_loss
 from probes.diagnosis.view import Curve, NotJudged, RunView
 
@@ -127,6 +129,8 @@ MOST_LEFT, MORE_THAN_ENOUGH = 0.7, 0.95
 RAISED_BY, LOST, DOUBLE, FOURTH, HALF = 3.0, 0.3, 2.0, 0.25, 0.5
 """Rate at the end over that of the best loss; part of the gain that is lost since, loss at the end over its best level,
 and part of the run that it lies there; part of the highest rate that is near it."""
+CERTAIN = 5.0
+"""Standard errors of a fall that is beyond doubt."""
 OVERRUN_STEPS, OVERRUN_FIRST = 100, 10
 """Steps after which a run can have come to little, and in which the initialisation can be overrun."""
 
@@ -221,6 +225,7 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     found = criterion(sizes, loss, _began(view, name, loss.finite), _layers(view), **thresholds)
     if found is not None and found.kind == "restless":
         found = None if _nothing_to_learn(view, found.after) or _settles(view, sizes.finite, found.size) else found
+        found = None if view.status == "running" and _on_its_way(loss.finite) else found
     if found is None:
         found = _overrun(view, sizes, thresholds["overrun"]) or _overgrown(view, sizes)
     if found is None:
@@ -351,6 +356,12 @@ def _raised(view: RunView, sizes: Curve, loss: Curve) -> TooHigh | None:
         return None
     frame = min(int(np.searchsorted(sizes.steps, loss.steps[best])), len(sizes) - 1)
     return TooHigh("raised", frame, float(rates[-1] / rates[best]), summary.best, summary.end)
+
+
+def _on_its_way(loss: Curve) -> bool:
+    """Whether the loss falls to the end, beyond doubt and at half of its mean pace or more: it makes progress."""
+    trend = fall(loss.steps.astype(np.float64), loss.values)
+    return trend is not None and trend.pace >= HALF and trend.certainty >= CERTAIN
 
 
 def _settles(view: RunView, sizes: Curve, usual: float) -> bool:

@@ -146,6 +146,15 @@ class TestLearningRateTooHigh:
         assert finding.severity == "warning"
         assert self.run(1e-3, FLAT) == []
 
+    def test_a_run_that_goes_on_and_gets_on_slowly_makes_progress(self):
+        layers = {"update_norm": (["a"], STEPS, np.full(400, 0.4)), "weight_norm": (["a"], STEPS, np.full(400, 10.0))}
+        slowly = 2.3 - 0.0005 * STEPS + 0.01 * np.random.default_rng(6).standard_normal(400)
+        rate = np.full(400, 0.5)
+        going = {"status": "running", "optimizer__lr": rate}
+        assert found(self.slug, slowly, layers, manifest(["a"]), **going) == []
+        assert len(found(self.slug, FLAT, layers, manifest(["a"]), **going)) == 1
+        assert len(found(self.slug, slowly, layers, manifest(["a"]), optimizer__lr=rate)) == 1
+
     def raised(self, rates, loss, status="finished"):
         layers = {"update_norm": (["a"], STEPS, np.full(400, 0.01)), "weight_norm": (["a"], STEPS, np.full(400, 10.0))}
         return found(self.slug, loss, layers, manifest(["a"]), status=status, optimizer__lr=rates)
