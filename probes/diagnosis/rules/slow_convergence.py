@@ -32,6 +32,10 @@ steps). Either
   changes the weights by less than `small_step` (5e-4) of their size in the median (1e-3 is usual), while the learning
   rate is not being raised.
 
+Or the steps are small for a known reason: `KLDivLoss` with its default reduction divides by the number of classes (10
+or more), too, under plain gradient descent, and the loss of a run that has ended was falling for certain (10 standard
+errors), so that as many steps again would gain half of its level.
+
 A loss that was below half of guessing from the beginning, and a net of which some weights are frozen, are fine-tuned
 with small steps on purpose: not reported. A run that goes on gets information only, for small steps.
 
@@ -91,6 +95,7 @@ from probes.diagnosis.progress import guessing_loss, majority_share
 from probes.diagnosis.rates import highest_rates, mean_rates
 from probes.diagnosis.rule import Rule
 from probes.diagnosis.signal import closing, level, opening, trailing_run
+from probes.diagnosis.signs.averaged import PROMISE, Averaged, averaged_over_classes
 from probes.diagnosis.slope import Fall, fall
 from probes.diagnosis.task import accuracy_at_end
 from probes.diagnosis.tracks import training_loss, validation_loss
@@ -244,7 +249,9 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
         name, loss = held
         found = criterion(loss, None, size, guessing, None, poor, **thresholds)
     if found is None:
-        return []
+        name, loss = training_loss(view)[0], curve.finite
+        averaged = averaged_over_classes(view, loss)
+        return [] if averaged is None else [_divided(view, name, loss, averaged)]
     if reached is not None and reached - common >= found.enough * (1.0 - common):
         return []
     return [_report(view, name, loss, found, thresholds)]
@@ -268,6 +275,28 @@ def _size(view: RunView) -> float | None:
     except NotJudged:
         return None
     return size if np.isfinite(size) else None
+
+
+def _divided(view: RunView, name: str, loss: Curve, found: Averaged) -> Finding:
+    """Steps that are as many times too small as there are classes."""
+    rate = view.learning_rate(view.last_step)
+    faster = f"{short(rate * found.classes)} instead of {short(rate)}" if rate else f"{found.classes} times higher"
+    return RULE.finding(
+        "warning",
+        f"KLDivLoss averages over the {found.classes} classes as well as over the examples: gradient and steps are "
+        f"{found.classes} times smaller than those of the divergence. {name} went from {short(found.fall.start)} to "
+        f"{short(found.fall.end)} in {view.last_step} steps, and falls still.",
+        (int(loss.steps[0]), view.last_step),
+        view,
+        evidence=(
+            Evidence(name, found.fall.promise, PROMISE, ">", note="gain of as many steps again, of the level"),
+            Evidence(name, found.fall.pace, note="fall at the end over the mean fall of the run"),
+        ),
+        suggestions=(
+            'use KLDivLoss(reduction="batchmean"), which is the mean divergence of an example',
+            f"or keep it, and take a learning rate of {faster}, or Adam",
+        ),
+    )
 
 
 def _report(view: RunView, name: str, loss: Curve, found: Slow, thresholds: dict[str, float]) -> Finding:

@@ -69,6 +69,31 @@ class TestSmallStepsAtAPoorAccuracy:
         assert not self.run(0.5, size=2e-3)
 
 
+class TestDividedByTheClasses:
+    """nn.KLDivLoss() on 80 soft labels: its default divides by 80 as well."""
+
+    def run(self, reduction="mean", optimizer="SGD", pace=400):
+        epochs = np.arange(40, 1601, 40)
+        manifest = {
+            "loss": {"class": "KLDivLoss", "reduction": reduction},
+            "data": {"output_shape": [50, 80]},
+            "optimizers": [{"class": f"torch.optim.{optimizer}", "groups": [{"lr": 0.2, "parameters": ["0.weight"]}]}],
+        }
+        loss = 0.002 + 0.02 * np.exp(-epochs / pace)
+        series = {"loss/train": (epochs, loss), "optimizer/lr": (epochs, np.full(40, 0.2))}
+        return loud("slow-convergence", series, manifest=manifest)
+
+    def test_gradient_descent_that_is_not_done(self):
+        (finding,) = self.run(pace=800)
+        assert "80 times smaller" in finding.message
+        assert "16 instead of 0.2" in finding.suggestions[1]
+
+    def test_the_divergence_itself_or_an_adaptive_optimizer_or_a_loss_at_rest(self):
+        assert not self.run(reduction="batchmean", pace=800)
+        assert not self.run(optimizer="Adam", pace=800)
+        assert not self.run(pace=60)
+
+
 class TestGuessingAllAlong:
     """Fifteen epochs, each logged once."""
 
