@@ -23,7 +23,8 @@ of its norm so far.
 - Or, from the first frames on, the updates are larger than `overshoot` (1.0) times the weights they change
   (biases aside), and the loss has risen to more than twice its initial value: there is no healthy past to
   compare with.
-
+- Or, where there is no single training loss, the norm is a million times the highest of the first 3 frames in each of
+  the last 3 (of 6 or more).
 - Or the norm is cut: in at least `cut` (0.5) of the frames, and at least five, it is the same number, its highest
   (to 0.1%), the loss has fallen by less than a tenth in 100 steps, and the steps are no small ones (above 1e-3 of
   the weights): a warning. A clipped net that learns is left alone, and so are Adam and its kin, whose steps do not
@@ -45,8 +46,8 @@ What to try
 
 When it misleads
 ----------------
-Spikes that recover are not reported. With several losses that answer each other (GANs), only NaN counts as
-damage.
+Spikes that recover are not reported. With several losses that answer each other (GANs), only NaN and growth
+without measure count as damage.
 With clipping, the norm cannot grow: how large it was before it was cut is not known.
 
 Example that fires
@@ -90,6 +91,10 @@ from probes.diagnosis.signs.divided import divided_by_nothing
 from probes.diagnosis.tracks import training_loss, training_losses
 from probes.diagnosis.view import Curve, Floats, LayerTable, Mask, NotJudged, RunView
 
+RUNAWAY, MINIMUM_FRAMES = 1e6, 6
+"""Growth of the gradient over its first frames that is damage by itself, and frames that show it. The rewards of an
+agent grow by thousands, and its gradients with them; in supervised trainings that go well it is below ten.
+"""
 SAME = 1e-3
 """Difference, as a share, below which two norms are the same clipped one."""
 
@@ -142,7 +147,9 @@ def criterion(
             frame = int(before[np.argmax(overshoots[before] > overshoot)])
             return Explosion(frame, float(usual[frame]), float(factor[before[-1]]), "overshoot")
         return None
-    if loss is None or len(loss.finite) < 4:
+    if loss is None:
+        return _ran_away(norm)
+    if len(loss.finite) < 4:
         return None
     early = np.flatnonzero(overshoots[:3] > overshoot)
     if len(early):
@@ -152,6 +159,20 @@ def criterion(
             return Explosion(int(early[0]), float(norm.values[early[0]]), 1.0, "overshoot", 2.0 * abs(start), now)
     grown = np.flatnonzero(factor > growth)
     return _ruined(norm, usual, factor, grown, loss) if len(grown) else None
+
+
+def _ran_away(norm: Curve) -> Explosion | None:
+    """Gradients a million times those of the first frames in each of the last three: no loss is needed to tell."""
+    known = np.flatnonzero(np.isfinite(norm.values))
+    values = norm.values[known]
+    if len(values) < MINIMUM_FRAMES or not values[0] > 0:
+        return None
+    began = float(values[:3].max())
+    factor = float(values[-3:].min()) / began
+    if factor < RUNAWAY:
+        return None
+    calm = np.flatnonzero(values < 10.0 * began)
+    return Explosion(int(known[calm[-1] + 1]), began, factor, "runaway")
 
 
 def usual_size(values: Floats) -> Floats:
@@ -315,7 +336,7 @@ def _report(view: RunView, table: LayerTable, norm: Curve, loss_name: str, found
         evidence.append(
             Evidence(loss_name, found.loss_level, found.loss_limit, ">", note="level of the loss at the end")
         )
-    else:
+    elif found.damage != "runaway":
         seen += ", and values become NaN or infinite"
     rate = view.learning_rate(step)
     lower = f"lower the learning rate from {short(rate)} to about {round_rate(rate / 10)}" if rate else None

@@ -249,6 +249,15 @@ class TestExplodingGradients:
         (finding,) = self.run(norm, loss, **sizes)
         assert finding.first_step == 1
 
+    def test_growth_without_measure_needs_no_loss(self):
+        def unheard(norm):
+            view = RunView.of_arrays({}, {"grad_norm": (["w"], STEPS, norm[:, None])}, manifest=described(["w"]))
+            return [f.severity for f in judge(view, [RULES[self.slug]]).findings]
+
+        assert unheard(10.0 ** (STEPS / 20)) == ["critical"]
+        assert unheard(10.0 ** (STEPS / 100)) == [], "rewards grow by thousands, and gradients with them"
+        assert unheard(np.where(STEPS < 390, 10.0 ** (STEPS / 20), 1.0)) == [], "it has come back"
+
 
 class TestOverfitting:
     slug = "overfitting"
