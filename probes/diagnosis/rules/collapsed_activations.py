@@ -20,7 +20,9 @@ run or reach over half of it. The layer named is the first from which on every m
 A warning when the one training loss has fallen by less than `learned` (0.15) of its beginning, or of guessing; or when
 it has fallen further, the run is over, the loss at rest, and less than 0.9 of it gone (with an accuracy: the answers
 poor): the best constant answer lowers a loss, too. Only information otherwise, when there are several losses, or in a
-run that goes on and has done fewer than 500 steps.
+run that goes on and has done fewer than 500 steps. Where the examples are alike but for rounding (1e-6) in all of 4
+frames or more, from the first on, and in the module before the last as well, 20 steps are enough: no plateau is left
+from there.
 
 Evidence
 --------
@@ -82,6 +84,8 @@ from probes.diagnosis.view import Floats, LayerTable, NotJudged, RunView
 
 MOST = 0.9
 """Fall of the loss from which the last module that was called is hardly what gives the answers."""
+EXACTLY, FRAMES_OF_ALL, AT_ONCE = 1e-6, 4, 20
+"""Variation that is rounding alone; frames and steps in which nothing else is no plateau: nothing can come of it."""
 PATIENCE = 500
 """Steps of a run that goes on before it is a warning: some models begin with a plateau, and leave it."""
 
@@ -110,7 +114,8 @@ def criterion(
 def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     """Judge the last module that was called, then look for where the variation is lost."""
     table = _variation(view)
-    if len(table) < thresholds["frames"] or view.last_step < thresholds["steps_needed"]:
+    never = _never_told_apart(table) and view.last_step >= AT_ONCE
+    if len(table) < thresholds["frames"] or (view.last_step < thresholds["steps_needed"] and not never):
         raise NotJudged(
             f"{len(table)} frames of activations in {view.last_step} steps, needs {int(thresholds['frames'])} in "
             f"{int(thresholds['steps_needed'])}"
@@ -126,7 +131,7 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     place = len(last) - trailing_run(last < thresholds["variation"])
     learned = progress(view)
     severity: Severity = "warning"
-    early = view.status == "running" and view.last_step < PATIENCE
+    early = view.status == "running" and view.last_step < PATIENCE and not never
     if learned is None or early or (learned.share >= thresholds["learned"] and not _one_answer_for_all(view, learned)):
         severity = "info"
     went = (
@@ -188,6 +193,12 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
             ),
         )
     ]
+
+
+def _never_told_apart(table: LayerTable) -> bool:
+    """Whether the examples are alike, but for rounding, in every frame and in more than the last module."""
+    alike = (table.values < EXACTLY).all(axis=0)
+    return len(table) >= FRAMES_OF_ALL and len(alike) >= 2 and bool(alike[-2:].all())
 
 
 def _one_answer_for_all(view: RunView, learned: Progress) -> bool:

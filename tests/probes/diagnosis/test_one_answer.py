@@ -55,6 +55,28 @@ class TestOneAnswerForAll:
         assert self.run(variation=0.3) == []
 
 
+class TestNeverToldApart:
+    """The same picture a thousand times: known after 24 steps of a run that goes on."""
+
+    def run(self, variation, until=24, rows=5):
+        steps, frames = np.arange(1, until + 1), np.array([1, 2, 5, 10, 20])[:rows]
+        modules = [{"name": n, "type": "Linear", "output_shape": [32, 8]} for n in ("a", "b")]
+        layers = {"batch_variation": (["a", "b"], frames, np.broadcast_to(variation, (rows, 2)))}
+        series = {"train/loss": (steps, 1.4 + 0.01 * RNG.standard_normal(until))}
+        manifest = {"model": {"modules": modules}}
+        return severities("collapsed-activations", series, layers, manifest, status="running")
+
+    def test_examples_that_are_alike_but_for_rounding_from_the_first_step_on(self):
+        assert self.run([1e-7, 0.0]) == ["warning"]
+
+    def test_a_plateau_a_head_that_begins_at_zero_and_the_very_first_steps_are_left_alone(self):
+        assert self.run([1e-4, 1e-4]) == []
+        assert self.run([0.5, 0.0]) == []
+        leaves = np.array([[0.0, 0.0]] + 4 * [[1e-7, 1e-3]])
+        assert self.run(leaves) == []
+        assert self.run([1e-7, 0.0], until=12, rows=4) == []
+
+
 class TestAFirstLossThatWasNeverMadeGood:
     """Sixty classes, a first loss of 70: it comes down to guessing, and has no steps left to learn much in."""
 
