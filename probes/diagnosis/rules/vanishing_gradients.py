@@ -40,6 +40,10 @@ their denominator the gradient's size counts again. AutoTrainer takes a ratio be
 gradient below 1e-4; Debugger a mean absolute gradient below 1e-7: absolute sizes that a healthy net reaches
 when it has converged.
 
+A run that has ended is told, too, when the gradient of the weights fell by `decades` as a trend in the first 3 frames
+or more, over 20 steps and a twentieth of the run, while the loss stayed within a twentieth of where it began, and less
+than half of it was learned by the end: the steps in which nothing came through are what it lacks.
+
 Through time, in a recurrent module (RNN, LSTM, GRU) that is fed by another one: the gradient of what it is fed has
 one vector for each moment. In at least 60% of the latter half of the frames (and at least 3) the median of its
 elements lies `forgets` (3) orders of magnitude below their root mean square, so that all but the last moments get
@@ -110,6 +114,8 @@ from probes.diagnosis.progress import progress
 from probes.diagnosis.rule import Rule
 from probes.diagnosis.signal import longest_run
 from probes.diagnosis.signs.recurrent import through_time
+from probes.diagnosis.signs.vanished_at_first import HALF, vanished_at_first
+from probes.diagnosis.tracks import training_loss
 from probes.diagnosis.view import Floats, Mask, NotJudged, RunView
 
 MINIMUM_FRAMES = 3
@@ -210,7 +216,7 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     """Judge the latter half of the frames: through depth, and through time."""
     in_time = _through_time(view, thresholds["forgets"])
     try:
-        return _through_depth(view, thresholds) or in_time
+        return _through_depth(view, thresholds) or in_time or _at_first(view, thresholds)
     except NotJudged:
         if in_time:
             return in_time
@@ -253,6 +259,41 @@ def _through_time(view: RunView, forgets: float) -> list[Finding]:
             )
         )
     return findings[:1]
+
+
+def _at_first(view: RunView, thresholds: dict[str, float]) -> list[Finding]:
+    """What is said of gradients that vanished while the run stood where it began, and no longer do."""
+    depth, learned = through_depth(view, layers=int(thresholds["layers"])), progress(view)
+    usable = np.isfinite(depth.gradient).all(axis=1) & (depth.gradient > 0).any(axis=1)
+    steps, gradient = depth.steps[usable], depth.gradient[usable]
+    if learned is None or view.status == "running" or not len(steps):
+        return []
+    third = max(1, gradient.shape[1] // 3)
+    decades = _fall(gradient, third)
+    shows = (decades >= thresholds["decades"]) & (_rank_correlation_with_depth(gradient) >= thresholds["trend"])
+    name, curve = training_loss(view)
+    found = vanished_at_first(steps, shows, decades, curve.finite, learned, view.last_step)
+    if found is None:
+        return []
+    low, high = float(np.median(gradient[found.row, :third])), float(np.median(gradient[found.row, -third:]))
+    return [
+        RULE.finding(
+            "warning",
+            f"From the first step to step {found.step} at least the gradient fell {found.decades:.1f} orders of "
+            f"magnitude from the last layers to the first, and {name} stayed where it began: it came from "
+            f"{short(learned.reference)} to {short(learned.end)} only in {view.last_step} steps.",
+            (int(steps[0]), found.step),
+            view,
+            layers=depth.layers[:third],
+            evidence=(
+                Evidence(
+                    "grad_norm", low, high, "<", found.step, depth.layers[0], "RMS of the elements, first against last"
+                ),
+                Evidence(name, learned.share, HALF, "<", note=f"fall of the loss ({percent(max(learned.share, 0))})"),
+            ),
+            suggestions=_advice(view, len(depth.layers)),
+        )
+    ]
 
 
 def _through_depth(view: RunView, thresholds: dict[str, float]) -> list[Finding]:

@@ -1,0 +1,55 @@
+"""Gradients that vanish through depth from the first step on, while the loss stays where it began.
+
+They grow once the last layers have learned enough to send something back, and the net learns at last: a run that ends
+before it has come far owes the steps that it lost to them (Glorot and Bengio, Understanding the difficulty of training
+deep feedforward neural networks, 2010).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from probes.diagnosis.progress import Progress
+from probes.diagnosis.signal import level
+from probes.diagnosis.view import Curve, Floats, Mask, Steps
+
+FRAMES, STEPS, LASTS = 3, 20, 0.05
+"""Frames, steps and part of the run in which gradients vanish, at least."""
+STAYS, HALF = 0.05, 0.5
+"""Fall of the loss meanwhile that is none, and fall by the end of the run that is enough."""
+
+
+@dataclass(frozen=True)
+class VanishedAtFirst:
+    """The last of the first frames in which gradients vanish, and how many powers of ten they fall in the median."""
+
+    row: int
+    step: int
+    decades: float
+
+
+def vanished_at_first(
+    steps: Steps, shows: Mask, decades: Floats, loss: Curve, learned: Progress, last_step: int
+) -> VanishedAtFirst | None:
+    """Whether gradients vanished from the first frame on, for long enough, and little was learned by the end.
+
+    Args:
+        steps: the frames, [T].
+        shows: those in which gradients fall through depth, as a trend, [T].
+        decades: by how many powers of ten, [T].
+        loss: the training loss, finite.
+        learned: its progress over the whole run.
+        last_step: the end of the run, which is over.
+    """
+    rows = len(shows) if shows.all() else int(np.argmin(shows))
+    if rows < FRAMES or learned.share >= HALF:
+        return None
+    end = int(steps[rows - 1])
+    meanwhile = loss.values[loss.steps <= end]
+    if end < max(STEPS, LASTS * last_step) or len(meanwhile) < FRAMES:
+        return None
+    if level(meanwhile[-max(FRAMES, len(meanwhile) // 4) :]) < (1.0 - STAYS) * learned.reference:
+        return None
+    return VanishedAtFirst(rows - 1, end, float(np.median(decades[:rows])))

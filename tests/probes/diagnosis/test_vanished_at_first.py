@@ -1,0 +1,50 @@
+"""Gradients that vanish at first and come back late: eight LSTM layers, one on the other. On made series."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from probes.diagnosis import RULES
+from probes.diagnosis.engine import judge
+from probes.diagnosis.view import RunView
+
+STEPS = np.arange(1, 401)
+FRAMES = np.array([1, 2, 5, 10, 20, 50, 100, 200, 400])
+NAMES = [f"layer{i}.weight" for i in range(8)]
+
+
+def run(end=1.4, decades=3.2, until=20, plateau=45, status="finished"):
+    """A loss that leaves 2.3 after ``plateau`` steps, and gradients that fall through depth up to ``until``."""
+    loss = 2.3 - (2.3 - end) * (1 - np.exp(-np.maximum(STEPS - plateau, 0) / 60))
+    loss += 0.02 * np.random.default_rng(0).standard_normal(400)
+    falls = np.where(until >= FRAMES, decades, 0.5)[:, None]
+    gradient = 0.1 * 10.0 ** (falls * (np.linspace(0, 1.4, 8)[None] - 1.4))
+    manifest = {
+        "model": {"parameters": [{"name": n, "module": n[:-7], "shape": [32, 32], "trainable": True} for n in NAMES]},
+        "optimizers": [{"class": "torch.optim.Adam", "groups": [{"lr": 0.002, "parameters": NAMES}]}],
+    }
+    layers = {
+        "grad_norm": (NAMES, FRAMES, gradient),
+        "update_ratio": (NAMES, FRAMES, np.full((9, 8), 0.01)),
+    }
+    view = RunView.of_arrays({"train/loss": (STEPS, loss)}, layers, manifest=manifest, status=status)
+    report = judge(view, [RULES["vanishing-gradients"]])
+    assert not [r for r in report.not_judged if "failed" in r.reason]
+    return [(finding.severity, finding.message) for finding in report.findings]
+
+
+def test_a_run_that_lost_its_first_steps_and_ends_with_little_learned():
+    ((severity, message),) = run()
+    assert severity == "warning"
+    assert "to step 20 at least" in message
+
+
+def test_what_was_learned_in_spite_of_it_or_may_be_yet():
+    assert run(end=0.5) == []
+    assert run(status="running") == []
+
+
+def test_gradients_that_came_through_or_a_loss_that_fell_meanwhile():
+    assert run(decades=1.5) == []
+    assert run(until=5) == []
+    assert run(plateau=0) == []
