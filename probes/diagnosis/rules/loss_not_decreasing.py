@@ -11,17 +11,15 @@ sees. When it does not fall at all, something is broken, and waiting longer will
 
 Criterion
 ---------
-After `steps_needed` (100) steps and at least 30 values of the loss, its level over the last fifth is not
-below that of the first values by more than `fall` (0.02) of it, and none of the medians of ten blocks of the
-run was below by more than twice that. Nor may it be
-falling now, however slowly: its level over the last fifth must not be below that of the middle fifth by more
-than its error. In a run that has ended such a fall counts only when it went below the first values, by more
-than its error: a loss that rose and ends where it began has learned nothing. A mean cross-entropy that began
-above that of guessing (ln C for C classes) is measured from there: scores that shrink bring it down, and nothing
-is learned by that; as long as it falls by more than `fall` from the middle fifth to the last it is on its way. Where
-the loss function was not seen, in a run that is over, C is the number of outputs of the last layer, if the accuracy
-that was logged is 1 / C.
-When the noise of the loss is too
+After `steps_needed` (100) steps and at least 30 values of the loss, its level over the last fifth is not below that
+of the first values by more than `fall` (0.02) of it (and half its error, when the run is over), and none of the
+medians of ten blocks of the run was below by more than twice that. Nor may it be falling now, however slowly: its
+level over the last fifth must not be below that of the middle fifth by more than its error. In a run that has ended
+such a fall counts only when it went below the first values, by more than its error: a loss that rose and ends where
+it began has learned nothing. A mean cross-entropy that began above that of guessing (ln C for C classes) is measured
+from there: scores that shrink bring it down, and nothing is learned by that; as long as it falls by more than `fall`
+from the middle fifth to the last it is on its way. Where the loss function was not seen, in a run that is over, C is
+the number of outputs of the last layer, if the accuracy that was logged is 1 / C. When the noise of the loss is too
 large to see such a fall (two standard errors of the levels above `blur`, 0.06 of the level), it is not judged.
 
 In a run that has ended, after twice `steps_needed`, with an accuracy that is no better than always giving the most
@@ -168,7 +166,8 @@ def criterion(
         raise NotJudged("the loss is too noisy to tell whether it falls")
     _, blocks = block_medians(steps, values, 10)
     drop = (start - end) / abs(start)
-    if drop > fall + error / abs(start) / 2 or (start - blocks[1:].min()) / abs(start) > 2 * fall + error / abs(start):
+    doubt = error / abs(start) / 2 if ended else 0.0  # while the run goes on, it is given the benefit
+    if drop > fall + doubt or (start - blocks[1:].min()) / abs(start) > 2 * fall + error / abs(start):
         return None
     middle = values[2 * len(values) // 5 : 3 * len(values) // 5]
     recent = level(middle) - end
