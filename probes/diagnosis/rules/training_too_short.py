@@ -18,7 +18,7 @@ steps on. A finding when that fall is at least `pace` (0.9) times the mean fall 
 level is poor:
 
 - where an accuracy was logged: it is above always giving the most frequent class by less than `good` (0.65) of the
-  way to 1, and the loss has lost less than 0.6 of its beginning; or, whatever the accuracy, less than `learned` (0.3);
+  way to 1, and the loss has lost less than 0.6 of its beginning;
 - else: after 40 steps and more, the loss has lost less than `learned` (0.3) of its beginning, or of the loss of
   guessing where it began above that.
 
@@ -170,8 +170,7 @@ def criterion(
         pace: fall at the end over the mean fall (healthy runs slow down: 0.6 and less).
         promise: gain of as many steps again, as a share of the level at the end.
         good: accuracy that is good enough, as a share of the way from ``common`` to 1.
-        learned: fall of the loss that is enough where no accuracy is known, and too little beside any, as a share of
-            its beginning.
+        learned: fall of the loss that is enough where no accuracy is known, as a share of its beginning.
         few: steps below which a schedule is brief.
         steps_needed: fewest steps.
     """
@@ -200,7 +199,7 @@ def criterion(
     if found.pace < pace or found.certainty < CERTAIN:
         return None
     if accuracy is not None:
-        poor = share < 0.6 and (poorly or share < learned)
+        poor = share < 0.6 and poorly
     else:
         poor = LEARNED < share < learned and steps[-1] >= SURE_STEPS
     if steps[-1] < TRIAL and share >= BARELY and validated < MINIMUM_VALUES:
