@@ -89,4 +89,4 @@ def test_a_fall_in_doubt_is_one_while_the_run_goes_on(status, expected):
     """Between `fall` and what is plainly more: diffusion models fall that slowly at first."""
     steps = np.arange(1, 1201)
     loss = 1.0 - 0.028 * (1.0 - np.exp(-steps / 100)) + 0.05 * np.random.default_rng(0).standard_normal(1200)
-    assert said({"train/loss": (steps, loss)}, status=status) == expected
+    assert said({"train/loss": (steps, loss)}, outputs=1, status=status) == expected
