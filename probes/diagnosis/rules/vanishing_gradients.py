@@ -41,8 +41,9 @@ gradient below 1e-4; Debugger a mean absolute gradient below 1e-7: absolute size
 when it has converged.
 
 A run that has ended is told, too, when the gradient of the weights fell by `decades` as a trend in the first 3 frames
-or more, over 20 steps and a twentieth of the run, while the loss stayed within a twentieth of where it began, and less
-than half of it was learned by the end: the steps in which nothing came through are what it lacks.
+or more, over 20 steps and a twentieth of the run, and then no longer, while the loss stayed within a twentieth of where
+it began, and something but less than half of it was learned by the end: the steps in which nothing came through are
+what it lacks.
 
 Through time, in a recurrent module (RNN, LSTM, GRU) that is fed by another one: the gradient of what it is fed has
 one vector for each moment. In at least 60% of the latter half of the frames (and at least 3) the median of its

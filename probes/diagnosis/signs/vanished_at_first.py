@@ -33,7 +33,9 @@ class VanishedAtFirst:
 def vanished_at_first(
     steps: Steps, shows: Mask, decades: Floats, loss: Curve, learned: Progress, last_step: int
 ) -> VanishedAtFirst | None:
-    """Whether gradients vanished from the first frame on, for long enough, and little was learned by the end.
+    """Whether gradients vanished from the first frame on, for long enough, and too little was learned once they did not.
+
+    Gradients that vanish to the end are another matter: what is learned by them tells whether they do harm.
 
     Args:
         steps: the frames, [T].
@@ -43,8 +45,8 @@ def vanished_at_first(
         learned: its progress over the whole run.
         last_step: the end of the run, which is over.
     """
-    rows = len(shows) if shows.all() else int(np.argmin(shows))
-    if rows < FRAMES or learned.share >= HALF:
+    rows = 0 if shows.all() else int(np.argmin(shows))
+    if rows < FRAMES or not STAYS <= learned.share < HALF:
         return None
     end = int(steps[rows - 1])
     meanwhile = loss.values[loss.steps <= end]
