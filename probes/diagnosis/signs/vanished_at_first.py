@@ -33,7 +33,7 @@ class VanishedAtFirst:
 def vanished_at_first(
     steps: Steps, shows: Mask, decades: Floats, loss: Curve, learned: Progress, last_step: int
 ) -> VanishedAtFirst | None:
-    """Whether gradients vanished from the first frame on, for long enough, and too little was learned once they did not.
+    """Whether gradients vanished from the first frame on, for long enough, and little was learned after that.
 
     Gradients that vanish to the end are another matter: what is learned by them tells whether they do harm.
 
