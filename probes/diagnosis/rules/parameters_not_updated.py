@@ -15,8 +15,8 @@ Criterion
 ---------
 - *Outside*: trainable parameters that no optimizer of the run holds. A warning; only information when these are the
   first layers and the training loss has fallen by more than half, which is how a pretrained body is often kept fixed,
-  or when no gradient came back to their modules in 3 frames. Those that change all the same (copies or averages of
-  another net) are left out.
+  or when no gradient came back to their modules in 3 frames (while the run goes on: in any so far). Those that change
+  all the same (copies or averages of another net) are left out.
 - *Never stepped*: a training loss was logged at least `waiting` (100) times, and not one step has been done: by the
   optimizer that was given, or, where none was given, by any, while the latter half of the losses is not below the first
   (by 0.02 of it and more than its error). A warning while the run goes on (a long gradient accumulation looks the
@@ -358,9 +358,13 @@ def _changes(view: RunView, name: str) -> bool:
 
 
 def _never_pushed(view: RunView, outside: list[str]) -> bool:
-    """Whether no gradient comes back to the modules of these parameters, in any of three frames or more."""
+    """Whether no gradient comes back to the modules of these parameters, in any of three frames or more.
+
+    While a run goes on, in any frame so far: a copy that has not been renewed yet looks like a layer that was left out,
+    but for the gradient.
+    """
     table = view.layers("activation_grad_norm")
-    if table is None or len(table) < FEW_FRAMES:
+    if table is None or (len(table) < FEW_FRAMES and view.status != "running"):
         return False
     home = {parameter.name: parameter.module for parameter in view.parameters}
     seen = table.pick(sorted({home[name] for name in outside}))

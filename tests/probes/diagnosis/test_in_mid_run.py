@@ -1,0 +1,104 @@
+"""What is said of a run that goes on: too little evidence is no alarm, and what is ill beside it is told."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from probes.diagnosis import RULES
+from probes.diagnosis.engine import judge
+from probes.diagnosis.view import RunView
+
+RNG = np.random.default_rng(0)
+
+
+def severities(slug, view):
+    report = judge(view, [RULES[slug]])
+    assert not [r for r in report.not_judged if "failed" in r.reason]
+    return [finding.severity for finding in report.findings]
+
+
+class TestACopyBeforeItIsRenewed:
+    """Of a target net nothing is known after two steps but that no gradient comes back to it."""
+
+    def run(self, pushed, frames=(1, 2), status="running"):
+        names = ("online", "target")
+        parameters = [{"name": f"{n}.weight", "module": n, "shape": [8, 8], "trainable": True} for n in names]
+        described = {
+            "model": {"parameters": parameters},
+            "optimizers": [{"class": "Adam", "groups": [{"lr": 1e-3, "parameters": ["online.weight"]}]}],
+        }
+        back = np.full((len(frames), 2), 0.5)
+        layers = {
+            "weight_norm": ([p["name"] for p in parameters], frames, np.ones((len(frames), 2))),
+            "activation_grad_norm": (names if pushed else names[:1], frames, back if pushed else back[:, :1]),
+        }
+        return RunView.of_arrays({}, layers, manifest=described, status=status)
+
+    @pytest.mark.parametrize("frames", [(1,), (1, 2), (1, 2, 5)])
+    def test_only_what_a_gradient_comes_back_to_was_forgotten(self, frames):
+        assert severities("parameters-not-updated", self.run(pushed=False, frames=frames)) == ["info"]
+        assert severities("parameters-not-updated", self.run(pushed=True, frames=frames)) == ["warning"]
+
+    def test_two_frames_of_a_run_that_is_over_are_too_few_to_take_it_for_a_copy(self):
+        assert severities("parameters-not-updated", self.run(pushed=False, status="finished")) == ["warning"]
+
+
+class TestAPlateauThatIsBeingLeft:
+    """A net of sigmoids near its saddle: the loss rests, and what tells the examples apart grows."""
+
+    FRAMES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
+
+    def run(self, growth, status="running"):
+        steps = np.arange(1, 1201)
+        loss = 2.31 + 0.04 * RNG.standard_normal(len(steps))
+        modules = [
+            {"name": n, "type": t, "activation": a, "output_shape": [64, 10]}
+            for n, t, a in (("0", "Linear", None), ("1", "Sigmoid", "sigmoid"), ("2", "Linear", None))
+        ]
+        described = {"model": {"parameters": [], "modules": modules}}
+        hidden = 0.005 * growth ** np.arange(len(self.FRAMES))
+        layers = {
+            "batch_variation": (["1", "2"], self.FRAMES, np.column_stack((hidden, np.full_like(hidden, 1e-3)))),
+            "saturated_fraction": (["1"], self.FRAMES, np.full((len(self.FRAMES), 1), 0.9)),
+        }
+        return RunView.of_arrays({"train/loss": (steps, loss)}, layers, manifest=described, status=status)
+
+    @pytest.mark.parametrize("slug", ["loss-not-decreasing", "saturated-activations"])
+    def test_growth_within_the_net_is_waited_for_while_the_run_goes_on(self, slug):
+        assert severities(slug, self.run(growth=1.2)) == ["info"]
+        assert severities(slug, self.run(growth=1.2, status="finished")) != ["info"]
+
+    @pytest.mark.parametrize("growth", [1.0, 0.9, 1.01])
+    def test_a_net_in_which_nothing_grows_is_told(self, growth):
+        assert severities("loss-not-decreasing", self.run(growth)) == ["warning"]
+        assert severities("saturated-activations", self.run(growth)) == ["critical"]
+
+
+class TestAFallThatIsGrowingFaster:
+    """Small embeddings in large steps: the loss falls slowly at first, but it falls, and ever faster."""
+
+    def run(self, loss):
+        frames = np.array([1, 2, 5, 10, 20, 50, 100])
+        layers = {
+            "update_norm": (["user.weight"], frames, np.full((7, 1), 0.033)),
+            "weight_norm": (["user.weight"], np.concatenate(([0], frames)), np.ones((8, 1))),
+        }
+        parameters = [{"name": "user.weight", "module": "user", "shape": [150, 8], "trainable": True}]
+        return RunView.of_arrays(
+            {"train/bpr": (np.arange(1, 111), loss)},
+            layers,
+            manifest={"model": {"parameters": parameters}},
+            status="running",
+        )
+
+    def test_a_fall_that_is_certain_over_the_whole_run_is_progress(self):
+        noise = 0.0025 * RNG.standard_normal(110)
+        falls = 0.693 - 0.009 * (np.arange(110) / 110) ** 1.5 + noise
+        assert severities("learning-rate-too-high", self.run(falls)) == []
+        assert severities("learning-rate-too-high", self.run(0.693 + noise)) == ["warning"]
+
+    def test_a_fall_that_has_stopped_is_none(self):
+        noise = 0.0025 * RNG.standard_normal(110)
+        stopped = 0.693 - 0.009 * np.minimum(np.arange(110) / 30, 1.0) + noise
+        assert severities("learning-rate-too-high", self.run(stopped)) == ["warning"]
