@@ -28,7 +28,9 @@ learning either; nor is it after ten times `steps_needed`, measured from the los
 values of the loss, as of epochs, are enough where its level stays within 0.03 of that of guessing all along.
 
 A warning; only information in a run that goes on and has done fewer than five times `steps_needed`, for many nets
-begin with a plateau, and what keeps a net from learning is told by other rules.
+begin with a plateau, and what keeps a net from learning is told by other rules; or in which the variation across the
+examples of the last hidden module has grown in each of the last 4 frames, by a quarter or more in all: a plateau that
+is being left.
 
 Of a generator and a discriminator (two losses so named) it is said when, over at least 20 values of each, the
 discriminator's loss stays below a hundredth of where it began through the latter half of the log, and the generator's
@@ -101,6 +103,7 @@ from probes.diagnosis.numbers import percent, short
 from probes.diagnosis.progress import guessing_loss, majority_share, variance_of_targets
 from probes.diagnosis.rule import Rule
 from probes.diagnosis.signal import block_medians, closing, level, noise, opening
+from probes.diagnosis.signs.awakening import is_awakening
 from probes.diagnosis.signs.rivals import WON, Won, discriminator_has_won
 from probes.diagnosis.signs.standing import Standing, margin_it_stays_at, rewards_are_lost, stays_at_chance
 from probes.diagnosis.tracks import accuracy, training_loss
@@ -231,7 +234,7 @@ def _of_losses(view: RunView, thresholds: dict[str, float]) -> Sequence[Finding]
         at = f", about the margin of {short(margin)}: what outputs cost that are all the same"
     return [
         RULE.finding(
-            "warning" if ended or view.last_step >= PLATEAU * needed else "info",
+            "warning" if ended or (view.last_step >= PLATEAU * needed and not is_awakening(view)) else "info",
             f"{name} went from {short(found.start)} to {short(found.end)} in {view.last_step} steps (a fall "
             f"of {percent(max(found.fall, 0.0))}){at}.",
             (int(loss.steps[0]), view.last_step),

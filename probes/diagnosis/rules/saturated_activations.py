@@ -11,10 +11,12 @@ layers below, and changes slowly itself.
 
 Criterion
 ---------
-A layer counts when more than `saturated` (0.6) of its outputs lie beyond 95% of the half range, in at least
-60% of the latter half of its frames (and in at least `frames`, 3). The last module of the net is left out: a
-classifier that is sure of itself has a saturated output. It is reported when the training loss has fallen by
-less than half: critical below a tenth. Debugger reports more than half of the units beyond the same 95%.
+A layer counts when more than `saturated` (0.6) of its outputs lie beyond 95% of the half range, in at least 60% of
+the latter half of its frames (and in at least `frames`, 3). The last module of the net is left out: a classifier that
+is sure of itself has a saturated output. It is reported when the training loss has fallen by less than half: critical
+below a tenth; only information in a run that goes on while the variation across the examples of the last hidden
+module grows (in each of the last 4 frames, by a quarter or more in all). Debugger reports more than half of the units
+beyond the same 95%.
 
 Evidence
 --------
@@ -61,10 +63,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from probes.diagnosis.finding import Evidence, Finding
+from probes.diagnosis.finding import Evidence, Finding, Severity
 from probes.diagnosis.numbers import names, percent, round_rate, short
 from probes.diagnosis.progress import progress
 from probes.diagnosis.rule import Rule
+from probes.diagnosis.signs.awakening import is_awakening
 from probes.diagnosis.view import Floats, Mask, NotJudged, RunView
 
 PERSISTENT_SHARE = 0.6
@@ -118,10 +121,12 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     rate = view.learning_rate(first)
     slower = f"lower the learning rate from {short(rate)} to about {round_rate(rate / 10)}" if rate else None
     smaller = "initialise smaller: torch.nn.init.xavier_uniform_ with calculate_gain, and normalise the inputs"
+    waits = view.status == "running" and is_awakening(view)
+    severity: Severity = "info" if waits else "critical" if learned.share < 0.1 else "warning"
     order = (smaller, slower) if first <= int(hidden.steps[0]) else (slower, smaller)
     return [
         RULE.finding(
-            "critical" if learned.share < 0.1 else "warning",
+            severity,
             f"{percent(max(worst))} of the outputs of {top} lie at the ends of their range{others}, since "
             f"step {first}. The loss went from {short(learned.start)} to {short(learned.end)}.",
             (first, view.last_step),
