@@ -49,8 +49,9 @@ in the first few steps only.
 
 A run whose loss falls well is never reported for the size of its steps alone. In a net of a single layer, whose loss
 rests at that of guessing, steps are large against weights that the best answer makes small: no progress is not said.
-Nor is it in a run that goes on while the loss falls beyond doubt (5 standard errors) at half of its mean pace or more,
-or while weights that began next to nothing grow, and the steps have halved against them.
+Nor is it in a run that goes on while the loss falls beyond doubt (5 standard errors of a line through all of it, or
+through its last two fifths), in these at half of its mean pace or more and by 2 standard errors, or while weights that
+began next to nothing grow, and the steps have halved against them.
 
 Evidence
 --------
@@ -129,8 +130,8 @@ MOST_LEFT, MORE_THAN_ENOUGH = 0.7, 0.95
 RAISED_BY, LOST, DOUBLE, FOURTH, HALF = 3.0, 0.3, 2.0, 0.25, 0.5
 """Rate at the end over that of the best loss; part of the gain that is lost since, loss at the end over its best level,
 and part of the run that it lies there; part of the highest rate that is near it."""
-CERTAIN = 5.0
-"""Standard errors of a fall that is beyond doubt."""
+CERTAIN, LIKELY = 5.0, 2.0
+"""Standard errors of a fall that is beyond doubt, and of one that goes on at the end."""
 OVERRUN_STEPS, OVERRUN_FIRST = 100, 10
 """Steps after which a run can have come to little, and in which the initialisation can be overrun."""
 
@@ -359,9 +360,12 @@ def _raised(view: RunView, sizes: Curve, loss: Curve) -> TooHigh | None:
 
 
 def _on_its_way(loss: Curve) -> bool:
-    """Whether the loss falls to the end, beyond doubt and at half of its mean pace or more: it makes progress."""
-    trend = fall(loss.steps.astype(np.float64), loss.values)
-    return trend is not None and trend.pace >= HALF and trend.certainty >= CERTAIN
+    """Whether the loss falls to the end, at half of its mean pace or more, and falls beyond doubt, there or in all."""
+    steps = loss.steps.astype(np.float64)
+    late, whole = fall(steps, loss.values), fall(steps, loss.values, part=1.0)
+    if late is None or whole is None or late.pace < HALF or late.certainty < LIKELY:
+        return False
+    return max(late.certainty, whole.certainty) >= CERTAIN
 
 
 def _settles(view: RunView, sizes: Curve, usual: float) -> bool:
