@@ -21,6 +21,9 @@ PATIENCE = 150
 """Steps of a run that goes on before a loss at rest is held against it."""
 BOTTOMLESS = 3.0
 """Depth below zero, in sizes of the loss at the beginning, from which a loss that falls ever faster has no bottom."""
+NARROWED = 5.0
+"""Depth below zero that a logarithm of a density reaches where it begins near zero, whose size then tells nothing: one
+that has become 150 times as narrow (ln 150 = 5) falls so far, ever faster until it is as wide as the noise."""
 ABYSS, GOES_ON = 100.0, 0.3
 """Depth below zero, in sizes of the loss at the beginning, that no likelihood reaches; fall of the second half of such
 a loss, in falls of the first, from which it does not come to rest (one of a likelihood is below 0.1 by then)."""
@@ -62,7 +65,7 @@ def without_bottom(view: RunView) -> Mismatch | None:
     endless = levels[-1] < -ABYSS * start and falls[4:].sum() > GOES_ON * falls[:4].sum()
     straight = levels[-1] < -DEEP * start and falls.min() > STEADY * falls.max() and values[0] > 0
     sunk = levels[-1] < -SUNK * start
-    if not levels[-1] < -BOTTOMLESS * start or not (faster or endless or straight or sunk):
+    if not levels[-1] < -max(BOTTOMLESS * start, NARROWED) or not (faster or endless or straight or sunk):
         return None
     first = int(curve.steps[int(np.argmax(curve.values < 0))])
     course = "" if sunk else f", and falls {'faster and faster' if faster else 'on'}"
@@ -70,7 +73,7 @@ def without_bottom(view: RunView) -> Mismatch | None:
         f"{name} fell through zero at step {first} and is at {short(closing(values))}, after {short(start)} at the "
         f"beginning{course}: it has no lowest value, and is no measure of being right.",
         first,
-        evidence=(Evidence(name, closing(values), -BOTTOMLESS * start, "<", note="level at the end"),),
+        evidence=(Evidence(name, closing(values), -max(BOTTOMLESS * start, NARROWED), "<", note="level at the end"),),
         suggestions=(
             "check the targets: a binary cross-entropy takes 0 and 1 (not -1 and 1), a cross-entropy class numbers",
             "check what the loss expects: logarithms of probabilities, probabilities or raw scores",

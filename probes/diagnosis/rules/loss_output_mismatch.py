@@ -47,9 +47,10 @@ frame before: what is wrong yet is wrong where the ReLU cuts it off.
 
 With any loss, too, one that falls below zero and on without a bottom: faster and faster, by more than 3 times what it
 began with; or to 100 times that, at an end where it still falls by 0.3 of what it did in the first half; or, whatever
-the course, to a million times that. So is a loss whose name says that it is never negative (mse, mae, bce, ce, ...; kl
-where classes are told apart), with nine in ten of its values in the latter half below zero, and one whose name says
-that it is a share in common (dice, iou, jaccard, tversky) and that was both below 0 and above 1.
+the course, to a million times that; and to less than -5 in any case, for a logarithm of a density that began near zero
+falls so far when it narrows. So is a loss whose name says that it is never negative (mse, mae, bce, ce, ...; kl where
+classes are told apart), with nine in ten of its values in the latter half below zero, and one whose name says that it
+is a share in common (dice, iou, jaccard, tversky) and that was both below 0 and above 1.
 
 Of a generator and a discriminator (two losses so named) it is said when both losses are below a hundredth of where they
 began through the latter half, after 50 steps: what one gains the other must lose.

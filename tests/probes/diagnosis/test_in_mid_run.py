@@ -102,3 +102,22 @@ class TestAFallThatIsGrowingFaster:
         noise = 0.0025 * RNG.standard_normal(110)
         stopped = 0.693 - 0.009 * np.minimum(np.arange(110) / 30, 1.0) + noise
         assert severities("learning-rate-too-high", self.run(stopped)) == ["warning"]
+
+
+class TestADensityThatNarrows:
+    """A Gaussian likelihood that began near zero falls faster and faster, until it is as wide as the noise."""
+
+    def run(self, loss):
+        return RunView.of_arrays({"train/nll": (np.arange(1, len(loss) + 1), loss)}, {}, status="running")
+
+    @pytest.mark.parametrize("seen", [60, 80, 100, 200])
+    def test_some_nats_below_zero_are_no_abyss(self, seen):
+        at = np.arange(1, 401)
+        narrows = 0.25 - 2.75 / (1.0 + np.exp(-(at - 75) / 12)) + 0.05 * RNG.standard_normal(400)
+        assert severities("loss-output-mismatch", self.run(narrows[:seen])) == []
+
+    @pytest.mark.parametrize("seen", [60, 80, 100])
+    def test_a_loss_without_a_bottom_goes_below_at_once(self, seen):
+        at = np.arange(1, seen + 1)
+        falls = 0.7 - 0.004 * at**2 + 0.05 * RNG.standard_normal(seen)
+        assert severities("loss-output-mismatch", self.run(falls)) == ["warning"]
