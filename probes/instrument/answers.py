@@ -13,6 +13,8 @@ from probes.instrument.capture import Pass, as_batch
 from probes.instrument.modules import is_measurable
 from probes.instrument.sampling import example_slices
 
+DEEPEST = 8
+"""Containers inside each other that are looked into; some hold themselves."""
 LIMIT = 16_384
 """Elements of the outputs that are looked at, at most; with more scores than these in a row, none."""
 
@@ -28,7 +30,7 @@ class Output:
         shape: of the whole output.
         dtype: e.g. "float32".
         gradients: of the loss with respect to ``values``, one a backward pass.
-        norms: of the gradients of the whole output, 0-d, likewise.
+        norms: of the gradients of the whole output, 0-d, float32 or float64, likewise.
     """
 
     forward: Pass
@@ -43,7 +45,8 @@ class Output:
         """Takes the same rows of the gradient."""
         if is_measurable(gradient):
             self.gradients.append(_rows(as_batch(gradient, self.axis == 1)[0], self.axis))
-            self.norms.append(torch.linalg.vector_norm(gradient.detach(), dtype=torch.float32))
+            wide = gradient.dtype if gradient.dtype == torch.float64 else torch.float32  # it is not narrowed by torch
+            self.norms.append(torch.linalg.vector_norm(gradient.detach(), dtype=wide))
 
     @property
     def whole(self) -> bool:
@@ -71,13 +74,15 @@ def _rows(batch: Tensor, axis: int) -> Tensor:
     )
 
 
-def _answer(value: object) -> Tensor | None:
+def _answer(value: object, depth: int = 0) -> Tensor | None:
     if isinstance(value, Tensor):
         return value if value.dim() and value.grad_fn is not None else None
+    if depth == DEEPEST:
+        return None
     if isinstance(value, PackedSequence):
         return _answer(value.data)
     if isinstance(value, Mapping):
         value = tuple(value.values())
     if isinstance(value, (tuple, list)):
-        return next((tensor for item in value if (tensor := _answer(item)) is not None), None)
+        return next((tensor for item in value if (tensor := _answer(item, depth + 1)) is not None), None)
     return None

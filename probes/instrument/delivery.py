@@ -12,7 +12,7 @@ from probes.instrument.answers import Output
 from probes.instrument.filters import PendingFilters
 from probes.instrument.fold import DeadUnits, FrameArrays, fold_frames
 from probes.instrument.frame import PendingFrame
-from probes.instrument.loss_in_use import LossInUse, describe, describe_squares
+from probes.instrument.loss_in_use import LossInUse, describe_squares
 from probes.instrument.modules import Watched
 from probes.instrument.outcomes import Outcome, OutcomeTotals
 from probes.instrument.scalars import DeviceScalars
@@ -68,8 +68,7 @@ class Delivery:
         """Numbers of one step, those on a device as one-element tensors."""
         if host:
             self.writer.scalars(step, time, host)
-            if self.loss_in_use.compares:
-                self.loss_in_use.squares.log(step, host)
+            self.loss_in_use.log(step, host)
         if device:
             self._device_scalars.add(step, time, device)
 
@@ -131,7 +130,7 @@ class Delivery:
                 return
             before = self.loss_in_use.manifest()
             values, gradients, norm = transfer.arrays()
-            found = self.loss_in_use.look(output, values, gradients)
+            found = self.loss_in_use.look(step, now, output, values, gradients)
             squares = self.loss_in_use.look_for_squares(step, now, output, values, gradients, float(norm))
             loss = self.loss_in_use.manifest()
             if loss != before:
@@ -144,10 +143,10 @@ class Delivery:
                     facts = {"output_shape": list(output.shape), "output_dtype": output.dtype}
                     writer.scalars(frame.step, frame.time, self._totals.add(facts, numbers))
                     writer.update_manifest(data=self._totals.manifest())
-            if found is not None:
-                series = self._totals.add(*describe(found, output)) if alone else {}
-                writer.scalars(step, now, {**series, "data/recognised": found.loss})
-            if found is not None and alone:
+            for seen in found:
+                series = self._totals.add(seen.facts, seen.numbers) if alone else {}
+                writer.scalars(seen.step, seen.time, {**series, "data/recognised": seen.loss})
+            if found and alone:
                 writer.update_manifest(data=self._totals.manifest())
             elif loss is None and before is not None and alone:
                 self._totals = OutcomeTotals()
@@ -179,8 +178,7 @@ class Delivery:
         def deliver() -> None:
             for (step, time, name), value in zip(labels, transfer.arrays(), strict=True):
                 writer.scalars(step, time, {name: float(value)})
-                if self.loss_in_use.compares:
-                    self.loss_in_use.squares.log(step, {name: float(value)})
+                self.loss_in_use.log(step, {name: float(value)})
 
         self._when_ready(transfer, deliver)
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from probes.instrument.answers import Output
+from probes.instrument.logged_losses import LoggedLosses
 from probes.instrument.loss_kind import LossKind, Reals, Recognised, recognise
 from probes.instrument.outcomes import MAX_CLASSES
 from probes.instrument.squared_error import Reduction, SquaredError, Squares
@@ -19,6 +23,31 @@ UNDECIDED = 30
 DOUBT = 0.25
 """Share of frames of some other loss from which one that was recognised is given up: a batch is mixed now and then, or
 agreed by chance at first."""
+PROOF, COMPARED = 3, 8
+"""Frames whose logged loss must be the one recognised where the gradient leaves a doubt; frames that are compared."""
+NEAR = 0.02
+"""Difference, as a share of the loss, of two that are one."""
+POWER = 0.01
+"""Distance from a power of two, in powers."""
+STEADY, FEWEST, LATEST = 1.5, 3, 16
+"""Times that the weight of a loss may differ from its median; frames from which it is judged, and are."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A recognised loss in one frame.
+
+    Attributes:
+        step, time: of the frame.
+        loss: its mean over what it counts.
+        facts, numbers: as `outcomes.Outcome` has them where the loss is observed.
+    """
+
+    step: int
+    time: float
+    loss: float
+    facts: dict[str, object]
+    numbers: dict[str, npt.NDArray[Any]]
 
 
 class LossInUse:
@@ -33,7 +62,10 @@ class LossInUse:
     def __init__(self) -> None:
         self.kind: LossKind | None = None
         self.reduction: str | None = None
-        self.squares = SquaredError()
+        self.logged = LoggedLosses()
+        self.squares = SquaredError(self.logged)
+        self._doubtful: deque[tuple[LossKind, str | None, Seen, float]] = deque(maxlen=COMPARED + PROOF)
+        self._weights: deque[tuple[float, float, float]] = deque(maxlen=LATEST)
         self._done = False
         self._agreed = self._other = self._undecided = 0
 
@@ -45,7 +77,7 @@ class LossInUse:
     @property
     def compares(self) -> bool:
         """Whether what is logged is needed."""
-        return self.kind is None and not self.squares.given_up
+        return self.kind is None and not self.given_up
 
     def look_for_squares(
         self, step: int, time: float, output: Output, values: npt.NDArray[Any], gradients: npt.NDArray[Any], norm: float
@@ -55,45 +87,106 @@ class LossInUse:
             self.squares.give_up()
         if self.squares.given_up:
             return []
+        known = self.squares.reduction is not None
         count = int(np.prod(output.shape))
         frames = self.squares.look(
             Squares(step, time, norm**2, count, output.dtype, values.astype(np.float64), gradients.astype(np.float64))
         )
         reduction = self.squares.reduction
         if reduction is None:
+            if known:  # no squared error after all
+                self.kind, self.reduction = None, None
             return []
         self.kind, self.reduction, self._done = LossKind("MSELoss"), reduction, True
         return [(frame, reduction) for frame in frames]
 
-    def look(self, output: Output, values: npt.NDArray[Any], gradients: npt.NDArray[Any]) -> Recognised | None:
-        """Takes in the outputs of one frame and what came back to them; returns the loss when it is seen in them.
+    def log(self, step: int, values: Mapping[str, float]) -> None:
+        """Takes in what was logged, while it is needed; may be called from another thread."""
+        if self.compares:
+            self.logged.log(step, values)
+
+    def look(
+        self, step: int, time: float, output: Output, values: npt.NDArray[Any], gradients: npt.NDArray[Any]
+    ) -> list[Seen]:
+        """Takes in the outputs of one frame and what came back to them; returns the frames, up to this one, in which
+        the loss is now known to be seen.
 
         Args:
+            step, time: of the frame.
             output: where the arrays come from.
             values, gradients: its rows, float32, laid out as they are there.
         """
         if self._done:
-            return None
+            return []
         answer = recognise(
             _rows(values, output.axis), _rows(gradients, output.axis), dtype=output.dtype, known=self.kind
         )
-        found = answer.found
+        found, seen = answer.found, list[Seen]()
         if found is not None and self.kind is not None and not found.kind.like(self.kind):
-            found = None
             self._other += 1
-        elif found is not None:
+        elif found is not None and not self._weighs_alike(found, output):
+            self._done, self.kind = True, None
+        elif found is not None and (self.kind is not None or not found.doubtful):
             self._agreed += 1
             self.kind, self.reduction = found.kind, _reduction(found, output)
+            seen = [Seen(step, time, found.loss, *describe(found, output))]
+        elif found is not None:
+            mine = Seen(step, time, found.loss, *describe(found, output))
+            self._doubtful.append((found.kind, _reduction(found, output), mine, _number_of_terms(found, output)))
+            seen = self._compare()
         elif answer.other:
             self._other += 1
         else:
             self._undecided += 1
         frames = self._agreed + self._other
         if self.kind is None:
-            self._done = self._other >= PATIENCE or self._undecided >= UNDECIDED
+            self._done = self._done or self._other >= PATIENCE or self._undecided >= UNDECIDED
         elif self._other > DOUBT * frames:
-            self.kind, found, self._done = None, None, True
-        return found
+            self.kind, self._done, seen = None, True, []
+        return seen
+
+    def _weighs_alike(self, found: Recognised, output: Output) -> bool:
+        """Whether the loss has one weight in all frames: as a mean, as a sum, or as a sum over a constant.
+
+        A policy gradient of whole episodes is a cross-entropy of the actions taken, times the return of each episode.
+        A scale against underflow goes by powers of two.
+        """
+        if found.kind.weighted or output.dtype == "float16":
+            return True  # a sum of weights depends on the classes that come
+        terms, rows = _number_of_terms(found, output), float(np.prod(output.shape))
+        whole = found.total * rows / output.values.numel()
+        self._weights.append((whole, whole / terms, whole * rows / terms))
+        if len(self._weights) < FEWEST:
+            return True
+        weights = np.log(self._weights)
+        away = np.abs(weights - np.median(weights, axis=0))
+        twos = np.abs(away / np.log(2.0) - np.round(away / np.log(2.0))) < POWER
+        return bool(((away < np.log(STEADY)) | twos).all(0).any())
+
+    def _compare(self) -> list[Seen]:
+        """Compares frames that leave a doubt with what was logged."""
+        kind, reduction = self._doubtful[-1][:2]
+        mine = [(seen, terms) for other, _, seen, terms in self._doubtful if other.like(kind)]
+        compared = 0
+        for values in self.logged.by_step():
+            pairs = [(seen.loss, terms, values[seen.step]) for seen, terms in mine if seen.step in values]
+            compared = max(compared, len(pairs))
+            if len(pairs) >= PROOF and any(
+                all(
+                    abs(logged - loss * (terms if summed else 1.0)) <= NEAR * abs(logged)
+                    for loss, terms, logged in pairs
+                )
+                for summed in (False, True)
+            ):
+                self.kind, self.reduction = kind, reduction
+                self._agreed += len(mine)
+                self._doubtful.clear()
+                return [seen for seen, _ in mine]
+        if compared >= COMPARED:
+            self._other += PATIENCE
+        elif not compared:
+            self._undecided += 1
+        return []
 
     def manifest(self) -> dict[str, object] | None:
         """The loss, with settings named as those of the modules of `torch.nn`; None while not known."""
@@ -147,12 +240,14 @@ def _reduction(found: Recognised, output: Output) -> str | None:
 
     Gradients that are scaled (against underflow) or accumulated are of another size.
     """
-    counted = int((found.targets >= 0).sum())
-    total, near = found.total, 5e-3
+    counted, total, near = _number_of_terms(found, output), found.total, 5e-3
     if not output.whole:
-        share = output.values.numel() / float(np.prod(output.shape))
-        counted, total = round(counted / share), total / share
-        near = 0.05
+        total, near = total * np.prod(output.shape) / output.values.numel(), 0.05
     if abs(total - 1.0) < near:
         return "mean"
     return "sum" if abs(total / counted - 1.0) < near else None
+
+
+def _number_of_terms(found: Recognised, output: Output) -> float:
+    """Rows or entries of the whole output that the loss counts."""
+    return int((found.targets >= 0).sum()) * float(np.prod(output.shape)) / output.values.numel()

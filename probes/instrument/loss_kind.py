@@ -43,6 +43,8 @@ ILL_CONDITIONED = 1e8
 """Condition number from which the smoothing cannot be told from the scale of the loss."""
 CERTAIN = 1.0 - 1e-6
 """Probability from which a row without a gradient is one that is right, and not one that is left out."""
+NORMALISED = 0.05
+"""Logarithm of a sum of probabilities, whatever their type, from which they are none."""
 LEAST = 1e-6
 """Probabilities nearer than this to 0 or 1 are not compared: losses clamp the logarithms of them."""
 
@@ -79,6 +81,7 @@ class Recognised:
         loss: its mean over what is known, with its weights.
         total: what the rows (of a binary loss: the entries) weigh together in the loss: 1 for a mean over them, their
             number for a sum.
+        doubtful: losses of another value send back the same: only the value that was logged tells.
     """
 
     kind: LossKind
@@ -86,6 +89,7 @@ class Recognised:
     targets: Counts
     loss: float
     total: float
+    doubtful: bool = False
 
 
 @dataclass(frozen=True)
@@ -381,7 +385,20 @@ def _recognised(form: _Form, weights: Reals, *, weighted: bool) -> Recognised:
     basis = weights[counted].sum() if form.by_row or not len(no) else counted.sum() * no[0]
     loss = float((weights * losses)[counted].sum() / basis)
     kind = replace(form.kind, weighted=weighted)
-    return Recognised(kind, form.given, form.targets, loss, float(basis))
+    return Recognised(kind, form.given, form.targets, loss, float(basis), _doubtful(form))
+
+
+def _doubtful(form: _Form) -> bool:
+    """Whether it is a likelihood of what are no logarithms of probabilities.
+
+    A Huber loss far from its targets (as of rewards, for the actions that were taken) sends one entry back in each row,
+    too, and 1 - p, the mean absolute error of probabilities, the same as -p.
+    """
+    if form.kind.name != "NLLLoss":
+        return False
+    highest = form.given.max(1)
+    sums = highest + np.log(np.exp(form.given - highest[:, None]).sum(1))
+    return bool((np.abs(sums) > NORMALISED).any())
 
 
 def _softmax(scores: Reals) -> Reals:

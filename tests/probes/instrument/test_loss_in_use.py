@@ -30,11 +30,18 @@ def batches(steps: int, rows: int = ROWS) -> list[tuple[Tensor, Tensor]]:
     return [(x, (x @ teacher).argmax(1)) for x in inputs]
 
 
-def train(model: nn.Module, compute: Loss, run_dir: Path, steps: int = 12, **options: object) -> probes.Run:
+def train(
+    model: nn.Module,
+    compute: Loss,
+    run_dir: Path,
+    steps: int = 12,
+    cast: torch.dtype = torch.float32,
+    **options: object,
+) -> probes.Run:
     optimizer = torch.optim.SGD(model.parameters(), lr=0.2)
     with probes.watch(model, optimizer, run_dir, every=1, **options) as probe:
         for x, y in batches(steps):
-            loss = compute(model(x), y)
+            loss = compute(model(x.to(cast)), y)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -291,3 +298,57 @@ def train_once(model: nn.Module, run_dir: Path) -> probes.Run:
         F.cross_entropy(model(torch.randn(4, 2)), torch.arange(4)).backward()
         optimizer.step()
     return probes.open_run(run_dir)
+
+
+def far_below(outputs: Tensor, labels: Tensor) -> Tensor:
+    """As of the values of actions, when rewards are large: the gradient of each is at its bound."""
+    return F.smooth_l1_loss(outputs.gather(1, labels[:, None])[:, 0], 50.0 + labels)
+
+
+def unhinged(outputs: Tensor, labels: Tensor) -> Tensor:
+    """The mean absolute error of probabilities (Ghosh et al. 2017), which noisy labels do not hurt."""
+    return (1.0 - outputs.softmax(1).gather(1, labels[:, None])).mean()
+
+
+def squared_hinge(outputs: Tensor, labels: Tensor) -> Tensor:
+    return (1.0 - (2.0 * F.one_hot(labels, CLASSES) - 1.0) * outputs).clamp(min=0.0).square().mean()
+
+
+@pytest.mark.parametrize("loss", [far_below, unhinged, squared_hinge])
+def test_the_same_gradient_of_another_loss(loss: Loss, tmp_path: Path):
+    """They send back what a likelihood of scores, one of probabilities, or a squared error does."""
+    run = train(net(), loss, tmp_path / "run", steps=60)
+    assert run.manifest["recognised_loss"] is None
+    assert run.manifest["data"] == {}
+
+
+def test_rewards_weigh_as_they_come(tmp_path: Path):
+    """A policy gradient of whole episodes is a cross-entropy of the actions, times the return of each."""
+    returns = iter([3.0, 17.0, 9.0, 31.0, 14.0, 54.0, 21.0, 8.0, 77.0, 40.0, 12.0, 90.0])
+    run = train(net(), lambda o, y: next(returns) * F.cross_entropy(o, y), tmp_path / "run")
+    assert run.manifest["recognised_loss"] is None
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_whatever_the_type(dtype: torch.dtype, tmp_path: Path):
+    """The outputs of models of other precision are measured as well."""
+    torch.manual_seed(0)
+    model = net().to(dtype)
+    run = train(model, lambda o, y: F.cross_entropy(o, y), tmp_path / "run", steps=4, cast=dtype)
+    assert run.manifest["recognised_loss"]["class"] == "CrossEntropyLoss"
+    assert not [event for event in run.events if event.kind == "probe-error"]
+
+
+def test_a_container_that_holds_itself(tmp_path: Path):
+    class Ring(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body = net()
+
+        def forward(self, x: Tensor) -> list[object]:
+            ring: list[object] = []
+            ring += [ring, self.body(x)]
+            return ring
+
+    run = train(Ring(), lambda o, y: F.cross_entropy(o[1], y), tmp_path / "run", steps=4)
+    assert not [event for event in run.events if event.kind == "probe-error"]
