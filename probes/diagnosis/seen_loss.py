@@ -13,7 +13,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from probes.diagnosis.manifest import LossInfo, read_loss
-from probes.diagnosis.tracks import training_loss
+from probes.diagnosis.tracks import rewards, training_loss
 from probes.diagnosis.view import Curve, Floats, NotJudged, RunView
 
 SEEN = "data/recognised"
@@ -25,6 +25,18 @@ NEAR_MEANS = 0.25
 
 LARGE = 0.01
 """Share of the largest loss from which two are compared: of smaller ones rounding and single examples decide."""
+
+
+def need_targets(view: RunView) -> None:
+    """Refuses to judge classes that an agent chose itself: the gradient of its policy is that of a cross-entropy of its
+    actions.
+
+    Raises:
+        NotJudged: when rewards are logged, and the loss was not given but recognised.
+    """
+    loss, rewarded = read_loss(view.manifest), rewards(view)
+    if loss is not None and loss.recognised and rewarded:
+        raise NotJudged(f"{rewarded[0]} is logged: what the loss takes for targets may be the agent's own actions")
 
 
 def loss_as_logged(view: RunView) -> LossInfo | None:

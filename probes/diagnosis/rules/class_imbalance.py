@@ -18,7 +18,8 @@ below the training accuracy by more than 0.1, or, in a run that has ended, not a
 class. It is one, too, when, in a run that has ended, the predictions are all of one class in the latter half, and the
 validation accuracy is the share of that class and stays there. It is none where the net gives the frequent class less
 often than it comes: then the rare ones have more weight on purpose. Otherwise, or without a validation accuracy, it is
-information.
+information. Where rewards are logged and loss_fn was not given, the targets may be the actions of an agent, and nothing
+is said.
 
 Evidence
 --------
@@ -66,6 +67,7 @@ from probes.diagnosis.finding import Evidence, Finding
 from probes.diagnosis.numbers import percent
 from probes.diagnosis.progress import label_counts
 from probes.diagnosis.rule import Rule
+from probes.diagnosis.seen_loss import need_targets
 from probes.diagnosis.signal import closing
 from probes.diagnosis.signs.rare import NeverSaid, never_said
 from probes.diagnosis.tracks import accuracy
@@ -98,6 +100,7 @@ def criterion(
 
 def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     """Judge the targets that were seen, and the accuracies."""
+    need_targets(view)
     silent = never_said(view)
     if silent is not None:
         return [_never_said(view, silent)]

@@ -15,8 +15,8 @@ of one class among the predictions is at least `share` (0.99), while that among 
 (0.3). Of yes-or-no scores under BCEWithLogitsLoss the signs are the predictions: they count as constant when the
 scores of a batch have one sign, and no more than `rarer` (0.4) of its targets, which differ, are that answer. To give
 the more frequent answer always is no fault there: with little to go by, no example may reach one half. Batches of
-fewer than 8 examples are not judged. While the run goes on it is information, for a plateau may yet be left; a warning
-once the run has ended.
+fewer than 8 examples are not judged, nor, where rewards are logged and loss_fn was not given, what may be the actions
+of an agent. While the run goes on it is information, for a plateau may yet be left; a warning once the run has ended.
 
 A variational autoencoder rebuilds every input alike when its code says nothing about it: the divergence (kl) that was
 logged beside the reconstruction is, through the latter half, below 1% of where it began and of the reconstruction.
@@ -70,6 +70,7 @@ from probes.diagnosis.finding import Evidence, Finding, Severity
 from probes.diagnosis.mismatch.called import kind_of_loss
 from probes.diagnosis.numbers import percent, short
 from probes.diagnosis.rule import Rule
+from probes.diagnosis.seen_loss import need_targets
 from probes.diagnosis.signal import trailing_run
 from probes.diagnosis.signs.latent import GONE, Collapse, collapsed_code
 from probes.diagnosis.view import Curve, Floats, NotJudged, RunView
@@ -103,6 +104,7 @@ def criterion(
 
 def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     """Judge the predictions of the training batches."""
+    need_targets(view)
     predictions, labels = view.series(PREDICTIONS), view.series(LABELS)
     sources, signs = (PREDICTIONS, LABELS), predictions is None or labels is None
     if signs:

@@ -122,3 +122,30 @@ def test_told_without_a_loss_fn(kind: str, rule: str, tmp_path: Path):
     """The whole way, from a loop that gives nothing but model and optimizer; its mended twin stays silent."""
     assert rule in recorded(tmp_path / "ill", mended=False, kind=kind)
     assert recorded(tmp_path / "well", mended=True, kind=kind) == []
+
+
+@pytest.mark.parametrize(("rewarded", "said"), [(False, ["warning"]), (True, [])])
+def test_actions_are_no_targets(rewarded: bool, said: list[str], tmp_path: Path):
+    """A policy gradient of rewards of one a step is the sum of a cross-entropy of the actions, which are drawn: that
+    the likeliest is always the same is no fault.
+    """
+    torch.manual_seed(0)
+    model = nn.Linear(4, 2)
+    with torch.no_grad():
+        model.bias.copy_(torch.tensor([0.2, -0.2]))
+        model.weight.mul_(0.1)
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e-5)
+    with probes.watch(model, optimizer, tmp_path / "run", every=10) as probe:
+        for _ in range(150):
+            states = 0.1 * torch.randn(int(torch.randint(10, 40, (1,))), 4)
+            policy = torch.distributions.Categorical(logits=model(states))
+            actions = policy.sample()
+            loss = -policy.log_prob(actions).sum()
+            loss.backward()
+            optimizer.step()
+            optimizer.zero_grad()
+            probe.log("train", loss=loss, **({"reward": float(len(actions))} if rewarded else {}))
+    run = probes.open_run(tmp_path / "run")
+    assert run.manifest["recognised_loss"]["class"] == "CrossEntropyLoss"
+    found = probes.diagnose(run).findings
+    assert [f.severity for f in found if f.rule == "constant-predictions"] == said
