@@ -132,12 +132,12 @@ def test_actions_are_no_targets(rewarded: bool, said: list[str], tmp_path: Path)
     torch.manual_seed(0)
     model = nn.Linear(4, 2)
     with torch.no_grad():
-        model.bias.copy_(torch.tensor([0.2, -0.2]))
+        model.bias.copy_(torch.tensor([0.1, -0.1]))
         model.weight.mul_(0.1)
     optimizer = torch.optim.SGD(model.parameters(), lr=1e-5)
     with probes.watch(model, optimizer, tmp_path / "run", every=10) as probe:
         for _ in range(150):
-            states = 0.1 * torch.randn(int(torch.randint(10, 40, (1,))), 4)
+            states = 0.1 * torch.randn(int(torch.randint(100, 400, (1,))), 4)
             policy = torch.distributions.Categorical(logits=model(states))
             actions = policy.sample()
             loss = -policy.log_prob(actions).sum()
