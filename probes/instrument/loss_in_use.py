@@ -217,6 +217,10 @@ def describe(found: Recognised, output: Output) -> tuple[dict[str, object], dict
                 "predictions": np.bincount(found.given[known].argmax(1), minlength=classes),
                 "foreign": np.zeros(()),
             }
+            if len(output.shape) == 2:
+                own = np.take_along_axis(found.given, np.maximum(found.targets, 0)[:, None], 1)
+                above = (found.given > own).sum(1)[known].sum()
+                numbers["outranked"] = above / (max(1, int(known.sum())) * (classes - 1))
     elif (found.targets >= 0).any():
         numbers["target"] = _spread(found.targets[found.targets >= 0])
     return facts, numbers

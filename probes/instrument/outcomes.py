@@ -30,7 +30,7 @@ class Outcome:
         facts: shapes and types, for the manifest.
         numbers: name -> small tensors: ``output`` and ``target`` are float32 [4] (mean, std, min, max),
             ``labels`` and ``predictions`` are counts [classes], ``foreign`` counts labels outside of them,
-            0-d.
+            ``outranked`` is the share of the other scores that are above the label's, both 0-d.
     """
 
     facts: Mapping[str, object]
@@ -53,6 +53,8 @@ def observe(outputs: object, targets: object) -> Outcome | None:
     if _is_class_index(output, target) and classes <= MAX_CLASSES:
         facts["classes"] = classes
         numbers |= _count_classes(output.argmax(1), target, classes)
+        if output.dim() == 2:
+            numbers["outranked"] = _outranked(output, target, classes)
     elif not target.is_complex():
         numbers["target"] = _describe(take(target.to(torch.float32), OUTCOME_LIMIT))
     return Outcome(facts, numbers)
@@ -75,6 +77,14 @@ def _count_classes(predicted: Tensor, target: Tensor, classes: int) -> dict[str,
     labels = _count(torch.where(known, target, classes), classes + 1)
     predictions = _count(torch.where(known, predicted, classes), classes + 1)
     return {"labels": labels[:-1], "predictions": predictions[:-1], "foreign": labels[-1]}
+
+
+def _outranked(output: Tensor, target: Tensor, classes: int) -> Tensor:
+    """Share of the other scores that are above that of the label, 0-d: one half where nothing is known."""
+    known = (target >= 0) & (target < classes)
+    own = output.gather(1, torch.where(known, target, 0).to(torch.int64).unsqueeze(1))
+    above = (output > own).sum(1) * known
+    return above.sum() / (known.sum().clamp(min=1) * (classes - 1))
 
 
 def _count(values: Tensor, length: int) -> Tensor:
@@ -138,6 +148,8 @@ class OutcomeTotals:
             self.foreign += int(numbers["foreign"])
             series["data/largest_label_share"] = _largest_share(labels)
             series["data/largest_prediction_share"] = _largest_share(numbers["predictions"])
+        if "outranked" in numbers:
+            series["data/label_outranked"] = float(numbers["outranked"])
         return series
 
     def manifest(self) -> dict[str, object]:

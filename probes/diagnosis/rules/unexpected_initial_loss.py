@@ -38,7 +38,9 @@ What to try
 
 When it misleads
 ----------------
-A net that was trained on other labels begins sure of wrong answers. A loss with further terms (a penalty on
+A net that was trained on other labels begins sure of wrong answers. Where the score of the right class is below those
+of nearly all others in the first frame, and there are more than two, nothing is said: a margin is taken off it
+(ArcFace, CosFace), which raises the first loss on purpose. A loss with further terms (a penalty on
 the weights) begins higher by those.
 
 Example that fires
@@ -86,6 +88,8 @@ OVERCOME = 0.5
 SOME_STEPS, FEWEST_TARGETS = 30, 64
 """Steps in which outputs that begin too large may come down: the targets of some tasks are small by nature; and
 targets seen, of which the mean square is known."""
+BELOW = 0.85
+"""Share of the other scores above that of the right class, in the first frame, that chance does not give (one half)."""
 FRAMES = 3
 """Frames at the end whose scores tell whether both answers are given."""
 
@@ -118,6 +122,9 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
         raise NotJudged(f"the first {name} is not finite")
     if not criterion(first, classes, **thresholds):
         return []
+    outranked = view.series("data/label_outranked")
+    if classes > 2 and outranked is not None and len(outranked.finite) and outranked.finite.values[0] > BELOW:
+        raise NotJudged("the score of the right class begins below the others, as where a margin is taken off it")
     guessing = math.log(classes)
     learned = progress(view)
     # A summed loss has another level of guessing: there the fall itself shows that the net has learned.

@@ -149,3 +149,39 @@ def test_actions_are_no_targets(rewarded: bool, said: list[str], tmp_path: Path)
     assert run.manifest["recognised_loss"]["class"] == "CrossEntropyLoss"
     found = probes.diagnose(run).findings
     assert [f.severity for f in found if f.rule == "constant-predictions"] == said
+
+
+class Cosines(nn.Module):
+    """Scaled cosines to one direction a class, of which a margin is taken off the label's angle (ArcFace)."""
+
+    def __init__(self, margin: float, size: float = 30.0) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Linear(16, 64), nn.ReLU(), nn.Linear(64, 64))
+        self.directions = nn.Parameter(torch.randn(8, 64))
+        self.margin, self.size = margin, size
+
+    def forward(self, x: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        cosines = F.linear(F.normalize(self.body(x)), F.normalize(self.directions)).clamp(-0.999, 0.999)
+        return self.size * torch.cos(torch.acos(cosines) + self.margin * F.one_hot(labels, 8))
+
+
+@pytest.mark.parametrize("given", [False, True])
+@pytest.mark.parametrize(("margin", "size", "said"), [(0.5, 30.0, []), (0.0, 60.0, ["unexpected-initial-loss"])])
+def test_a_margin_raises_the_first_loss_on_purpose(
+    margin: float, size: float, said: list[str], given: bool, tmp_path: Path
+):
+    """Scores that are too large without one raise it by mistake."""
+    torch.manual_seed(1)
+    model, loss_fn = Cosines(margin, size), nn.CrossEntropyLoss()
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e-3)
+    with probes.watch(model, optimizer, tmp_path / "run", every=5, loss_fn=loss_fn if given else None) as probe:
+        for _ in range(20):
+            labels = torch.randint(8, (64,))
+            loss = loss_fn(model(torch.randn(64, 16), labels), labels)
+            loss.backward()
+            optimizer.step()
+            optimizer.zero_grad()
+            probe.log("train", loss=loss)
+    run = probes.open_run(tmp_path / "run")
+    assert run.series("train/loss").values[0] > 3.0 * math.log(8)
+    assert [f.rule for f in probes.diagnose(run, ["unexpected-initial-loss"]).findings] == said
