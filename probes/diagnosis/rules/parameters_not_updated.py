@@ -15,8 +15,8 @@ Criterion
 ---------
 - *Outside*: trainable parameters that no optimizer of the run holds. A warning; only information when these are the
   first layers and the training loss has fallen by more than half, which is how a pretrained body is often kept fixed,
-  or when no gradient came back to their modules in 3 frames (while the run goes on: in any so far). Those that change
-  all the same (copies or averages of another net) are left out.
+  or when no gradient came back to their modules in 3 frames, or, while the run goes on, before there are 3. Those that
+  change all the same (copies or averages of another net, or what another optimizer trains) are left out.
 - *Never stepped*: a training loss was logged at least `waiting` (100) times, and not one step has been done: by the
   optimizer that was given, or, where none was given, by any, while the latter half of the losses is not below the first
   (by 0.02 of it and more than its error). A warning while the run goes on (a long gradient accumulation looks the
@@ -358,17 +358,21 @@ def _changes(view: RunView, name: str) -> bool:
 
 
 def _never_pushed(view: RunView, outside: list[str]) -> bool:
-    """Whether no gradient comes back to the modules of these parameters, in any of three frames or more.
-
-    While a run goes on, in any frame so far: a copy that has not been renewed yet looks like a layer that was left out,
-    but for the gradient.
-    """
+    """Whether no gradient comes back to the modules of these parameters, in any of three frames or more."""
     table = view.layers("activation_grad_norm")
-    if table is None or (len(table) < FEW_FRAMES and view.status != "running"):
+    if table is None or len(table) < FEW_FRAMES:
         return False
     home = {parameter.name: parameter.module for parameter in view.parameters}
     seen = table.pick(sorted({home[name] for name in outside}))
     return not bool((seen.measured & (seen.values > 0)).any())
+
+
+def _too_soon(view: RunView) -> bool:
+    """Whether a run that goes on has shown too few frames since its first step: neither the gradient of a copy that is
+    not renewed yet, nor the first step of another optimizer, need have been seen.
+    """
+    table = view.layers("weight_norm")
+    return view.status == "running" and table is not None and int((table.steps > 0).sum()) < FEW_FRAMES
 
 
 def _losses_without_a_step(view: RunView) -> tuple[str, int] | None:
@@ -449,8 +453,9 @@ def _ceased(view: RunView, stopped: Ceased, trainable: list[str]) -> Finding:
 
 def _outside(view: RunView, outside: list[str], trainable: list[str]) -> Finding:
     learned = progress_if_known(view)
-    copies = _never_pushed(view, outside) and len(outside) < len(trainable)
-    at_the_bottom = outside == trainable[: len(outside)] and len(outside) < len(trainable)
+    a_part = len(outside) < len(trainable)
+    copies = a_part and (_never_pushed(view, outside) or _too_soon(view))
+    at_the_bottom = outside == trainable[: len(outside)] and a_part
     fixed_on_purpose = at_the_bottom and learned is not None and learned.share > 0.5
     return RULE.finding(
         "info" if fixed_on_purpose or copies else "critical" if len(outside) == len(trainable) else "warning",

@@ -19,7 +19,7 @@ def severities(slug, view):
 
 
 class TestACopyBeforeItIsRenewed:
-    """Of a target net nothing is known after two steps but that no gradient comes back to it."""
+    """Of a target net, or of what another optimizer trains, nothing is known after a step or two."""
 
     def run(self, pushed, frames=(1, 2), status="running"):
         names = ("online", "target")
@@ -35,10 +35,14 @@ class TestACopyBeforeItIsRenewed:
         }
         return RunView.of_arrays({}, layers, manifest=described, status=status)
 
-    @pytest.mark.parametrize("frames", [(1,), (1, 2), (1, 2, 5)])
-    def test_only_what_a_gradient_comes_back_to_was_forgotten(self, frames):
+    @pytest.mark.parametrize("frames", [(0, 1), (0, 1, 2), (1, 2)])
+    def test_before_three_frames_it_is_information(self, frames):
         assert severities("parameters-not-updated", self.run(pushed=False, frames=frames)) == ["info"]
-        assert severities("parameters-not-updated", self.run(pushed=True, frames=frames)) == ["warning"]
+        assert severities("parameters-not-updated", self.run(pushed=True, frames=frames)) == ["info"]
+
+    def test_from_then_on_what_a_gradient_comes_back_to_was_forgotten(self):
+        assert severities("parameters-not-updated", self.run(pushed=False, frames=(0, 1, 2, 5))) == ["info"]
+        assert severities("parameters-not-updated", self.run(pushed=True, frames=(0, 1, 2, 5))) == ["warning"]
 
     def test_two_frames_of_a_run_that_is_over_are_too_few_to_take_it_for_a_copy(self):
         assert severities("parameters-not-updated", self.run(pushed=False, status="finished")) == ["warning"]
@@ -121,3 +125,23 @@ class TestADensityThatNarrows:
         at = np.arange(1, seen + 1)
         falls = 0.7 - 0.004 * at**2 + 0.05 * RNG.standard_normal(seen)
         assert severities("loss-output-mismatch", self.run(falls)) == ["warning"]
+
+
+class TestALossThatHasJustBecomeRough:
+    """Of rare classes most batches hold none: once these are learned, each batch with one stands out."""
+
+    def run(self, spikes):
+        loss = np.concatenate((0.68 + 0.1 * RNG.standard_normal(90), 0.3 + 0.01 * RNG.standard_normal(60)))
+        loss[spikes] = 1.4
+        modules = [{"name": "0", "type": "Linear", "activation": None, "output_shape": [64, 2]}]
+        curves = {
+            "train/loss": (np.arange(1, 151), loss),
+            "train/accuracy": (np.arange(1, 151), np.full(150, 0.9)),
+        }
+        return RunView.of_arrays(curves, {}, manifest={"model": {"modules": modules}}, status="running")
+
+    def test_spikes_that_are_not_rare_since_the_first_are_the_usual_noise_by_now(self):
+        assert severities("loss-spikes", self.run([134, 138, 142, 146])) == []
+
+    def test_rare_ones_are_told(self):
+        assert severities("loss-spikes", self.run([96, 112, 130, 148])) == ["warning"]
