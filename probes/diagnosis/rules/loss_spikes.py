@@ -21,10 +21,11 @@ examples in a batch, does not get there), and above `height` (1.0) times where t
 run is left out, and of a long run all but the last 20,000 values.
 
 A finding when there are at least `repeats` (3) spikes, one of them in the last third, in at most a tenth of the
-values. A warning when they cost something: the level of the three values after the spike is, in the median over the
-spikes, above that of ten values before by more than `harm` (1.0) of it and by a tenth of where the loss began; or
-when the net is a classifier, for there the loss of a fair batch does not rise above that of guessing. Else
-information: a regression with a few far targets shows such spikes and learns.
+values, and of those since the first: a loss may become rough in the course of a training. A warning when they cost
+something: the level of the three values after the spike is, in the median over the spikes, above that of ten values
+before by more than `harm` (1.0) of it and by a tenth of where the loss began; or when the net is a classifier, for
+there the loss of a fair batch does not rise above that of guessing. Else information: a regression with a few far
+targets shows such spikes and learns.
 
 Evidence
 --------
@@ -91,6 +92,8 @@ from probes.diagnosis.view import Floats, NotJudged, RunView
 MINIMUM_VALUES = 50
 TINY_BATCH = 8
 WINDOW = 15
+RARE = 0.1
+"""Share of the values up to which jumps are spikes: beyond, they are what the noise has become."""
 LAST_VALUES = 20_000
 """A long series is judged by its last values: what ended long ago does no harm, and running medians take time."""
 
@@ -144,7 +147,10 @@ def criterion(
     high[: len(values) // 10] = False
     at = np.flatnonzero(high)
     groups = [group for group in np.split(at, np.flatnonzero(np.diff(at) >= 4) + 1) if len(group)]
-    if len(groups) < repeats or len(at) > 0.1 * len(values) or at[-1] < 2 * len(values) // 3:
+    if len(groups) < repeats or len(at) > RARE * len(values) or at[-1] < 2 * len(values) // 3:
+        return None
+    later = len(at) - len(groups[0])
+    if later > RARE * (len(values) - 1 - at[0]):
         return None
     places = tuple(int(group[np.argmax(values[group])]) for group in groups)
     ends = np.array([_aftermath(values, int(group[0]), int(group[-1])) for group in groups])
