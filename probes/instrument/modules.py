@@ -116,6 +116,7 @@ def is_measurable(tensor: Tensor) -> bool:
         tensor.dtype in _REAL
         and tensor.layout is torch.strided
         and not tensor.is_meta
+        and not tensor.is_nested  # has no shape
         and tensor.numel() > 0
         and not torch._C._functorch.is_functorch_wrapped_tensor(tensor)
     )

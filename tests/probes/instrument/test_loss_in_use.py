@@ -352,3 +352,20 @@ def test_a_container_that_holds_itself(tmp_path: Path):
 
     run = train(Ring(), lambda o, y: F.cross_entropy(o[1], y), tmp_path / "run", steps=4)
     assert not [event for event in run.events if event.kind == "probe-error"]
+
+
+def test_nested_tensors_are_left_alone(tmp_path: Path):
+    class Nested(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body = net()
+
+        def forward(self, x: Tensor) -> Tensor:
+            rows = self.body(x)
+            return torch.nested.as_nested_tensor([rows[:5], rows[5:]])
+
+    model = Nested()
+    run = train(model, lambda o, y: F.cross_entropy(torch.cat(o.unbind()), y), tmp_path / "run", steps=4)
+    assert run.manifest["recognised_loss"] is None
+    assert not [event for event in run.events if event.kind == "probe-error"]
+    assert run.layer_series("grad_norm").steps.tolist() == [1, 2, 3, 4]
