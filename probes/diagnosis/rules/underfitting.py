@@ -35,7 +35,9 @@ has fallen by less than
   that the one before gives, values and gradients: GELU, SiLU or sigmoid, called as functions, would take a part (then
   zeros may be where the gradients of the answers have as many: beyond the margin of a hinge loss nothing is left). Of
   what is no classifier the same is said where the model is a `Sequential` of nothing but dense layers, and neither an
-  autoencoder (as many outputs as inputs) nor a factorisation (a layer narrower than both).
+  autoencoder (as many outputs as inputs) nor a factorisation (a layer narrower than both);
+- `proven` (0.75), and the accuracy is below `passable` (0.95), where a classifier is such a `Sequential` of nothing but
+  dense layers, none narrower than inputs and outputs: what it calls is known, and so is that it is one linear map.
 
 Where a layer is narrow, or dropout 0.9 or more, a run that ended with its schedule (a rate below a fifth of its
 highest) need not have come to rest: nothing more was to come. With a narrow layer it is then enough to have learned
@@ -98,7 +100,7 @@ from probes.diagnosis.rates import schedule_is_over
 from probes.diagnosis.rule import Rule
 from probes.diagnosis.signal import at_rest, closing
 from probes.diagnosis.signs.dropped import dropped_answers, shares_dropped
-from probes.diagnosis.signs.linearity import in_a_row, passes_on
+from probes.diagnosis.signs.linearity import dense_alone, in_a_row, narrowed, passes_on
 from probes.diagnosis.slope import fall
 from probes.diagnosis.tracks import accuracy, training_loss, validation_loss
 from probes.diagnosis.view import Floats, LayerTable, NotJudged, RunView
@@ -117,7 +119,7 @@ LEAST_OFF = 0.45
 """Share of zeros in the gradients of a layer that a ReLU after it may leave at least."""
 _ONE_MAP = "there is no activation between its layers, which together are one linear map"
 
-Kind = Literal["narrow", "dropped", "answers", "frozen", "linear", "stacked", "straight"]
+Kind = Literal["narrow", "dropped", "answers", "frozen", "linear", "stacked", "straight", "proven"]
 
 
 @dataclass(frozen=True)
@@ -144,6 +146,8 @@ def criterion(
     linear: float = 0.3,
     stacked: float = 0.3,
     straight: float = 0.5,
+    proven: float = 0.75,
+    passable: float = 0.95,
     hug: float = 0.25,
     good: float = 0.85,
     steps_needed: float = 100,
@@ -154,7 +158,8 @@ def criterion(
         share: fall of the training loss at rest, as a share of its reference.
         gap: validation loss above training loss, as a share of the same reference; 0 without validation.
         right: best accuracy known, 0 to 1; None when none is.
-        kinds: obstacles seen in the model, "narrow", "dropped", "answers", "frozen", "linear", "stacked" or "straight".
+        kinds: obstacles seen in the model, "narrow", "dropped", "answers", "frozen", "linear", "stacked", "straight" or
+            "proven".
         narrow: fall below which a layer of two or three units is held to be the cause (such models end at 0.2 to 0.65,
             on tasks that wider ones learn to 0.97 and more).
         dropped: the same for strong dropout.
@@ -165,13 +170,16 @@ def criterion(
         stacked: the same for several layers with nothing between them that was seen (a smooth function that the forward
             pass calls is not).
         straight: the same, where the first frame shows that nothing lies between them.
+        proven: the same, where the model is a `Sequential` of dense layers alone (a line between two moons leaves 0.4
+            of the loss, and an eighth of the answers wrong).
+        passable: accuracy at which one linear map of several layers does what is asked of it.
         hug: gap over fall, apart from 2% of the reference.
         good: accuracy that is not poor.
         steps_needed: steps before which nothing is said (used by the judge).
     """
     limits = {"narrow": narrow, "dropped": dropped, "frozen": frozen, "linear": linear, "stacked": stacked}
-    limits |= {"straight": straight, "answers": answers}
-    if right is not None and right >= good and "dropped" not in kinds:
+    limits |= {"straight": straight, "answers": answers, "proven": proven}
+    if right is not None and right >= (passable if "proven" in kinds else good) and "dropped" not in kinds:
         return None
     if gap > hug * max(share, 0.0) + 0.02:
         return None
@@ -401,6 +409,10 @@ def _shape_of(view: RunView, weights: Sequence[ParameterInfo], classes: int) -> 
     if len(order) == 1:
         found.append(
             Obstacle("linear", "it is a linear model, of one layer", tuple(order), "add a hidden layer with a ReLU")
+        )
+    elif dense_alone(view) and not narrowed(view):
+        found.append(
+            Obstacle("proven", _ONE_MAP, tuple(order[:-1]), "put an activation such as ReLU between the layers")
         )
     elif _no_nonlinearity(view, order):
         found.append(

@@ -27,22 +27,41 @@ WIDE = 16
 """Units and inputs of a layer from which these parts are known well enough (their error is about 1 / sqrt(units))."""
 
 
-def in_a_row(view: RunView) -> bool:
-    """Whether the model is a `torch.nn.Sequential` of dense layers alone, and none of them is narrow on purpose.
+def dense_alone(view: RunView) -> bool:
+    """Whether the model is a `torch.nn.Sequential` of two dense layers or more and nothing between them.
 
     What such a model calls are its modules: a function between them there is none.
     """
     model = view.manifest.get("model")
     dense = [module for module in view.modules if module.type == "Linear"]
     flat = all(module.name.isdigit() and module.type in (*_KEEP, "Linear") for module in view.modules)
-    if not isinstance(model, Mapping) or model.get("class") != "Sequential" or not flat or len(dense) < 2:
+    return isinstance(model, Mapping) and model.get("class") == "Sequential" and flat and len(dense) >= 2
+
+
+def in_a_row(view: RunView) -> bool:
+    """Whether the model is dense layers alone (`dense_alone`), is no autoencoder, and none is narrow on purpose."""
+    if not dense_alone(view) or narrowed(view):
         return False
+    inputs, outputs = _ends(view)
+    return inputs != outputs or inputs == 1
+
+
+def narrowed(view: RunView) -> bool:
+    """Whether one of the dense layers, but the last, has fewer units than the model has inputs, and than it has
+    outputs: a factorisation; also where the shape of one is not known.
+    """
     shapes = {p.module: p.shape for p in view.parameters if p.is_weight}
-    if any(module.name not in shapes for module in dense):
-        return False
-    inputs, outputs = shapes[dense[0].name][-1], shapes[dense[-1].name][0]
-    narrow = min(shapes[module.name][0] for module in dense[:-1])
-    return (inputs != outputs or inputs == 1) and narrow >= min(inputs, outputs)
+    dense = [module.name for module in view.modules if module.type == "Linear"]
+    if any(name not in shapes for name in dense):
+        return True
+    return min(shapes[name][0] for name in dense[:-1]) < min(_ends(view))
+
+
+def _ends(view: RunView) -> tuple[int, int]:
+    """Inputs of the first dense layer, and outputs of the last."""
+    shapes = {p.module: p.shape for p in view.parameters if p.is_weight}
+    dense = [module.name for module in view.modules if module.type == "Linear"]
+    return shapes[dense[0]][-1], shapes[dense[-1]][0]
 
 
 def passes_on(view: RunView) -> bool:

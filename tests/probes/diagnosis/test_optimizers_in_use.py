@@ -250,6 +250,44 @@ class TestALineWhereACurveIsNeeded:
     def test_a_line_that_fits_is_enough(self):
         assert not self.told(self.STACK, end=0.1)
 
+    CLASSIFIER = ((64, 2), (64, 64), (2, 64))
+
+    @pytest.mark.parametrize(
+        ("shapes", "between", "end", "right", "said"),
+        [
+            (CLASSIFIER, (), 0.27, 0.88, True),  # two moons, parted by a line
+            (CLASSIFIER, [("1", "ReLU")], 0.27, 0.88, False),
+            (CLASSIFIER, (), 0.08, 0.97, False),  # a line parts them
+            (((4, 20), (10, 4)), (), 0.9, 0.6, False),  # a factorisation
+        ],
+    )
+    def test_dense_layers_alone_that_part_classes_by_a_plane(self, shapes, between, end, right, said):
+        steps = np.arange(37, 1110, 37)
+        draws = np.random.default_rng(0)
+        loss = end * (1.0 + 0.01 * draws.standard_normal(len(steps)))
+        names = [str(2 * place) for place in range(len(shapes))]
+        modules = [
+            {"name": n, "type": "Linear", "output_shape": [32, s[0]]} for n, s in zip(names, shapes, strict=True)
+        ]
+        modules += [{"name": n, "type": t, "activation": t.lower(), "output_shape": [32, 64]} for n, t in between]
+        parameters = [
+            {"name": f"{n}.weight", "module": n, "shape": list(s), "trainable": True}
+            for n, s in zip(names, shapes, strict=True)
+        ]
+        manifest = {
+            "model": {"class": "Sequential", "modules": modules, "parameters": parameters},
+            "loss": {"class": "CrossEntropyLoss", "reduction": "mean"},
+            "data": {"output_shape": [32, shapes[-1][0]], "label_counts": [160] * shapes[-1][0]},
+        }
+        scalars = {
+            "train/loss": (steps, loss),
+            "val/loss": (steps, 0.95 * loss),
+            "val/acc": (steps, right + 0.004 * draws.standard_normal(len(steps))),
+        }
+        found = loud("underfitting", scalars, None, manifest)
+        assert bool(found) is said
+        assert not found or "one linear map" in found[0]
+
 
 class TestRatesGradedByDepth:
     """The body at a hundred-thousandth of the head's rate, with a loss of which a fifth is gone."""
