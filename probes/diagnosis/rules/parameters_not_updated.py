@@ -15,8 +15,9 @@ Criterion
 ---------
 - *Outside*: trainable parameters that no optimizer of the run holds. A warning; only information when these are the
   first layers and the training loss has fallen by more than half, which is how a pretrained body is often kept fixed,
-  or when no gradient came back to their modules in 3 frames, or, while the run goes on, before there are 3. Those that
-  change all the same (copies or averages of another net, or what another optimizer trains) are left out.
+  or when no gradient came back to their modules in 3 frames. While the run goes on it is information until one came
+  back, and before 3 frames or 10 steps. Those that change all the same (copies or averages of another net, or what
+  another optimizer trains) are left out.
 - *Never stepped*: a training loss was logged at least `waiting` (100) times, and not one step has been done: by the
   optimizer that was given, or, where none was given, by any, while the latter half of the losses is not below the first
   (by 0.02 of it and more than its error). A warning while the run goes on (a long gradient accumulation looks the
@@ -41,7 +42,9 @@ Criterion
   those of a pretrained net or of a copy: then nothing is said. A warning after `settled` (100) steps (twice as
   many while the run goes on), when the loss is at rest or the run and its schedule are over, and the net is not good:
   an accuracy (of validation, where it is known) that is above always giving the most frequent class by less than 0.95
-  of the way to 1, or without one, a loss that has lost less than 0.75 of its beginning. From `FEWEST_STEPS` (10) steps
+  of the way to 1, or without one, a loss that has lost less than 0.75 of its beginning. It need not be at rest in a
+  run that is over where the frozen part is a body: two layers or more, with a normalisation whose scales are one and
+  shifts zero, or kernels of two convolutions. From `FEWEST_STEPS` (10) steps
   and 3 frames on, whatever the loss does, when two such layers or more are given to the optimizer along with weights
   that it trains, until the net is good: whoever gives it weights means them to be trained. Else information: random
   features on purpose may do.
@@ -113,7 +116,7 @@ from probes.diagnosis.signs.idle import Idle, frozen_early, never_stepped, thawe
 from probes.diagnosis.signs.pinned import pinned
 from probes.diagnosis.signs.rounding import part_of_steps
 from probes.diagnosis.signs.skipped import Ceased, ceased
-from probes.diagnosis.signs.untrained import untrained
+from probes.diagnosis.signs.untrained import is_a_body, untrained
 from probes.diagnosis.tracks import accuracy, training_loss, training_losses
 from probes.diagnosis.view import Floats, Mask, NotJudged, RunView
 
@@ -233,7 +236,8 @@ def _frozen(view: RunView, thresholds: dict[str, float]) -> list[Finding]:
     if share <= thresholds["most"]:
         return []
     late = view.last_step >= thresholds["settled"] * (1 if view.status == "finished" else 2)
-    poor = (_meant_to_train(view, fresh) or (late and not view.warming_up and _is_done(view))) and _poor(view)
+    done = _is_done(view) or (view.status == "finished" and is_a_body(view, fresh))
+    poor = (_meant_to_train(view, fresh) or (late and not view.warming_up and done)) and _poor(view)
     layers = tuple(dict.fromkeys(p.module for p in fresh))
     return [
         RULE.finding(
@@ -358,9 +362,11 @@ def _changes(view: RunView, name: str) -> bool:
 
 
 def _never_pushed(view: RunView, outside: list[str]) -> bool:
-    """Whether no gradient comes back to the modules of these parameters, in any of three frames or more."""
+    """Whether no gradient comes back to the modules of these parameters, in any of three frames or more; while a run
+    goes on, in any so far: a copy that is not renewed yet looks like a layer that was left out, but for the gradient.
+    """
     table = view.layers("activation_grad_norm")
-    if table is None or len(table) < FEW_FRAMES:
+    if table is None or (len(table) < FEW_FRAMES and view.status != "running"):
         return False
     home = {parameter.name: parameter.module for parameter in view.parameters}
     seen = table.pick(sorted({home[name] for name in outside}))
@@ -368,11 +374,11 @@ def _never_pushed(view: RunView, outside: list[str]) -> bool:
 
 
 def _too_soon(view: RunView) -> bool:
-    """Whether a run that goes on has shown too few frames since its first step: neither the gradient of a copy that is
-    not renewed yet, nor the first step of another optimizer, need have been seen.
-    """
+    """Whether a run that goes on has shown too little for the first step of another optimizer to have been seen."""
     table = view.layers("weight_norm")
-    return view.status == "running" and table is not None and int((table.steps > 0).sum()) < FEW_FRAMES
+    if view.status != "running" or table is None or view.last_step - view.start_step >= FEWEST_STEPS:
+        return False
+    return int((table.steps > view.start_step).sum()) < FEW_FRAMES
 
 
 def _losses_without_a_step(view: RunView) -> tuple[str, int] | None:

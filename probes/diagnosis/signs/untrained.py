@@ -46,6 +46,19 @@ def untrained(view: RunView) -> tuple[ParameterInfo, ...]:
     return tuple(found)
 
 
+def is_a_body(view: RunView, found: Sequence[ParameterInfo]) -> bool:
+    """Whether the ``found`` frozen weights are those of a body as one takes it over from another training: several
+    layers, with a frozen normalisation among them, or more than one convolution.
+
+    Of features left random on purpose there is one layer, or they are dense and recurrent ones (reservoirs).
+    """
+    types = {module.name: module.type for module in view.modules}
+    layers = {parameter.module for parameter in found}
+    normalised = any(types.get(p.module, "") in _SCALES and not p.trainable for p in view.parameters)
+    convolutions = [name for name in layers if types.get(name, "").startswith("Conv")]
+    return len(layers) >= 2 and (normalised or len(convolutions) >= 2)
+
+
 def _fresh(view: RunView, parameters: Sequence[ParameterInfo], kind: str) -> bool | None:
     """Whether a module is as initialised: None when its values do not tell."""
     known = {parameter.name: values for parameter in parameters if (values := _values(view, parameter.name))}

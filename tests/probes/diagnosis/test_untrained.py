@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 import probes
+from probes.diagnosis.signal import at_rest
 from probes.diagnosis.signs.untrained import untrained
 from probes.diagnosis.view import RunView
 
@@ -119,6 +120,16 @@ def test_layers_that_the_optimizer_is_given_are_meant_to_be_trained(body, given,
     run = probes.open_run(tmp_path / "run")
     assert probes.diagnose(run, ["parameters-not-updated"], at_step=9).findings[0].severity == "info"
     assert [f.severity for f in probes.diagnose(run, ["parameters-not-updated"], at_step=20).findings] == said
+
+
+@pytest.mark.parametrize(("body", "said"), [(convolutions, "warning"), (dense, "info")])
+def test_a_body_without_its_training_holds_back_a_loss_that_still_falls(body, said, tmp_path):
+    torch.manual_seed(0)
+    trained(frozen(with_head(body())), tmp_path / "run", steps=110, rate=0.003)
+    run = probes.open_run(tmp_path / "run")
+    assert not at_rest(run.series("train/loss").values)
+    assert [f.severity for f in probes.diagnose(run, ["parameters-not-updated"]).findings] == [said]
+    assert [f.severity for f in probes.diagnose(run, ["parameters-not-updated"], at_step=105).findings] == ["info"]
 
 
 def test_a_pretrained_body_that_the_optimizer_is_given_is_not_reported(tmp_path):
