@@ -29,8 +29,8 @@ values of the loss, as of epochs, are enough where its level stays within 0.03 o
 
 A warning; only information in a run that goes on and has done fewer than five times `steps_needed`, for many nets
 begin with a plateau, and what keeps a net from learning is told by other rules; or in which the variation across the
-examples of the last hidden module has grown in each of the last 4 frames, by a quarter or more in all: a plateau that
-is being left.
+examples of the last hidden module is faint (below a quarter of all variation) and has grown in each of the last 4
+frames, by a quarter or more in all: a plateau that is being left.
 
 Of a generator and a discriminator (two losses so named) it is said when, over at least 20 values of each, the
 discriminator's loss stays below a hundredth of where it began through the latter half of the log, and the generator's

@@ -15,8 +15,8 @@ A layer counts when more than `saturated` (0.6) of its outputs lie beyond 95% of
 the latter half of its frames (and in at least `frames`, 3). The last module of the net is left out: a classifier that
 is sure of itself has a saturated output. It is reported when the training loss has fallen by less than half: critical
 below a tenth; only information in a run that goes on while the variation across the examples of the last hidden
-module grows (in each of the last 4 frames, by a quarter or more in all). Debugger reports more than half of the units
-beyond the same 95%.
+module is faint and grows (below a quarter of all, in each of the last 4 frames, by a quarter or more in all).
+Debugger reports more than half of the units beyond the same 95%.
 
 Evidence
 --------

@@ -17,11 +17,14 @@ FRAMES = 4
 """Frames in a row over each of which it must have grown: one rise in four is chance, four are not."""
 GROWN = 1.25
 """Growth over all of them: more than batches of some dozen examples differ by."""
+FAINT = 0.25
+"""Variation across the examples, as a share of all variation, above which it is no longer small: where a net tells its
+examples apart and has learned nothing yet, the loss does not wait for more of that."""
 
 
 def is_awakening(view: RunView) -> bool:
-    """Whether the variation across the examples (`batch_variation`) of the last hidden module has grown in each of
-    the last `FRAMES` frames, by `GROWN` in all. The last module is left out: a common bias hides its variation.
+    """Whether the variation across the examples (`batch_variation`) of the last hidden module is below `FAINT` and has
+    grown in each of the last `FRAMES` frames, by `GROWN` in all. In the last module a common bias would hide it.
     """
     table, last = view.layers("batch_variation"), last_module(view)
     if table is None or last is None:
@@ -34,4 +37,4 @@ def is_awakening(view: RunView) -> bool:
     values = one.values[one.measured[:, 0], 0][-FRAMES - 1 :]
     if len(values) <= FRAMES or not np.isfinite(values).all():
         return False
-    return bool((np.diff(values) > 0).all()) and bool(values[-1] > GROWN * values[0])
+    return bool((np.diff(values) > 0).all()) and bool(GROWN * values[0] < values[-1] < FAINT)

@@ -36,13 +36,14 @@ class TestACopyBeforeItIsRenewed:
         return RunView.of_arrays({}, layers, manifest=described, status=status)
 
     @pytest.mark.parametrize("frames", [(0, 1), (0, 1, 2), (1, 2)])
-    def test_before_three_frames_it_is_information(self, frames):
+    def test_before_three_frames_and_ten_steps_it_is_information(self, frames):
         assert severities("parameters-not-updated", self.run(pushed=False, frames=frames)) == ["info"]
         assert severities("parameters-not-updated", self.run(pushed=True, frames=frames)) == ["info"]
 
-    def test_from_then_on_what_a_gradient_comes_back_to_was_forgotten(self):
-        assert severities("parameters-not-updated", self.run(pushed=False, frames=(0, 1, 2, 5))) == ["info"]
-        assert severities("parameters-not-updated", self.run(pushed=True, frames=(0, 1, 2, 5))) == ["warning"]
+    @pytest.mark.parametrize("frames", [(0, 1, 2, 5), (0, 1, 10)])
+    def test_from_then_on_what_a_gradient_comes_back_to_was_forgotten(self, frames):
+        assert severities("parameters-not-updated", self.run(pushed=False, frames=frames)) == ["info"]
+        assert severities("parameters-not-updated", self.run(pushed=True, frames=frames)) == ["warning"]
 
     def test_two_frames_of_a_run_that_is_over_are_too_few_to_take_it_for_a_copy(self):
         assert severities("parameters-not-updated", self.run(pushed=False, status="finished")) == ["warning"]
@@ -53,7 +54,7 @@ class TestAPlateauThatIsBeingLeft:
 
     FRAMES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 
-    def run(self, growth, status="running"):
+    def run(self, growth, status="running", first=0.005):
         steps = np.arange(1, 1201)
         loss = 2.31 + 0.04 * RNG.standard_normal(len(steps))
         modules = [
@@ -61,7 +62,7 @@ class TestAPlateauThatIsBeingLeft:
             for n, t, a in (("0", "Linear", None), ("1", "Sigmoid", "sigmoid"), ("2", "Linear", None))
         ]
         described = {"model": {"parameters": [], "modules": modules}}
-        hidden = 0.005 * growth ** np.arange(len(self.FRAMES))
+        hidden = first * growth ** np.arange(len(self.FRAMES))
         layers = {
             "batch_variation": (["1", "2"], self.FRAMES, np.column_stack((hidden, np.full_like(hidden, 1e-3)))),
             "saturated_fraction": (["1"], self.FRAMES, np.full((len(self.FRAMES), 1), 0.9)),
@@ -72,6 +73,9 @@ class TestAPlateauThatIsBeingLeft:
     def test_growth_within_the_net_is_waited_for_while_the_run_goes_on(self, slug):
         assert severities(slug, self.run(growth=1.2)) == ["info"]
         assert severities(slug, self.run(growth=1.2, status="finished")) != ["info"]
+
+    def test_a_net_that_tells_its_examples_apart_already_waits_for_nothing(self):
+        assert severities("loss-not-decreasing", self.run(growth=1.1, first=0.4)) == ["warning"]
 
     @pytest.mark.parametrize("growth", [1.0, 0.9, 1.01])
     def test_a_net_in_which_nothing_grows_is_told(self, growth):
