@@ -30,6 +30,10 @@ class Fall:
     certainty: float
 
 
+GLIMPSED = 2.0
+"""Standard errors of a fall at the end that goes on from one that is certain over the whole run."""
+
+
 def fall(x: Floats, values: Floats, part: float = 0.4) -> Fall | None:
     """How ``values`` [T] fall along ``x`` [T] (ascending) in its last ``part``; None with too few values there.
 
@@ -55,3 +59,13 @@ def fall(x: Floats, values: Floats, part: float = 0.4) -> Fall | None:
         promise=-slope * length / end,
         certainty=-slope / max(error, 1e-12 * abs(slope), 1e-300),
     )
+
+
+def is_certain(found: Fall, x: Floats, values: Floats, errors: float) -> bool:
+    """Whether a fall at the end is one: by ``errors`` standard errors there, or by `GLIMPSED` there and by ``errors`` of
+    a straight line through the whole run, where the last part alone is too short to tell it from the noise.
+    """
+    if found.certainty >= errors:
+        return True
+    whole = fall(x, values, part=1.01) if found.certainty >= GLIMPSED else None
+    return whole is not None and whole.certainty >= errors

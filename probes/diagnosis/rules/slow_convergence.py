@@ -28,7 +28,8 @@ steps). Either
   as fast as ever (0.9 times the mean), only an accuracy of 0.9 of the way to 1 excuses it;
 - or *small steps*: after twice `steps_needed`, the loss has lost less than `barely` (0.3; `learned`, where an accuracy
   is known to be less than 0.6 of the way to 1), falls at the end at 0.7 times the mean pace or faster (0.6 there),
-  certainly (5 standard errors; on the validation loss, where single batches are too noisy to tell), and a step
+  certainly (5 standard errors there or, with 2 there, of a line through the whole run; on the validation loss, where
+  single batches are too noisy to tell), and a step
   changes the weights by less than `small_step` (5e-4) of their size in the median (1e-3 is usual), while the learning
   rate is not being raised.
 
@@ -96,7 +97,7 @@ from probes.diagnosis.rates import highest_rates, mean_rates
 from probes.diagnosis.rule import Rule
 from probes.diagnosis.signal import closing, level, opening, trailing_run
 from probes.diagnosis.signs.averaged import PROMISE, Averaged, averaged_over_classes
-from probes.diagnosis.slope import Fall, fall
+from probes.diagnosis.slope import Fall, fall, is_certain
 from probes.diagnosis.task import accuracy_at_end
 from probes.diagnosis.tracks import training_loss, validation_loss
 from probes.diagnosis.view import Curve, Floats, NotJudged, RunView
@@ -181,7 +182,8 @@ def criterion(
     if share >= learned:
         return None
     trend = fall(steps.astype(np.float64), values)
-    slow = trend is not None and trend.pace >= (0.6 if poor else 0.7) and trend.certainty >= 5.0
+    slow = trend is not None and trend.pace >= (0.6 if poor else 0.7)
+    slow = slow and trend is not None and is_certain(trend, steps.astype(np.float64), values, 5.0)
     little = poor or share < barely
     if slow and size is not None and 0 < size < small_step and little and steps[-1] >= 2 * steps_needed:
         return Slow("steps", start, end, share, size, POOR)

@@ -14,8 +14,8 @@ Criterion
 ---------
 A straight line through the last 40% of the steps gives the fall at the end, judged from 8 values of the loss and 20
 steps on. A finding when that fall is at least `pace` (0.9) times the mean fall per step of the whole run, is certain
-(5 standard errors), and as many steps again would gain more than `promise` (0.05) of the level at the end, and the
-level is poor:
+(5 standard errors, there or, where these steps are too few to tell, of a line through the whole run, with 2 there), and
+as many steps again would gain more than `promise` (0.05) of the level at the end, and the level is poor:
 
 - where an accuracy was logged: it is above always giving the most frequent class by less than `good` (0.65) of the
   way to 1, and the loss has lost less than 0.6 of its beginning;
@@ -99,7 +99,7 @@ from probes.diagnosis.progress import begins_at_guessing, guessing_loss, majorit
 from probes.diagnosis.rates import highest_rates
 from probes.diagnosis.rule import Rule
 from probes.diagnosis.signal import closing, level, noise
-from probes.diagnosis.slope import Fall, fall
+from probes.diagnosis.slope import Fall, fall, is_certain
 from probes.diagnosis.task import accuracy_at_end
 from probes.diagnosis.tracks import training_loss, validation_loss
 from probes.diagnosis.view import Curve, Floats, NotJudged, RunView, Steps
@@ -196,7 +196,7 @@ def criterion(
         early = left > 1.0 - DONE and found.pace >= ON_ITS_WAY
         return Unfinished(found, 1.0 - left, "warm-up") if early else None
     share = _gone(found, guessing)
-    if found.pace < pace or found.certainty < CERTAIN:
+    if found.pace < pace or not is_certain(found, steps.astype(np.float64), values, CERTAIN):
         return None
     if accuracy is not None:
         poor = share < 0.6 and poorly

@@ -118,3 +118,40 @@ class TestGuessingAllAlong:
 
     def test_a_run_that_goes_on(self):
         assert not self.run(np.full(15, math.log(4)), 0.25, status="running")
+
+
+class TestFallsThatFewValuesShow:
+    """A loss whose last part is too short to tell its fall from the noise, while the whole run leaves no doubt."""
+
+    steps = np.arange(1, 61)
+    noise = 0.04 * np.random.default_rng(4).standard_normal(60)
+
+    def too_short(self, loss, right):
+        series = {"train/loss": (self.steps, loss), "val/acc": ([20, 40, 60], [0.3, 0.33, right])}
+        return loud("training-too-short", series, manifest=CLASSIFIER)
+
+    def test_a_training_left_while_it_falls_as_fast_as_ever(self):
+        loss = 1.39 - 0.2 * self.steps / 60 + self.noise
+        assert self.too_short(loss, 0.45)
+        assert not self.too_short(loss, 0.95)
+
+    def test_a_fall_that_came_to_rest_or_is_none(self):
+        assert not self.too_short(1.19 + 0.2 * np.exp(-self.steps / 15) + self.noise, 0.45)
+        assert not self.too_short(1.39 + self.noise, 0.45)
+
+    def slow(self, loss, size):
+        at, frames = np.arange(1, 301, 10), np.arange(10, 301, 10)
+        layers = {
+            "weight_norm": (["0.weight"], frames, np.full((30, 1), 5.0)),
+            "update_norm": (["0.weight"], frames, np.full((30, 1), 5.0 * size)),
+        }
+        parameters = [{"name": "0.weight", "module": "0", "shape": [4, 8], "trainable": True}]
+        manifest = CLASSIFIER | {"model": {"parameters": parameters}}
+        return loud("slow-convergence", {"train/loss": (at, loss)}, layers, manifest)
+
+    def test_every_tenth_step_of_a_loss_that_hardly_falls(self):
+        loss = 1.39 - 0.05 * np.arange(30) / 30 + 0.01 * np.random.default_rng(4).standard_normal(30)
+        (finding,) = self.slow(loss, 1e-4)
+        assert "falling all the time" in finding.message
+        assert not self.slow(loss, 2e-3)
+        assert not self.slow(1.39 - 0.05 * (1 - np.exp(-np.arange(30) / 6)), 1e-4)
