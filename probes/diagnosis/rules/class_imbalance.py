@@ -21,6 +21,13 @@ often than it comes: then the rare ones have more weight on purpose. Otherwise, 
 information. Where rewards are logged and loss_fn was not given, the targets may be the actions of an agent, and nothing
 is said.
 
+Under BCEWithLogitsLoss with fewer than a tenth of the targets 1 it is a warning, when the run has ended, that none of
+them is ever found: no score of the last frames is above 0, and the accuracy is that of always saying no. Of several
+answers per example (tags, pixels) that takes 30 targets that are 1 in the last 3 frames. A single answer may be a risk
+that is ranked and need not reach one half: it takes at least 8 validations since the first tenth of the run that do not
+differ in a single example, no score above 0 in the latter half, and no other measure of validation beside loss and
+accuracy.
+
 Evidence
 --------
 The share of the most frequent class, and both accuracies.
@@ -69,7 +76,7 @@ from probes.diagnosis.progress import label_counts
 from probes.diagnosis.rule import Rule
 from probes.diagnosis.seen_loss import need_targets
 from probes.diagnosis.signal import closing
-from probes.diagnosis.signs.rare import NeverSaid, never_said
+from probes.diagnosis.signs.rare import NeverSaid, never_flagged, never_said
 from probes.diagnosis.tracks import accuracy
 from probes.diagnosis.view import Floats, NotJudged, RunView
 
@@ -101,7 +108,7 @@ def criterion(
 def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     """Judge the targets that were seen, and the accuracies."""
     need_targets(view)
-    silent = never_said(view)
+    silent = never_said(view) or never_flagged(view)
     if silent is not None:
         return [_never_said(view, silent)]
     counts = label_counts(view)
@@ -150,7 +157,7 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
 
 
 def _never_said(view: RunView, silent: NeverSaid) -> Finding:
-    """Tags or pixels of which none is ever found."""
+    """Rare events, tags or pixels of which none is ever found."""
     return RULE.finding(
         "info" if view.status == "running" else "warning",  # a plateau that may yet be left
         f"{percent(silent.share)} of the targets are 1, and no score is above 0 (the highest of the last frames is "
