@@ -117,6 +117,7 @@ CAUSES: Mapping[str, tuple[str, ...]] = {
         "unnormalized-inputs",
         "weight-decay-too-strong",
         "noisy-loss",
+        "oscillating-loss",
         "underfitting",
     ),
     "collapsed-activations": (

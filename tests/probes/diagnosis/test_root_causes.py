@@ -71,6 +71,12 @@ class TestCauses:
         pair = [made("weight-decay-too-strong", "critical"), made("poor-initialization")]
         assert order(link(pair, np.array([1])))[0].rule == "poor-initialization"
 
+    def test_a_loss_in_waves_explains_units_that_die_later_and_not_those_that_died_before(self):
+        assert (
+            linked(made("oscillating-loss"), made("dead-units", "critical", 200))["dead-units"][0] == "oscillating-loss"
+        )
+        assert linked(made("oscillating-loss", first=200), made("dead-units", "critical"))["dead-units"][0] is None
+
     def test_outputs_far_too_large_at_first_explain_one_answer_for_all(self):
         late = [made("collapsed-activations", first=5), made("learning-rate-too-high", first=10)]
         first = [made("constant-predictions"), made("unexpected-initial-loss", last=1)]
