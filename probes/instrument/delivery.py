@@ -14,6 +14,7 @@ from probes.instrument.fold import DeadUnits, FrameArrays, fold_frames
 from probes.instrument.frame import PendingFrame
 from probes.instrument.loss_in_use import LossInUse, describe_squares
 from probes.instrument.modules import Watched
+from probes.instrument.one_target import OneTarget
 from probes.instrument.outcomes import Outcome, OutcomeTotals
 from probes.instrument.scalars import DeviceScalars
 from probes.instrument.sharding import Meeting, merge_norms
@@ -42,6 +43,7 @@ class Delivery:
         self._waiting: tuple[RunWriter, deque[PendingFrame]] = writer, deque()
         self._totals = OutcomeTotals()
         self.loss_in_use = LossInUse()
+        self._one_target = OneTarget()
         self._device_scalars = DeviceScalars(self._send_scalars)
         self._accounted = writer, 0.0  # whose processor time, and how much of it, was taken in
         self._elsewhere: deque[float] = deque()
@@ -57,6 +59,11 @@ class Delivery:
         while self._elsewhere:
             seconds += self._elsewhere.popleft()
         return seconds
+
+    @property
+    def wants_outputs(self) -> bool:
+        """Whether what the model answers can still tell something about its loss."""
+        return not (self.loss_in_use.given_up and self._one_target.given_up)
 
     def spent_elsewhere(self, seconds: float) -> None:
         """Takes in processor seconds that another thread of the probe's spent."""
@@ -126,7 +133,7 @@ class Delivery:
         transfer = Transfer([output.values, output.gradients[0], output.norms[0]])
 
         def deliver() -> None:
-            if self.loss_in_use.given_up:
+            if not self.wants_outputs:
                 return
             before = self.loss_in_use.manifest()
             values, gradients, norm = transfer.arrays()
@@ -146,6 +153,11 @@ class Delivery:
             for seen in found:
                 series = self._totals.add(seen.facts, seen.numbers) if alone else {}
                 writer.scalars(seen.step, seen.time, {**series, "data/recognised": seen.loss})
+            if alone and loss is None:
+                for at, when, value in self._one_target.look(
+                    step, now, output.shape, values.ravel(), gradients.ravel()
+                ):
+                    writer.scalars(at, when, {"data/drawn_to": value})
             if found and alone:
                 writer.update_manifest(data=self._totals.manifest())
             elif loss is None and before is not None and alone:

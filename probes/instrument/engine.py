@@ -429,7 +429,7 @@ class Engine:
         told = self._loss_named and self._outcome is not None
         if single and not told:
             self.delivery.output(single[-1], self.counter.step, alone=self._outcome is None)
-        self._collector.wants_outputs = not told and not self.delivery.loss_in_use.given_up
+        self._collector.wants_outputs = not told and self.delivery.wants_outputs
 
     def _look_for_activations(self, collected: Collected) -> None:
         """Says so when the model trains and none of its passes are seen."""

@@ -34,8 +34,12 @@ with decides, over at least `frames` (2) frames:
   beyond the bounds of the last activation, or of the outputs where these end exactly there, by more than `reach` (0.1)
   of their range and by more than their standard deviation allows.
 
-Without it, the training loss and the last module decide for C classes (C outputs; with no softmax module C is at least
-4): the loss began at ln C, to 3% (values of whole epochs may begin lower); no loss of the run is below
+Without a loss that is given or recognised, a single output for each example is reported whose gradient is, in five
+frames and no other way in between, the same function of the output for all examples of a batch, and draws them to a
+value that moves with the batch: they were broadcast against the targets ([N, 1] beside [N]).
+
+Without it, too, the training loss and the last module decide for C classes (C outputs; with no softmax module C is at
+least 4): the loss began at ln C, to 3% (values of whole epochs may begin lower); no loss of the run is below
 ln(1 + (C - 1)/e), and hardly any above ln(C - 1 + e), as a double softmax has it; and after `steps_needed` steps the
 model is so sure, as the spread of its outputs tells, that one which is right as often as it is sure would have a loss
 lower by `margin` (0.25) or more. (An accuracy does not tell: a model under strong regularisation is right far more
@@ -118,6 +122,7 @@ from probes.diagnosis.mismatch.by_course import (
 from probes.diagnosis.mismatch.by_entropy import entropy_is_paid_for
 from probes.diagnosis.mismatch.by_floor import by_loss, criterion
 from probes.diagnosis.mismatch.by_gradient import cut_off
+from probes.diagnosis.mismatch.by_one_target import drawn_to_one_value
 from probes.diagnosis.mismatch.by_outputs import by_outputs
 from probes.diagnosis.mismatch.by_rivals import on_one_side
 from probes.diagnosis.mismatch.called import CLASSIFICATION, REGRESSION, kind_of_loss, outputs_of
@@ -148,7 +153,8 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
 def _seen(view: RunView, thresholds: dict[str, float]) -> Mismatch | None:
     """The first of the ways of detection that finds something; the surest come first."""
     kind, last, outputs = kind_of_loss(view), last_module(view), outputs_of(view)
-    found = over_the_batch(view, kind) or cut_off(view) or entropy_is_paid_for(view) or on_one_side(view)
+    found = over_the_batch(view, kind) or drawn_to_one_value(view) or cut_off(view)
+    found = found or entropy_is_paid_for(view) or on_one_side(view)
     if found is not None:
         return found
     if outputs is not None and kind:
