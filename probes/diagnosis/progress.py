@@ -17,6 +17,8 @@ from probes.diagnosis.view import Curve, Floats, NotJudged, RunView
 
 NEAR = 0.1
 """Deviation of an initial loss from that of guessing, as a share of it."""
+FEWEST_BATCHES, SE_OF_MEDIAN, CERTAIN = 5, 1.25, 0.01
+"""Batches that tell a variance, standard error of a median over that of a mean (normal), and of one that is known."""
 
 
 @dataclass(frozen=True)
@@ -125,6 +127,18 @@ def variance_of_targets(view: RunView) -> float | None:
     known = spread.finite.values if spread is not None else np.empty(0)
     variance = float(np.median(known)) ** 2 if len(known) else 0.0
     return variance if variance > 0 else None
+
+
+def certain_variance(view: RunView) -> float | None:
+    """`variance_of_targets`, where the batches seen agree on it to a hundredth (standard error of their median); None
+    otherwise.
+    """
+    variance, spread = variance_of_targets(view), view.series("data/target_std")
+    if variance is None or spread is None or len(spread.finite) < FEWEST_BATCHES:
+        return None
+    seen = spread.finite.values**2
+    error = SE_OF_MEDIAN * float(seen.std()) / math.sqrt(len(seen))
+    return variance if error <= CERTAIN * variance else None
 
 
 def deviation_of_targets(view: RunView) -> float | None:

@@ -42,7 +42,9 @@ In a run that is over, after `steps_needed`, it is said of an agent whose reward
 the loss cannot be judged, after twice `steps_needed`, it is said when an accuracy of 5 values or more ends no higher
 than it began and at that of guessing among the outputs of the last layer. A triplet loss that began above a usual
 margin (0.1, 0.2, 0.3, 0.5, 1) and ends at it, to 0.03 of it, is measured from there if the outputs have become more
-alike (variation across the examples below 0.8 of what it was): outputs that are all the same cost just that.
+alike (variation across the examples below 0.8 of what it was): outputs that are all the same cost just that. A mean
+squared error that began above the variance of the targets is measured from there after twice `steps_needed`, where the
+frames agree on that variance to a hundredth: always answering the mean costs no more.
 
 Not a finding when the loss was small from the beginning, as in fine-tuning: below half of that of guessing
 among as many classes as the last layer has outputs; or when the accuracy is good (above 0.7), or rises by a
@@ -100,7 +102,7 @@ import numpy as np
 from probes.diagnosis.beginning import begins_late, need_beginning
 from probes.diagnosis.finding import Evidence, Finding
 from probes.diagnosis.numbers import percent, short
-from probes.diagnosis.progress import guessing_loss, majority_share, variance_of_targets
+from probes.diagnosis.progress import certain_variance, guessing_loss, majority_share, variance_of_targets
 from probes.diagnosis.rule import Rule
 from probes.diagnosis.signal import block_medians, closing, level, noise, opening
 from probes.diagnosis.signs.awakening import is_awakening
@@ -222,8 +224,11 @@ def _of_losses(view: RunView, thresholds: dict[str, float]) -> Sequence[Finding]
     reached = known if known is not None or not ended else _guessing_of_outputs_at_chance(view)
     margin = margin_it_stays_at(view, name, loss.values) if ended and view.last_step >= 2 * needed else None
     reached = margin if reached is None else reached
+    variance = certain_variance(view) if ended and reached is None and view.last_step >= 2 * needed else None
+    reached = variance if reached is None else reached
     found = criterion(loss.steps, loss.values, ended, math.inf if reached is None else reached, guesses, **thresholds)
-    if found is None or (margin is None and _good_from_the_start(view, found.start)) or _learned_by_accuracy(view):
+    of_scores = margin is None and variance is None
+    if found is None or (of_scores and _good_from_the_start(view, found.start)) or _learned_by_accuracy(view):
         return []
     if known is not None and begins_late(view, loss.steps) and found.end < (1.0 - WELL_BELOW) * known:
         return []
@@ -232,6 +237,8 @@ def _of_losses(view: RunView, thresholds: dict[str, float]) -> Sequence[Finding]
     at = f", about that of guessing among {round(math.exp(guessing))} classes" if _near(guessing, found.end) else ""
     if margin is not None:
         at = f", about the margin of {short(margin)}: what outputs cost that are all the same"
+    elif variance is not None and found.start > variance:
+        at = f", about the variance of the targets, {short(variance)}: what it costs to answer their mean always"
     return [
         RULE.finding(
             "warning" if ended or (view.last_step >= PLATEAU * needed and not is_awakening(view)) else "info",

@@ -90,3 +90,35 @@ def test_a_fall_in_doubt_is_one_while_the_run_goes_on(status, expected):
     steps = np.arange(1, 1201)
     loss = 1.0 - 0.028 * (1.0 - np.exp(-steps / 100)) + 0.05 * np.random.default_rng(0).standard_normal(1200)
     assert said({"train/loss": (steps, loss)}, outputs=1, status=status) == expected
+
+
+SQUARES = {
+    "recognised_loss": {"class": "MSELoss", "reduction": "mean", "weighted": False, "label_smoothing": 0.0},
+    "data": {"output_shape": [16, 1, 8, 8]},
+}
+
+
+class TestMeanOfTheTargets:
+    """A squared error that came down from a poor start to the variance of the targets: the net answers their mean."""
+
+    frames = np.array([1, 2, 5, 10, 20, 50, 100, 200, 400])
+
+    def said(self, floor, spread=0.0, status="finished"):
+        loss = floor + 0.06 * np.exp(-STEPS / 20)
+        spreads = 0.08 * (1.0 + spread * np.random.default_rng(1).standard_normal(9))
+        series = {
+            "train/loss": (STEPS, loss),
+            "data/recognised": (self.frames, loss[self.frames - 1]),
+            "data/target_std": (self.frames, spreads),
+        }
+        report = judge(RunView.of_arrays(series, manifest=SQUARES, status=status), [RULES["loss-not-decreasing"]])
+        return [f.message for f in report.findings]
+
+    def test_maps_that_stay_black(self):
+        (message,) = self.said(0.08**2)
+        assert "about the variance of the targets, 0.0064" in message
+
+    def test_a_tenth_explained_or_a_variance_that_is_not_known_well_or_a_run_that_goes_on(self):
+        assert self.said(0.9 * 0.08**2) == []
+        assert self.said(0.08**2, spread=0.2) == []
+        assert self.said(0.08**2, status="running") == []
