@@ -110,6 +110,11 @@ def tracks(run: Run, series: str, named: Sequence[str]) -> list[Track]:
     if series in run.series_names:
         found = run.series(series)
         return [Track(series, *decimate(found.steps, found.values), marks(found.steps, found.values), True)]
+    if series.startswith("log ") and series[4:] in run.series_names:  # of a perplexity: the loss
+        found = run.series(series[4:])
+        with np.errstate(divide="ignore", invalid="ignore"):
+            values = np.log(np.asarray(found.values, dtype=np.float64))
+        return [Track(series, *decimate(found.steps, values), marks(found.steps, values), True)]
     table = layers.layer_series(run, series)
     if table is None:
         return []

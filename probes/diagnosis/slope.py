@@ -62,8 +62,8 @@ def fall(x: Floats, values: Floats, part: float = 0.4) -> Fall | None:
 
 
 def is_certain(found: Fall, x: Floats, values: Floats, errors: float) -> bool:
-    """Whether a fall at the end is one: by ``errors`` standard errors there, or by `GLIMPSED` there and by ``errors`` of
-    a straight line through the whole run, where the last part alone is too short to tell it from the noise.
+    """Whether a fall at the end is one: by ``errors`` standard errors there, or by `GLIMPSED` there and by ``errors``
+    of a straight line through the whole run, where the last part alone is too short to tell it from the noise.
     """
     if found.certainty >= errors:
         return True

@@ -3,7 +3,7 @@
 A name says on which side a series is: by its split ("train/loss"), or else by its metric, before or after what was
 measured ("epoch/val_loss", "loss/train"). A metric that names a side wins over the split: `probe.log("train", loss=...,
 val_loss=...)` is common. The one loss of a split that is neither ("epoch/loss", "digits/loss") is the training loss,
-when nothing else is.
+when nothing else is. A perplexity where no loss was logged is one too: its logarithm, called "log train/ppl".
 """
 
 from __future__ import annotations
@@ -27,6 +27,10 @@ _SOLE_WORDS = (
     "charbonnier", "distillation", "distill", "kd", "nelbo", "neg_elbo", "negative_elbo", "bpd", "bpc", "bits_per_dim",
 )  # fmt: skip
 """What is a loss when nothing else on its side could be, and a part of one, or a measure beside it, otherwise."""
+_PERPLEXITY_WORDS = ("ppl", "perplexity")
+"""The exponential of a mean cross-entropy in nats: read as its logarithm, where no loss is logged (the path
+length of a generator, which has two, goes by the same letters).
+"""
 _ACCURACY_WORDS = ("accuracy", "acc", "top1", "accuracy_top1", "top1_accuracy", "top1_acc", "acc1")
 _COUNTED = frozenset(
     {"pixel", "token", "char", "character", "letter", "word", "node", "frame", "step", "overall", "pct"}
@@ -103,7 +107,10 @@ def training_losses(view: RunView) -> list[str]:
     exact = _named(view, TRAIN_SPLITS, _LOSS_WORDS, exact=True)
     parts = [n for n in _named(view, TRAIN_SPLITS, _LOSS_WORDS, exact=False) if n not in exact]
     named = exact + parts or _named(view, TRAIN_SPLITS, _ERROR_WORDS, exact=True)
-    return named or _sole(view, TRAIN_SPLITS) or _of_no_side(view)
+    named = named or _sole(view, TRAIN_SPLITS) or _of_no_side(view)
+    if named or any("loss" in name.lower() for name in view.series_names):
+        return named
+    return _named(view, TRAIN_SPLITS, _PERPLEXITY_WORDS, exact=True)
 
 
 def validation_losses(view: RunView) -> list[str]:
@@ -186,4 +193,8 @@ def _the_one(view: RunView, names: list[str], exact: list[str], usual: str) -> t
         raise NotJudged(f"no {usual} was logged")
     if len(logged) > 1 and logged[0][0] not in exact:
         raise NotJudged(f"several losses were logged ({', '.join(n for n, _ in logged[:4])}) and none is {usual}")
-    return logged[0]
+    name, curve = logged[0]
+    if split_of(name)[1] in _PERPLEXITY_WORDS:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return f"log {name}", Curve(curve.steps, np.log(curve.values))
+    return name, curve

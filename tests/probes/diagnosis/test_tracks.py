@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from probes.diagnosis.tracks import accuracy, training_loss, validation_loss
@@ -66,3 +68,14 @@ def test_accuracies_by_either_order_of_the_name() -> None:
     train, val = accuracy(view, validation=False), accuracy(view, validation=True)
     assert train is not None and train[0] == "accuracy/train"
     assert val is not None and val[0] == "epoch/val_acc"
+
+
+def test_a_perplexity_is_read_as_its_logarithm_where_no_loss_is_logged() -> None:
+    view = logged("train/ppl", "valid/ppl")
+    name, curve = training_loss(view)
+    assert name == "log train/ppl"
+    assert curve.values.tolist() == pytest.approx([math.log(3), math.log(2), 0.0])
+    assert validation_loss(view)[0] == "log valid/ppl"
+    assert training_loss(logged("train/loss", "train/perplexity"))[0] == "train/loss"
+    with pytest.raises(NotJudged):
+        training_loss(logged("train/ppl", "gan/d_loss", "gan/g_loss"))
