@@ -62,6 +62,12 @@ began through the latter half, after 50 steps: what one gains the other must los
 Of an agent (rewards are logged) a loss is reported that is a positive multiple of the policy's entropy, to a tenth
 through the latter half, when the entropy has fallen below a tenth: it was added to the loss, not subtracted.
 
+Of a single output whose loss is a squared error, or not known, it is said that classes are fitted as numbers, when the
+run has ended: the loss began at the mean square of the numbers 0 to C - 1, (C - 1)(2C - 1) / 6, for C of 3 or more, and
+the training accuracy at 1/C; half of the loss is gone, and it is 1 or more: usually a class off; and the accuracy is
+what rounding leaves of normal errors of that mean square (0.1 less to 0.25 more). An order that is fitted well (counts)
+is let be.
+
 A loss of one's own for classes is reported when its size was not that of a cross-entropy, it has come to rest, and the
 accuracy has stayed at chance. From 30 steps on it is when the scores differ by 1 or more (standard deviation, 5 times
 that of the first frame), the loss has not risen, and the accuracy of the training batches is at chance, among classes
@@ -112,6 +118,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from probes.diagnosis.finding import Finding
+from probes.diagnosis.mismatch.by_class_numbers import classes_as_numbers
 from probes.diagnosis.mismatch.by_course import (
     below_its_least,
     beyond_a_share,
@@ -154,7 +161,7 @@ def _seen(view: RunView, thresholds: dict[str, float]) -> Mismatch | None:
     """The first of the ways of detection that finds something; the surest come first."""
     kind, last, outputs = kind_of_loss(view), last_module(view), outputs_of(view)
     found = over_the_batch(view, kind) or drawn_to_one_value(view) or cut_off(view)
-    found = found or entropy_is_paid_for(view) or on_one_side(view)
+    found = found or entropy_is_paid_for(view) or on_one_side(view) or classes_as_numbers(view)
     if found is not None:
         return found
     if outputs is not None and kind:
