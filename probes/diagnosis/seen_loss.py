@@ -67,6 +67,14 @@ def loss_as_logged(view: RunView) -> LossInfo | None:
     return None
 
 
+def logged_over_seen(view: RunView, logged: Curve) -> Floats:
+    """The finite ``logged`` loss over the mean of the recognised one, for each pair that belongs together; [] where
+    none was recognised.
+    """
+    seen = view.series(SEEN)
+    return _ratios(logged, seen.finite)[0] if seen is not None and len(seen.finite) and len(logged) else np.empty(0)
+
+
 def _ratios(logged: Curve, seen: Curve) -> tuple[Floats, float]:
     """What was logged over what was seen, for each pair that belongs together, and how near to one is one.
 

@@ -35,7 +35,10 @@ steps). Either
 
 Or the steps are small for a known reason: `KLDivLoss` with its default reduction divides by the number of classes (10
 or more), too, under plain gradient descent, and the loss of a run that has ended was falling for certain (10 standard
-errors), so that as many steps again would gain half of its level.
+errors), so that as many steps again would gain half of its level. Or what is logged, and backpropagated, is a constant
+part (less than a tenth) of the mean of the loss that was recognised at the outputs: under plain gradient descent at a rate
+above 0.003 a step is less than a thousandth of the weights times that rate, and a run that has ended, at no accuracy
+to speak of, lost less than a fifth of its loss.
 
 A loss that was below half of guessing from the beginning, and a net of which some weights are frozen, are fine-tuned
 with small steps on purpose: not reported. A run that goes on gets information only, for small steps.
@@ -97,6 +100,7 @@ from probes.diagnosis.rates import highest_rates, mean_rates
 from probes.diagnosis.rule import Rule
 from probes.diagnosis.signal import closing, level, opening, trailing_run
 from probes.diagnosis.signs.averaged import PROMISE, Averaged, averaged_over_classes
+from probes.diagnosis.signs.scaled import PART, STARVED, Scaled, divided_again
 from probes.diagnosis.slope import Fall, fall, is_certain
 from probes.diagnosis.task import accuracy_at_end
 from probes.diagnosis.tracks import training_loss, validation_loss
@@ -253,7 +257,10 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     if found is None:
         name, loss = training_loss(view)[0], curve.finite
         averaged = averaged_over_classes(view, loss)
-        return [] if averaged is None else [_divided(view, name, loss, averaged)]
+        if averaged is not None:
+            return [_divided(view, name, loss, averaged)]
+        scaled = divided_again(view, loss) if reached is None or poor else None
+        return [] if scaled is None else [_scaled(view, name, loss, scaled)]
     if reached is not None and reached - common >= found.enough * (1.0 - common):
         return []
     return [_report(view, name, loss, found, thresholds)]
@@ -297,6 +304,28 @@ def _divided(view: RunView, name: str, loss: Curve, found: Averaged) -> Finding:
         suggestions=(
             'use KLDivLoss(reduction="batchmean"), which is the mean divergence of an example',
             f"or keep it, and take a learning rate of {faster}, or Adam",
+        ),
+    )
+
+
+def _scaled(view: RunView, name: str, loss: Curve, found: Scaled) -> Finding:
+    """Steps that are as many times too small as the mean loss was divided by."""
+    rate = view.learning_rate(view.last_step) or 0.0
+    return RULE.finding(
+        "warning",
+        f"{name} is the mean {found.loss} of the outputs divided by {short(found.times)}: gradient and steps are as "
+        f"many times smaller (a step changes the weights by {short(found.size)} of their size). It went from "
+        f"{short(opening(loss.values))} to {short(closing(loss.values))} in {view.last_step} steps.",
+        (int(loss.steps[0]), view.last_step),
+        view,
+        evidence=(
+            Evidence(name, 1.0 / found.times, PART, "<", note="logged loss over the mean seen at the outputs"),
+            Evidence("update_norm", found.size, STARVED * rate, "<", note="median size of a step"),
+        ),
+        suggestions=(
+            "backpropagate the mean over the batch as it is: divide neither by the batch size nor by the number of "
+            "examples or batches",
+            f"or raise the learning rate {short(found.times)} times, or take Adam, which does not depend on the scale",
         ),
     )
 

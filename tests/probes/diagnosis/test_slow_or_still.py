@@ -155,3 +155,42 @@ class TestFallsThatFewValuesShow:
         assert "falling all the time" in finding.message
         assert not self.slow(loss, 2e-3)
         assert not self.slow(1.39 - 0.05 * (1 - np.exp(-np.arange(30) / 6)), 1e-4)
+
+
+class TestDividedOnceMore:
+    """loss = criterion(out, y) / 1500, under gradient descent at a tenth."""
+
+    frames = np.array([1, 2, 5, 10, 20, 50, 100, 200, 500, 1000])
+
+    def run(self, times=1500.0, size=2e-5, optimizer="SGD", right=0.45, status="finished"):
+        steps = np.arange(1, 1501)
+        loss = 1.1 - 0.02 * steps / 1500 + 0.02 * np.random.default_rng(0).standard_normal(1500)
+        manifest = {
+            "recognised_loss": {"class": "CrossEntropyLoss", "reduction": None, "weighted": False},
+            "data": {"classes": 3, "label_counts": [40, 40, 40], "output_shape": [25, 3]},
+            "optimizers": [{"class": f"torch.optim.{optimizer}", "groups": [{"lr": 0.1, "parameters": ["0.weight"]}]}],
+            "model": {"parameters": [{"name": "0.weight", "module": "0", "shape": [3, 8], "trainable": True}]},
+        }
+        series = {
+            "train/loss": (steps, loss / times),
+            "train/acc": (steps[59::60], np.full(25, right)),
+            "data/recognised": (self.frames, loss[self.frames - 1]),
+            "optimizer/lr": (steps, np.full(1500, 0.1)),
+        }
+        moved = 5.0 * size * (1.0 + 0.1 * np.arange(10) / 10)
+        layers = {
+            "weight_norm": (["0.weight"], self.frames, np.full((10, 1), 5.0)),
+            "update_norm": (["0.weight"], self.frames, moved[:, None]),
+        }
+        return loud("slow-convergence", series, layers, manifest, status)
+
+    def test_a_mean_that_was_divided_by_all_examples(self):
+        (finding,) = self.run()
+        assert "divided by 1,500" in finding.message
+
+    def test_a_loss_divided_for_the_log_alone_or_that_learned_or_goes_on(self):
+        assert not self.run(size=1e-3)
+        assert not self.run(times=4.0)
+        assert not self.run(optimizer="Adam")
+        assert not self.run(right=0.95)
+        assert not self.run(status="running")
