@@ -5,7 +5,7 @@ rule's thresholds. Half of them, by a hash of the name, are locked: their verdic
 them. The `fresh_*` modules are a third set, written when the rules stood, and the `second_*` modules a fourth, written
 while rules were mended for the third, and the `third_*` modules a fifth, by authors who had not read the rules. The
 `fourth_*` modules are a sixth, of the mistakes and the trainings that are met most often, and the `fifth_*` modules a
-seventh, again by authors who had not read the rules.
+seventh, and the `sixth_*` modules an eighth of what is met most often, again by authors who had not read the rules.
 What was said of each program at first sight is kept.
 """
 
@@ -48,6 +48,13 @@ from benchmarks.diagnosis.programs import (  # noqa: F401 - importing them regis
     second_ports,
     second_textbook,
     second_traps,
+    sixth_bugs_four,
+    sixth_bugs_one,
+    sixth_bugs_three,
+    sixth_bugs_two,
+    sixth_classes,
+    sixth_unusual,
+    sixth_values,
     third_bugs_data,
     third_bugs_games,
     third_bugs_heads,
