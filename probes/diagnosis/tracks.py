@@ -160,6 +160,37 @@ def validation_loss(view: RunView) -> tuple[str, Curve]:
     return _the_one(view, validation_losses(view), exact, "val/loss")
 
 
+EVALUATED = "system/evaluation_mode"
+_OF_ANOTHER_KIND = frozenset(
+    {"adv", "adversarial", "attack", "pgd", "fgsm", "robust", "ood", "shift", "shifted", "noisy", "corrupted", "random"}
+    | {"source", "target", "ema", "swa", "clean"}
+)
+"""Words of a split whose loss may rise, or be low, in a healthy training: other inputs, or another net."""
+
+
+def loss_beside_training(view: RunView) -> tuple[str, Curve]:
+    """(name, curve) of the one loss beside that of a training split, where no validation loss was logged: it goes by
+    the same word under a split of its own ("sampled/loss"), and the net was evaluated whenever it was logged.
+
+    Raises:
+        NotJudged: when there is none, or several, or a validation loss.
+    """
+    name, _ = training_loss(view)
+    side, word = split_of(name)
+    seen = view.series(EVALUATED)
+    beside = [other for other in view.series_names if split_of(other)[1] == word and other != name]
+    words = set(split_of(beside[0])[0].replace("-", "_").split("_")) if beside else set()
+    if len(beside) != 1 or side not in TRAIN_SPLITS or words & (_NO_LOSS_TO_FALL | _OF_ANOTHER_KIND | set(_MEASURED)):
+        raise NotJudged("no val/loss was logged")
+    curve = view.series(beside[0])
+    if validation_losses(view) or curve is None or seen is None:
+        raise NotJudged("no val/loss was logged")
+    # What is evaluated after a step is counted with the next, or with the last.
+    if not np.isin(curve.steps, np.concatenate((seen.steps - 1, seen.steps))).all():
+        raise NotJudged(f"{beside[0]} was logged where the net was not evaluated")
+    return beside[0], curve
+
+
 def accuracy(view: RunView, *, validation: bool) -> tuple[str, Curve] | None:
     """(name, curve) of the accuracy of the training or the validation split, as shares of 1, when one was logged."""
     splits = VALIDATION_SPLITS if validation else TRAIN_SPLITS

@@ -23,6 +23,10 @@ The training loss is brought to the steps of the validation loss (median since t
 
 Where its last third is all above the start, all that was gained is lost again: then 0.05 of the minimum is rise enough.
 
+Only where all is lost is it told of a loss whose split does not say that it is one of validation ("sampled/loss"): the
+only one beside the training loss, by the same word, logged where the net was evaluated. A net that is given its answers
+in training (a language model without a causal mask) shows there as well.
+
 Or the training examples are *known by heart*: the training loss is below 1% of its start, the validation loss above
 a fifth of that, and the training accuracy ahead by `wrong` (0.125, one validation example in eight) or more. Training
 has nothing left to say then, whether the validation loss still creeps or not.
@@ -92,7 +96,7 @@ from probes.diagnosis.progress import where_it_began
 from probes.diagnosis.rates import schedule_is_over
 from probes.diagnosis.rule import Rule
 from probes.diagnosis.signal import block_medians, closing, noise, running_median
-from probes.diagnosis.tracks import accuracy, training_loss, validation_loss
+from probes.diagnosis.tracks import accuracy, loss_beside_training, training_loss, validation_loss
 from probes.diagnosis.view import Curve, Floats, NotJudged, RunView
 
 WELL_BELOW = 0.6
@@ -104,6 +108,8 @@ LEARNED_OUT, LEFT = 0.01, 0.2
 
 Nets that do well in validation are below 0.15 of the start when their training loss has reached a hundredth of it.
 """
+GIVEN = 0.1
+"""Training loss over the best in validation, of a net that may be given its answers in training."""
 LOST_ALL = 0.05
 """Rise over the minimum that is enough where validation stays above the start."""
 
@@ -208,7 +214,12 @@ def at_steps_of(target: Curve, source: Curve) -> Floats:
 
 def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     """Judge the main validation loss against the main training loss."""
-    name, validation = validation_loss(view)
+    named = True
+    try:
+        name, validation = validation_loss(view)
+    except NotJudged:
+        name, validation = loss_beside_training(view)
+        named = False
     train_name, train = training_loss(view)
     validation, train = validation.finite, train.finite
     needed = int(thresholds["points"])
@@ -222,7 +233,7 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     lead = _lead(view)
     final = closing(train.values) if schedule_is_over(view) else None
     found = criterion(validation.values, aligned, start, lead, final, **thresholds)
-    if found is None:
+    if found is None or not (named or found.lost):
         return []
     return [_report(view, name, train_name, validation, found, lead, thresholds["ahead"])]
 
@@ -301,6 +312,8 @@ def _report(
         if decay
         else "add weight decay (1e-4 to 1e-2)"
     )
+    given = ("check that the inputs do not hold the answer (a causal mask, shifted targets): it is missing later",)
+    answers = given if found.lost and found.train_end < GIVEN * found.validation_best else ()
     return RULE.finding(
         _severity(view, found, lead, ahead),
         message,
@@ -327,6 +340,7 @@ def _report(
         ),
         suggestions=(
             first,
+            *answers,
             "use more training data, or augment what there is",
             f"{more_decay}, or {'more' if dropout else 'add'} dropout",
             "use a smaller net: this one has room to learn the training examples by heart",

@@ -36,9 +36,9 @@ steps). Either
 Or the steps are small for a known reason: `KLDivLoss` with its default reduction divides by the number of classes (10
 or more), too, under plain gradient descent, and the loss of a run that has ended was falling for certain (10 standard
 errors), so that as many steps again would gain half of its level. Or what is logged, and backpropagated, is a constant
-part (less than a tenth) of the mean of the loss that was recognised at the outputs: under plain gradient descent at a rate
-above 0.003 a step is less than a thousandth of the weights times that rate, and a run that has ended, at no accuracy
-to speak of, lost less than a fifth of its loss.
+part (less than a tenth) of the mean of the loss that was recognised at the outputs: under plain gradient descent at a
+rate above 0.003 a step is less than a thousandth of the weights times that rate, and a run that has ended, at no
+accuracy to speak of, lost less than a fifth of its loss.
 
 A loss that was below half of guessing from the beginning, and a net of which some weights are frozen, are fine-tuned
 with small steps on purpose: not reported. A run that goes on gets information only, for small steps.

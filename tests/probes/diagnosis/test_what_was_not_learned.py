@@ -101,3 +101,30 @@ def test_what_babysit_measures_itself_is_no_validation():
     assert loud("validation-anomaly", series, manifest={"model": model}) == []
     series["system/evaluation_mode"] = (STEPS, np.ones(600))
     assert loud("validation-anomaly", series, manifest={"model": model}) == ["warning"]
+
+
+class TestLossUnderASplitOfItsOwn:
+    """A language model that sees the next letter: its loss goes to nothing, that of what it writes rises above all."""
+
+    def run(self, name="sampled/loss", end=8.0, seen=TIMES + 1, **more):
+        series = {
+            "train/loss": (STEPS, 0.1 + 4.1 * np.exp(-STEPS / 60)),
+            name: (TIMES, 3.0 + (end - 3.0) * (1 - np.exp(-TIMES / 150))),
+            "system/evaluation_mode": (seen, np.zeros(len(seen))),
+        }
+        return findings("overfitting", series | more)
+
+    def test_the_only_one_where_the_net_is_evaluated(self):
+        ((severity, message),) = self.run()
+        assert severity == "warning"
+        assert message.startswith("sampled/loss rose")
+
+    def test_less_than_all_lost_is_not_told_of_a_split_that_does_not_say_what_it_is(self):
+        assert self.run(end=3.8) == []
+        assert self.run("val/loss", end=3.8) != []
+
+    def test_other_inputs_other_nets_or_several(self):
+        assert self.run("adv/loss") == []
+        assert self.run("teacher/loss") == []
+        assert self.run(seen=TIMES[:3]) == []
+        assert self.run(**{"other/loss": (TIMES, np.full(len(TIMES), 2.0))}) == []
