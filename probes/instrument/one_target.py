@@ -15,12 +15,12 @@ import numpy as np
 
 from probes.instrument.loss_kind import Reals
 
-FEWEST, STAIRS = 8, 5
+FEWEST, STAIRS = 8, 3
 """Different scores from which chance does not put the gradients in their order, and steps of a staircase: an absolute
-error of an example's own target has two, and one between them."""
-EXACT, GRID = 2e-3, 0.02
+error of an example's own target has two, and zero between them where they are as high."""
+EXACT, GRID = 2e-3, 1e-3
 """Deviation from a straight line, in standard deviations of it, and from whole numbers: rounding is far below both."""
-PROOF, ENOUGH = 5, 40
+PROOF, PROOF_BY_STAIRS, ENOUGH = 5, 3, 40
 """Frames that must have the form, none of them another; frames that are looked at."""
 DISTINCT, APART = 4, 1e-3
 """Different values that so many frames must be drawn to, and by what part of the range of the scores they differ: a
@@ -28,7 +28,7 @@ critic of generated and real examples is drawn to one label, or to the other."""
 STEADY = 0.01
 """Difference of the pulls of two frames, as a share: they follow from the size of the batch alone."""
 OFF = 0.02
-"""Distance of that value from the mean of the scores, in ranges of them: a loss of their spread draws them there."""
+"""Distance of that value from the middle of the scores, in ranges of them: a loss of their spread draws them there."""
 
 
 @dataclass(frozen=True)
@@ -36,10 +36,11 @@ class Draw:
     """What all scores of one frame are drawn to.
 
     Attributes:
-        to: the value.
+        to: the value, or where it lies beyond the scores, in a staircase, the nearest of them.
         pull: gradient for each unit of distance (of a staircase: for each target passed), times the examples.
         spread: range of the scores.
-        off: distance of `to` from their mean.
+        off: distance of `to` from their mean, of a staircase from their median.
+        stairs: whether the gradient is a staircase of the score, or else a straight line.
         sure: whether it takes more than chance to find the gradients so.
     """
 
@@ -47,6 +48,7 @@ class Draw:
     pull: float
     spread: float
     off: float
+    stairs: bool = False
     sure: bool = True
 
 
@@ -70,9 +72,11 @@ def _staircase(scores: Reals, gradients: Reals, examples: int) -> Draw | None:
             or (np.diff(steps) < 0).any()
         ):
             continue
-        sure = len(np.unique(steps)) >= STAIRS and bool(steps[0] < 0 < steps[-1])
-        to = float(scores[steps <= 0][-1] + scores[steps > 0][0]) / 2 if sure else float("nan")
-        return Draw(to, unit * examples**2, float(np.ptp(scores)), abs(to - float(scores.mean())), sure)
+        levels = np.unique(steps)
+        sure = len(levels) >= STAIRS and not np.isin(np.abs(levels), (0.0, np.abs(levels).max())).all()
+        first = int(np.searchsorted(steps, 0, side="right"))  # of the scores that are to fall
+        to = float(scores[max(first - 1, 0)] + scores[min(first, len(scores) - 1)]) / 2
+        return Draw(to, unit * examples**2, float(np.ptp(scores)), abs(to - float(np.median(scores))), True, sure)
     return None
 
 
@@ -117,9 +121,10 @@ class OneTarget:
         if not draw.sure:
             return []
         self._draws.append((step, time, draw))
-        if len(self._draws) < PROOF:
+        needed = PROOF_BY_STAIRS if draw.stairs else PROOF
+        if len(self._draws) < needed:
             return []
-        if len(self._draws) > PROOF:
+        if len(self._draws) > needed:
             self._draws.pop()
             return [(step, time, draw.to)]
         if not _varies([draw for _, _, draw in self._draws]):
@@ -129,7 +134,11 @@ class OneTarget:
 
 
 def _varies(draws: list[Draw]) -> bool:
-    """Whether the value moves with the batch, and is not the mean of the scores themselves."""
+    """Whether the value is not the middle of the scores themselves, and moves with the batch. (One label for all gives
+    no staircase.)
+    """
+    if not any(draw.off > OFF * draw.spread for draw in draws):
+        return False
     near = APART * float(np.median([draw.spread for draw in draws]))
     values = np.sort([draw.to for draw in draws])
-    return 1 + int((np.diff(values) > near).sum()) >= DISTINCT and any(draw.off > OFF * draw.spread for draw in draws)
+    return draws[0].stairs or 1 + int((np.diff(values) > near).sum()) >= DISTINCT

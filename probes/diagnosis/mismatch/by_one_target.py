@@ -7,8 +7,8 @@ from probes.diagnosis.mismatch.found import Mismatch
 from probes.diagnosis.numbers import short
 from probes.diagnosis.view import RunView
 
-FRAMES = 5
-"""Frames in which the probe has seen it before it says so; see `probes.instrument.one_target`."""
+FRAMES = 3
+"""Fewest frames in which the probe has seen it before it says so; see `probes.instrument.one_target`."""
 
 
 def drawn_to_one_value(view: RunView) -> Mismatch | None:

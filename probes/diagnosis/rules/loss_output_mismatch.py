@@ -35,8 +35,8 @@ with decides, over at least `frames` (2) frames:
   of their range and by more than their standard deviation allows.
 
 Without a loss that is given or recognised, a single output for each example is reported whose gradient is, in five
-frames and no other way in between, the same function of the output for all examples of a batch, and draws them to a
-value that moves with the batch: they were broadcast against the targets ([N, 1] beside [N]).
+frames (three of an absolute error) and no other way in between, the same function of the output for all examples of a
+batch, and draws them to a value that moves with the batch: they were broadcast against the targets ([N, 1] beside [N]).
 
 Without it, too, the training loss and the last module decide for C classes (C outputs; with no softmax module C is at
 least 4): the loss began at ln C, to 3% (values of whole epochs may begin lower); no loss of the run is below

@@ -82,6 +82,8 @@ def own(loss: Loss) -> Loss:
         lambda o, t: ((o - 1) ** 2).mean(),  # least squares GAN: one label for all
         lambda o, t: (o - o.mean()).square().mean(),  # the spread of the outputs
         lambda o, t: (o.std() - 1).square(),
+        lambda o, t: (o - o.T).abs().mean(),  # the mean difference of all pairs
+        lambda o, t: F.relu(1 - (o - o.T) * torch.sign(t[:, None] - t)).mean(),  # ranking by pairs
         lambda o, t: o.exp().mean() - o.mean(),
         lambda o, t: F.softplus(o).mean(),
         lambda o, t: (o.mean() - t.mean()) ** 2,
