@@ -14,12 +14,12 @@ from torch.utils.hooks import RemovableHandle
 
 from probes.instrument import capture
 from probes.instrument.activations import channels_first
-from probes.instrument.answers import Output, output_of
 from probes.instrument.backward import current_backward
 from probes.instrument.capture import Pass, Sample
 from probes.instrument.hooks import Hook
 from probes.instrument.inputs import InputSample, sample_input
 from probes.instrument.modules import Watched, find_modules, first_tensor, is_measurable
+from probes.instrument.recognition.answers import Output, output_of
 
 
 @dataclass

@@ -8,14 +8,14 @@ from collections.abc import Callable, Mapping
 
 from torch import Tensor
 
-from probes.instrument.answers import Output
 from probes.instrument.filters import PendingFilters
 from probes.instrument.fold import DeadUnits, FrameArrays, fold_frames
 from probes.instrument.frame import PendingFrame
-from probes.instrument.loss_in_use import LossInUse, describe_squares
 from probes.instrument.modules import Watched
-from probes.instrument.one_target import OneTarget
 from probes.instrument.outcomes import Outcome, OutcomeTotals
+from probes.instrument.recognition.answers import Output
+from probes.instrument.recognition.loss_in_use import LossInUse, describe_squares
+from probes.instrument.recognition.one_target import OneTarget
 from probes.instrument.scalars import DeviceScalars
 from probes.instrument.sharding import Meeting, merge_norms
 from probes.instrument.transfer import Transfer

@@ -8,7 +8,7 @@ from probes.diagnosis.numbers import short
 from probes.diagnosis.view import RunView
 
 FRAMES = 3
-"""Fewest frames in which the probe has seen it before it says so; see `probes.instrument.one_target`."""
+"""Fewest frames in which the probe has seen it before it says so; see `probes.instrument.recognition.one_target`."""
 
 
 def drawn_to_one_value(view: RunView) -> Mismatch | None:

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from probes.instrument.loss_kind import Answer, LossKind, recognise
+from probes.instrument.recognition.loss_kind import Answer, LossKind, recognise
 
 ROWS, CLASSES = 32, 7
 Loss = Callable[[Tensor], Tensor]

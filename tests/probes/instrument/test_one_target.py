@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import probes
-from probes.instrument.one_target import OneTarget
+from probes.instrument.recognition.one_target import OneTarget
 
 ROWS = 32
 Loss = Callable[[Tensor, Tensor], Tensor]

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from probes.instrument.loss_kind import Reals
+from probes.instrument.recognition.loss_kind import Reals
 
 FEWEST, STAIRS = 8, 3
 """Different scores from which chance does not put the gradients in their order, and steps of a staircase: an absolute

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from probes.instrument.answers import Output
-from probes.instrument.logged_losses import LoggedLosses
-from probes.instrument.loss_kind import LossKind, Reals, Recognised, recognise
 from probes.instrument.outcomes import MAX_CLASSES
-from probes.instrument.squared_error import Reduction, SquaredError, Squares
+from probes.instrument.recognition.answers import Output
+from probes.instrument.recognition.logged_losses import LoggedLosses
+from probes.instrument.recognition.loss_kind import LossKind, Reals, Recognised, recognise
+from probes.instrument.recognition.squared_error import Reduction, SquaredError, Squares
 
 PATIENCE = 3
 """Frames of some other loss after which no more is looked for."""

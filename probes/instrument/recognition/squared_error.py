@@ -15,8 +15,8 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from probes.instrument.logged_losses import LoggedLosses
-from probes.instrument.loss_kind import Reals
+from probes.instrument.recognition.logged_losses import LoggedLosses
+from probes.instrument.recognition.loss_kind import Reals
 
 NEAR = {"bfloat16": 2e-2, "float16": 4e-3}
 """Difference, as a share of the loss, by the type of the outputs."""
