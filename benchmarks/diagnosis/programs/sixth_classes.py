@@ -7,7 +7,9 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from sklearn.datasets import load_digits, make_classification
+from sklearn.datasets import load_digits, load_wine, make_classification
+from sklearn.model_selection import train_test_split
+from sklearn.preprocessing import StandardScaler
 from torch import Tensor, nn, optim
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -311,3 +313,37 @@ def a_tenth_of_the_labels_flipped(run_dir: Path) -> float:
             probe.log("epoch", n=epoch, train_loss=F.cross_entropy(train, y), val_loss=F.cross_entropy(test, yt),
                       train_acc=accuracy(train, y), val_acc=accuracy(test, yt))  # fmt: skip
     return accuracy(test, yt)
+
+
+@healthy(at_least=0.93)
+def wine_cultivars_with_smoothed_labels(run_dir: Path) -> float:
+    """scikit-learn's wine in a PyTorch tutorial: stratified split, StandardScaler, smoothing, AdamW, by epoch."""
+    torch.manual_seed(1609)
+    features, cultivar = load_wine(return_X_y=True)
+    train_x, test_x, train_y, test_y = train_test_split(
+        features, cultivar, test_size=0.3, stratify=cultivar, random_state=42
+    )
+    scaler = StandardScaler().fit(train_x)
+    x, xt = (torch.tensor(scaler.transform(part), dtype=torch.float32) for part in (train_x, test_x))
+    y, yt = torch.tensor(train_y), torch.tensor(test_y)
+    train_loader = DataLoader(TensorDataset(x, y), batch_size=16, shuffle=True)
+    model = nn.Sequential(nn.Linear(13, 32), nn.ReLU(), nn.Linear(32, 16), nn.ReLU(), nn.Linear(16, 3))
+    criterion = nn.CrossEntropyLoss(label_smoothing=0.1)
+    optimizer = optim.AdamW(model.parameters(), lr=2e-3, weight_decay=1e-2)
+    with probes.watch(model, optimizer, run_dir) as probe:
+        for epoch in range(40):
+            model.train()
+            running_loss = 0.0
+            for inputs, labels in train_loader:
+                optimizer.zero_grad()
+                loss = criterion(model(inputs), labels)
+                loss.backward()
+                optimizer.step()
+                running_loss += loss.item() * len(labels)
+            model.eval()
+            with torch.no_grad():
+                outputs = model(xt)
+                test_loss = criterion(outputs, yt).item()
+            probe.log("epoch", epoch=epoch, train_loss=running_loss / len(x), test_loss=test_loss,
+                      test_acc=accuracy(outputs, yt))  # fmt: skip
+    return accuracy(outputs, yt)
