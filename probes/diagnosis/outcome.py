@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from probes.diagnosis.progress import Progress, majority_share
-from probes.diagnosis.task import accuracy_at_end
+from probes.diagnosis.task import accuracy_at_end, falls_short
 from probes.diagnosis.view import RunView
 
 MOST, HALF = 0.6, 0.5
@@ -17,8 +17,8 @@ def answers_poorly(view: RunView) -> bool | None:
 
     The better of training and validation accuracy at the end counts.
     """
-    reached, common = accuracy_at_end(view), majority_share(view)
-    return None if reached is None else reached - common < RIGHT * (1.0 - common)
+    reached = accuracy_at_end(view)
+    return None if reached is None else falls_short(reached, majority_share(view), RIGHT)
 
 
 def came_to_little(view: RunView, learned: Progress) -> bool:

@@ -96,8 +96,7 @@ def guessing_loss(view: RunView) -> float | None:
     None when the loss function is not known to be a mean cross-entropy, or the number of classes is not known.
     Class weights, label smoothing and ignored targets leave it as it is.
     """
-    loss = loss_as_logged(view)
-    if loss is None or loss.name not in ("CrossEntropyLoss", "NLLLoss") or loss.reduction != "mean":
+    if not _is_mean(view, "CrossEntropyLoss", "NLLLoss"):
         return None
     classes = classes_of_targets(view)
     return None if classes is None else math.log(classes)
@@ -121,11 +120,8 @@ def variance_of_targets(view: RunView) -> float | None:
     None when the loss is not known to be a mean squared error, or the targets were not seen. Over several outputs the
     variance is that of all of them together, which is no less than what the means of each leave.
     """
-    loss, spread = loss_as_logged(view), view.series("data/target_std")
-    if loss is None or loss.name != "MSELoss" or loss.reduction != "mean":
-        return None
-    known = spread.finite.values if spread is not None else np.empty(0)
-    variance = float(np.median(known)) ** 2 if len(known) else 0.0
+    deviation = _deviation_seen(view) if _is_mean(view, "MSELoss") else None
+    variance = deviation**2 if deviation is not None else 0.0
     return variance if variance > 0 else None
 
 
@@ -148,12 +144,21 @@ def deviation_of_targets(view: RunView) -> float | None:
     None when the loss is not known to be that or a Huber loss, which with a delta of 1, as its smooth variant with a
     beta of 1, is nowhere above it; or the targets were not seen.
     """
-    loss, spread = loss_as_logged(view), view.series("data/target_std")
-    if loss is None or loss.name not in ("L1Loss", "SmoothL1Loss", "HuberLoss") or loss.reduction != "mean":
-        return None
+    deviation = _deviation_seen(view) if _is_mean(view, "L1Loss", "SmoothL1Loss", "HuberLoss") else None
+    return deviation if deviation is not None and deviation > 0 else None
+
+
+def _is_mean(view: RunView, *names: str) -> bool:
+    """Whether the logged loss is known to be the mean of one of these."""
+    loss = loss_as_logged(view)
+    return loss is not None and loss.name in names and loss.reduction == "mean"
+
+
+def _deviation_seen(view: RunView) -> float | None:
+    """The standard deviation of the targets of a batch, in the median; None when none were seen."""
+    spread = view.series("data/target_std")
     known = spread.finite.values if spread is not None else np.empty(0)
-    deviation = float(np.median(known)) if len(known) else 0.0
-    return deviation if deviation > 0 else None
+    return float(np.median(known)) if len(known) else None
 
 
 def label_counts(view: RunView) -> tuple[int, ...]:

@@ -22,7 +22,9 @@ def schedule_is_over(view: RunView) -> bool:
         rates = highest_rates(view, training_loss(view)[1].finite)
     except NotJudged:
         return False
-    return view.status == "finished" and rates is not None and bool(rates[-1] < ENDED * rates.max())
+    if view.status != "finished" or rates is None or not len(rates):
+        return False
+    return bool(rates[-1] < ENDED * rates.max())
 
 
 def mean_rates(view: RunView, loss: Curve) -> tuple[Floats, float] | None:

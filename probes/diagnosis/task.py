@@ -44,6 +44,13 @@ def accuracy_at_end(view: RunView) -> float | None:
     return max(ends, default=None)
 
 
+def falls_short(accuracy: float, common: float, part: float) -> bool:
+    """Whether an ``accuracy`` is less than ``part`` of the way from that of always giving the most frequent class,
+    ``common``, to 1.
+    """
+    return accuracy - common < part * (1.0 - common)
+
+
 def batch_size(view: RunView) -> int | None:
     """Examples in a batch: the length that the outputs of most modules have; None when no shape was recorded."""
     sizes = [module.output_shape[0] for module in view.modules if len(module.output_shape) >= 2]

@@ -336,6 +336,11 @@ class RunView:
         """Whether any optimizer scales its updates by the gradient's own size (Adam and its kin)."""
         return any(group.adaptive for group in self.optimizers)
 
+    @property
+    def plain(self) -> bool:
+        """Whether every optimizer is plain gradient descent, whose steps shrink with the gradient, and one is known."""
+        return bool(self.optimizers) and all(group.plain for group in self.optimizers)
+
     def group_rates(self, index: int, steps: Steps) -> Floats | None:
         """The learning rate of parameter group ``index`` in force at each of ``steps``, [T]; None when unknown."""
         names = ["optimizer/lr"] if index == 0 else []  # it keeps this name when groups are added later

@@ -14,7 +14,7 @@ from probes.instrument.frame import PendingFrame
 from probes.instrument.modules import Watched
 from probes.instrument.outcomes import Outcome, OutcomeTotals
 from probes.instrument.recognition.answers import Output
-from probes.instrument.recognition.loss_in_use import LossInUse, describe_squares
+from probes.instrument.recognition.loss_in_use import LossInUse
 from probes.instrument.recognition.one_target import OneTarget
 from probes.instrument.scalars import DeviceScalars
 from probes.instrument.sharding import Meeting, merge_norms
@@ -138,18 +138,10 @@ class Delivery:
             before = self.loss_in_use.manifest()
             values, gradients, norm = transfer.arrays()
             found = self.loss_in_use.look(step, now, output, values, gradients)
-            squares = self.loss_in_use.look_for_squares(step, now, output, values, gradients, float(norm))
+            found += self.loss_in_use.look_for_squares(step, now, output, values, gradients, float(norm))
             loss = self.loss_in_use.manifest()
             if loss != before:
                 writer.update_manifest(recognised_loss=loss)
-            for frame, reduction in squares:
-                mean = frame.loss(reduction) / (1 if reduction == "mean" else frame.count)
-                writer.scalars(frame.step, frame.time, {"data/recognised": mean})
-                if alone:
-                    numbers = describe_squares(frame, reduction)
-                    facts = {"output_shape": list(output.shape), "output_dtype": output.dtype}
-                    writer.scalars(frame.step, frame.time, self._totals.add(facts, numbers))
-                    writer.update_manifest(data=self._totals.manifest())
             for seen in found:
                 series = self._totals.add(seen.facts, seen.numbers) if alone else {}
                 writer.scalars(seen.step, seen.time, {**series, "data/recognised": seen.loss})

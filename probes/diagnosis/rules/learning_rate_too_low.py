@@ -199,7 +199,7 @@ def _falls_to_the_end(view: RunView) -> bool:
 
 def _starved(view: RunView, sizes: Curve) -> bool:
     """Whether the steps of plain gradient descent are small for want of a gradient, not of a rate."""
-    if not view.optimizers or not all(group.plain for group in view.optimizers) or clipped_norm(view) is not None:
+    if not view.plain or clipped_norm(view) is not None:
         return False
     rates = [view.learning_rate(int(step)) or 0.0 for step in sizes.steps]
     slopes = [size / rate for size, rate in zip(sizes.values, rates, strict=True) if rate > 0]

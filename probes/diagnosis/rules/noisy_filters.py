@@ -75,7 +75,7 @@ from probes.diagnosis.finding import Evidence, Finding
 from probes.diagnosis.numbers import short
 from probes.diagnosis.progress import majority_share, progress
 from probes.diagnosis.rule import Rule
-from probes.diagnosis.task import accuracy_at_end
+from probes.diagnosis.task import accuracy_at_end, falls_short
 from probes.diagnosis.view import Floats, NotJudged, RunView
 
 SMALLEST_KERNEL = 5
@@ -179,7 +179,7 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     if found is None or fine_tuned:
         return []
     reached, common = accuracy_at_end(view), majority_share(view)
-    poor = learned.share < thresholds["learned"] and (reached is None or reached - common < 0.25 * (1.0 - common))
+    poor = learned.share < thresholds["learned"] and (reached is None or falls_short(reached, common, 0.25))
     if not poor and (last.step < LONG or last.weights.ndim != 4):
         return []
     effect = (

@@ -109,7 +109,7 @@ from probes.diagnosis.manifest import ParameterInfo
 from probes.diagnosis.numbers import names, percent, short
 from probes.diagnosis.outcome import came_to_little
 from probes.diagnosis.progress import majority_share, progress_if_known
-from probes.diagnosis.rates import highest_rates
+from probes.diagnosis.rates import schedule_is_over
 from probes.diagnosis.rule import Rule
 from probes.diagnosis.signal import at_rest, closing
 from probes.diagnosis.signs.idle import Idle, frozen_early, never_stepped, thawed
@@ -117,16 +117,14 @@ from probes.diagnosis.signs.pinned import pinned
 from probes.diagnosis.signs.rounding import part_of_steps
 from probes.diagnosis.signs.skipped import Ceased, ceased
 from probes.diagnosis.signs.untrained import is_a_body, untrained
+from probes.diagnosis.task import falls_short
 from probes.diagnosis.tracks import accuracy, training_loss, training_losses
 from probes.diagnosis.view import Floats, Mask, NotJudged, RunView
 
 FEW_FRAMES = 3
 
-
 FEWEST_STEPS, SEVERAL = 10, 2
 """Steps in which a frozen part is seen to be left out; frozen layers that are no layer of random features."""
-ENDED = 0.2
-"""Learning rate, of its highest, at which a schedule has come to its end."""
 EARLY = 0.1
 """Share of a run that is its beginning."""
 FALLS = 0.02
@@ -335,18 +333,15 @@ def _is_done(view: RunView) -> bool:
         loss = training_loss(view)[1].finite
     except NotJudged:
         return False
-    rates = highest_rates(view, loss)
-    over = view.status == "finished" and rates is not None and len(rates) > 0
-    return at_rest(loss.values) or (over and rates is not None and bool(rates[-1] < ENDED * rates.max()))
+    return at_rest(loss.values) or schedule_is_over(view)
 
 
 def _poor(view: RunView) -> bool:
     """Whether the net is known not to be good."""
-    common = majority_share(view)
     track = accuracy(view, validation=True) or accuracy(view, validation=False)
     values = track[1].finite.values if track is not None else np.empty(0)
     if len(values):
-        return closing(values) - common < GOOD * (1.0 - common)
+        return falls_short(closing(values), majority_share(view), GOOD)
     learned = progress_if_known(view)
     return learned is not None and learned.share < MUCH
 

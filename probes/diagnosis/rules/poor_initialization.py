@@ -105,7 +105,7 @@ from probes.diagnosis.signal import closing
 from probes.diagnosis.signs.gates import SHUT, shut_gates
 from probes.diagnosis.signs.initial import Initial, first_loss, initial
 from probes.diagnosis.signs.late_start import late_start
-from probes.diagnosis.task import accuracy_at_end
+from probes.diagnosis.task import accuracy_at_end, falls_short
 from probes.diagnosis.tracks import accuracy, training_loss
 from probes.diagnosis.view import NotJudged, RunView
 
@@ -278,8 +278,7 @@ def _well(view: RunView) -> bool:
 
 def _gets_right(view: RunView, reached: float) -> bool:
     """Whether an accuracy is that of most of what guessing gets wrong."""
-    common = majority_share(view)
-    return reached - common >= WELL * (1.0 - common)
+    return not falls_short(reached, majority_share(view), WELL)
 
 
 def _message(seen: Initial, kind: Kind) -> str:

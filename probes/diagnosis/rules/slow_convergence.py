@@ -102,7 +102,7 @@ from probes.diagnosis.signal import closing, level, opening, trailing_run
 from probes.diagnosis.signs.averaged import PROMISE, Averaged, averaged_over_classes
 from probes.diagnosis.signs.scaled import PART, STARVED, Scaled, divided_again
 from probes.diagnosis.slope import Fall, fall, is_certain
-from probes.diagnosis.task import accuracy_at_end
+from probes.diagnosis.task import accuracy_at_end, falls_short
 from probes.diagnosis.tracks import training_loss, validation_loss
 from probes.diagnosis.view import Curve, Floats, NotJudged, RunView
 
@@ -249,7 +249,7 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     guessing = guessing_loss(view)
     rates, highest = known if known is not None else (None, None)
     reached, common = accuracy_at_end(view), majority_share(view)
-    poor = reached is not None and reached - common < POOR * (1.0 - common)
+    poor = reached is not None and falls_short(reached, common, POOR)
     found = criterion(loss, rates, size, guessing, highest, poor, **thresholds)
     if found is None and (held := _validation(view)) is not None and size is not None:
         name, loss = held
@@ -261,7 +261,7 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
             return [_divided(view, name, loss, averaged)]
         scaled = divided_again(view, loss) if reached is None or poor else None
         return [] if scaled is None else [_scaled(view, name, loss, scaled)]
-    if reached is not None and reached - common >= found.enough * (1.0 - common):
+    if reached is not None and not falls_short(reached, common, found.enough):
         return []
     return [_report(view, name, loss, found, thresholds)]
 

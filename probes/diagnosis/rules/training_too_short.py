@@ -100,7 +100,7 @@ from probes.diagnosis.rates import highest_rates
 from probes.diagnosis.rule import Rule
 from probes.diagnosis.signal import closing, level, noise
 from probes.diagnosis.slope import Fall, fall, is_certain
-from probes.diagnosis.task import accuracy_at_end
+from probes.diagnosis.task import accuracy_at_end, falls_short
 from probes.diagnosis.tracks import training_loss, validation_loss
 from probes.diagnosis.view import Curve, Floats, NotJudged, RunView, Steps
 
@@ -176,7 +176,7 @@ def criterion(
     """
     if len(values) < FEWEST_VALUES or steps[-1] < steps_needed:
         return None
-    poorly = accuracy is not None and accuracy - common < good * (1.0 - common)
+    poorly = accuracy is not None and falls_short(accuracy, common, good)
     known = rates if rates is not None and np.isfinite(rates).all() and rates.max() > 0 else None
     if known is not None and steps[-1] < few and _ends_low(known):
         along = np.cumsum(known / known.max())
@@ -295,7 +295,7 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     found = criterion(loss.steps, loss.values, reached, common, guessing, rates, len(held), fresh, **thresholds)
     handful = view.last_step <= LEAST_STEPS
     if found is None and handful and rates is not None and _ends_low(rates):
-        poorly = reached is None or reached - common < thresholds["good"] * (1.0 - common)
+        poorly = reached is None or falls_short(reached, common, thresholds["good"])
         found = _seen_in_validation(held, view.last_step, fresh, guessing) if poorly else None
         name = validation_loss(view)[0] if found is not None else name
     if found is None or _rests(held.values, handful):

@@ -109,7 +109,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from probes.diagnosis.finding import Evidence, Finding, Severity
-from probes.diagnosis.gradients import through_depth
+from probes.diagnosis.gradients import Depth, through_depth
 from probes.diagnosis.numbers import percent, short
 from probes.diagnosis.progress import progress
 from probes.diagnosis.rule import Rule
@@ -217,7 +217,8 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     """Judge the latter half of the frames: through depth, and through time."""
     in_time = _through_time(view, thresholds["forgets"])
     try:
-        return _through_depth(view, thresholds) or in_time or _at_first(view, thresholds)
+        depth = through_depth(view, layers=int(thresholds["layers"]))
+        return _through_depth(view, depth, thresholds) or in_time or _at_first(view, depth, thresholds)
     except NotJudged:
         if in_time:
             return in_time
@@ -262,16 +263,18 @@ def _through_time(view: RunView, forgets: float) -> list[Finding]:
     return findings[:1]
 
 
-def _at_first(view: RunView, thresholds: dict[str, float]) -> list[Finding]:
+def _at_first(view: RunView, depth: Depth, thresholds: dict[str, float]) -> list[Finding]:
     """What is said of gradients that vanished while the run stood where it began, and no longer do."""
-    depth, learned = through_depth(view, layers=int(thresholds["layers"])), progress(view)
+    learned = progress(view)
     usable = np.isfinite(depth.gradient).all(axis=1) & (depth.gradient > 0).any(axis=1)
     steps, gradient = depth.steps[usable], depth.gradient[usable]
     if learned is None or view.status == "running" or not len(steps):
         return []
     third = max(1, gradient.shape[1] // 3)
     decades = _fall(gradient, third)
-    shows = (decades >= thresholds["decades"]) & (_rank_correlation_with_depth(gradient) >= thresholds["trend"])
+    shows = decades >= thresholds["decades"]
+    leading = len(shows) if shows.all() else int(np.argmin(shows))  # later frames do not matter, and ranks take time
+    shows[:leading] = _rank_correlation_with_depth(gradient[:leading]) >= thresholds["trend"]
     name, curve = training_loss(view)
     found = vanished_at_first(steps, shows, decades, curve.finite, learned, view.last_step)
     if found is None:
@@ -297,8 +300,7 @@ def _at_first(view: RunView, thresholds: dict[str, float]) -> list[Finding]:
     ]
 
 
-def _through_depth(view: RunView, thresholds: dict[str, float]) -> list[Finding]:
-    depth = through_depth(view, layers=int(thresholds["layers"]))
+def _through_depth(view: RunView, depth: Depth, thresholds: dict[str, float]) -> list[Finding]:
     usable = np.isfinite(depth.gradient).all(axis=1) & (depth.gradient > 0).any(axis=1)
     usable &= np.isfinite(depth.update_ratio).all(axis=1)
     signal = depth.signal if depth.signal is not None and np.isfinite(depth.signal[usable]).all() else None

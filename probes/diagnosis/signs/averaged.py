@@ -35,7 +35,7 @@ def averaged_over_classes(view: RunView, loss: Curve) -> Averaged | None:
     given, shape = read_loss(view.manifest), shape_of(view, "output_shape")
     if given is None or given.name != "KLDivLoss" or given.reduction != "mean" or len(shape) < 2 or shape[1] < MANY:
         return None
-    if view.status == "running" or not view.optimizers or not all(group.plain for group in view.optimizers):
+    if view.status == "running" or not view.plain:
         return None
     found = fall(loss.steps.astype(np.float64), loss.values)
     if found is None or found.promise < PROMISE or found.certainty < CERTAIN:

@@ -41,7 +41,7 @@ def divided_again(view: RunView, loss: Curve) -> Scaled | None:
     known = read_loss(view.manifest)
     if known is None or not known.recognised or view.status == "running" or clipped_norm(view) is not None:
         return None
-    if not view.optimizers or not all(group.plain for group in view.optimizers):
+    if not view.plain:
         return None
     parts = logged_over_seen(view, loss)
     part = float(np.median(parts)) if len(parts) >= 3 else 0.0

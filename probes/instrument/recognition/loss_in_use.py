@@ -81,8 +81,8 @@ class LossInUse:
 
     def look_for_squares(
         self, step: int, time: float, output: Output, values: npt.NDArray[Any], gradients: npt.NDArray[Any], norm: float
-    ) -> list[tuple[Squares, Reduction]]:
-        """Frames, up to this one, that are now known to be of a squared error."""
+    ) -> list[Seen]:
+        """As `look`, for a squared error; ``norm`` is that of the gradient of the whole output."""
         if self.kind is not None and self.squares.reduction is None:
             self.squares.give_up()
         if self.squares.given_up:
@@ -98,7 +98,7 @@ class LossInUse:
                 self.kind, self.reduction = None, None
             return []
         self.kind, self.reduction, self._done = LossKind("MSELoss"), reduction, True
-        return [(frame, reduction) for frame in frames]
+        return [_squares_seen(frame, reduction, output) for frame in frames]
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
         """Takes in what was logged, while it is needed; may be called from another thread."""
@@ -226,9 +226,12 @@ def describe(found: Recognised, output: Output) -> tuple[dict[str, object], dict
     return facts, numbers
 
 
-def describe_squares(frame: Squares, reduction: Reduction) -> dict[str, npt.NDArray[Any]]:
-    """Numbers of one frame of a squared error."""
-    return {"output": _spread(frame.outputs), "target": _spread(frame.targets(reduction))}
+def _squares_seen(frame: Squares, reduction: Reduction, output: Output) -> Seen:
+    """A frame of a squared error."""
+    mean = frame.loss(reduction) / (1 if reduction == "mean" else frame.count)
+    facts: dict[str, object] = {"output_shape": list(output.shape), "output_dtype": output.dtype}
+    numbers = {"output": _spread(frame.outputs), "target": _spread(frame.targets(reduction))}
+    return Seen(frame.step, frame.time, mean, facts, numbers)
 
 
 def _rows(values: npt.NDArray[Any], axis: int) -> Reals:
