@@ -18,6 +18,7 @@ from probes.instrument.recognition.loss_in_use import LossInUse
 from probes.instrument.recognition.one_target import OneTarget
 from probes.instrument.scalars import DeviceScalars
 from probes.instrument.sharding import Meeting, merge_norms
+from probes.instrument.size_warnings import SizeWarnings
 from probes.instrument.transfer import Transfer
 from probes.runlog.records import Event, Record
 from probes.runlog.writer import RunWriter
@@ -44,6 +45,7 @@ class Delivery:
         self._totals = OutcomeTotals()
         self.loss_in_use = LossInUse()
         self._one_target = OneTarget()
+        self._size_warnings = SizeWarnings()
         self._device_scalars = DeviceScalars(self._send_scalars)
         self._accounted = writer, 0.0  # whose processor time, and how much of it, was taken in
         self._elsewhere: deque[float] = deque()
@@ -114,6 +116,9 @@ class Delivery:
 
         if writer.defer(records):
             waiting.append(pending)
+        if self._size_warnings.due():
+            step, now = pending.step, _time.time()
+            writer.defer(lambda: [Event(step, now, "size-warning", text) for text in self._size_warnings.new()])
 
     def outcome(self, outcome: Outcome, step: int) -> None:
         """What the loss was called with at a frame."""

@@ -38,6 +38,9 @@ Without a loss that is given or recognised, a single output for each example is 
 frames (three of an absolute error) and no other way in between, the same function of the output for all examples of a
 batch, and draws them to a value that moves with the batch: they were broadcast against the targets ([N, 1] beside [N]).
 
+So is what PyTorch itself warned of, from the attaching of the probe on: a loss of outputs and targets that have as many
+elements as each other, but not as many dimensions, and are combined to more.
+
 Without it, too, the training loss and the last module decide for C classes (C outputs; with no softmax module C is at
 least 4): the loss began at ln C, to 3% (values of whole epochs may begin lower); no loss of the run is below
 ln(1 + (C - 1)/e), and hardly any above ln(C - 1 + e), as a double softmax has it; and after `steps_needed` steps the
@@ -132,6 +135,7 @@ from probes.diagnosis.mismatch.by_gradient import cut_off
 from probes.diagnosis.mismatch.by_one_target import drawn_to_one_value
 from probes.diagnosis.mismatch.by_outputs import by_outputs
 from probes.diagnosis.mismatch.by_rivals import on_one_side
+from probes.diagnosis.mismatch.by_warning import warned_of_sizes
 from probes.diagnosis.mismatch.called import CLASSIFICATION, REGRESSION, kind_of_loss, outputs_of
 from probes.diagnosis.mismatch.found import Mismatch
 from probes.diagnosis.rule import Rule
@@ -160,7 +164,7 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
 def _seen(view: RunView, thresholds: dict[str, float]) -> Mismatch | None:
     """The first of the ways of detection that finds something; the surest come first."""
     kind, last, outputs = kind_of_loss(view), last_module(view), outputs_of(view)
-    found = over_the_batch(view, kind) or drawn_to_one_value(view) or cut_off(view)
+    found = warned_of_sizes(view) or over_the_batch(view, kind) or drawn_to_one_value(view) or cut_off(view)
     found = found or entropy_is_paid_for(view) or on_one_side(view) or classes_as_numbers(view)
     if found is not None:
         return found
