@@ -343,3 +343,32 @@ def log_probability_of_another_action(run_dir: Path, *, mended: bool = False) ->
             probe.log("episode", loss=loss, reward=rewards.sum(0).mean(), number=episode)
     with torch.no_grad():
         return 1 - float(cruise(False)[1].mean()) / min(before, -1.5)
+
+
+@faulty("training-too-short", "slow-convergence", "learning-rate-too-low", "underfitting", below=0.85)
+def largest_batch_that_fits(run_dir: Path, *, mended: bool = False) -> float:
+    """batch_size raised from 64 to 2,048 "to use the GPU", rate and epochs as they were (forums; Goyal et al. 2017)."""
+    torch.manual_seed(7410)
+    centres = torch.randn(24, 24)
+
+    def sensors(n: int) -> tuple[Tensor, Tensor]:
+        k = torch.randint(24, (n,))
+        return centres[k] * (0.6 + 0.8 * torch.rand(n, 1)) + 0.9 * torch.randn(n, 24), k % 6
+
+    x, y = sensors(12_500)
+    xt, yt = sensors(1000)
+    net = nn.Sequential(nn.Linear(24, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 6))
+    opt = optim.SGD(net.parameters(), lr=0.01, momentum=0.9, weight_decay=1e-4)
+    with probes.watch(net, opt, run_dir, loss_fn=nn.CrossEntropyLoss()) as probe:
+        for epoch in range(6):
+            for xb, yb in batches(x, y, 64 if mended else 2048):
+                opt.zero_grad()
+                loss = probe.loss_fn(net(xb), yb)
+                loss.backward()
+                opt.step()
+                probe.log("train", loss=loss)
+            with torch.no_grad():
+                out = net(xt)
+            probe.log("val", loss=F.cross_entropy(out, yt), acc=100 * accuracy(out, yt), epoch=epoch)
+    with torch.no_grad():
+        return accuracy(net(xt), yt)
