@@ -90,8 +90,8 @@ References
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from typing import Literal
 
 import numpy as np
 
@@ -99,17 +99,14 @@ from probes.diagnosis.finding import Evidence, Finding
 from probes.diagnosis.gradients import step_size, without_decay
 from probes.diagnosis.numbers import percent, short
 from probes.diagnosis.outcome import came_to_little
-from probes.diagnosis.progress import Progress, majority_share, progress, progress_if_known
+from probes.diagnosis.progress import Progress, guessing_loss, progress, progress_if_known, variance_of_targets
 from probes.diagnosis.rule import Rule
-from probes.diagnosis.signal import closing
+from probes.diagnosis.signs.broken import broken_loss
+from probes.diagnosis.signs.drawn import begins_as_drawn
 from probes.diagnosis.signs.gates import SHUT, shut_gates
+from probes.diagnosis.signs.ill_begun import Kind, did_harm
 from probes.diagnosis.signs.initial import Initial, first_loss, initial
-from probes.diagnosis.signs.late_start import late_start
-from probes.diagnosis.task import accuracy_at_end, falls_short
-from probes.diagnosis.tracks import accuracy, training_loss
 from probes.diagnosis.view import NotJudged, RunView
-
-Kind = Literal["large", "small", "fading"]
 
 SATURATED = 0.5
 """Share of the outputs of the bounded activations that lie at the ends of their range (Debugger: half)."""
@@ -117,18 +114,17 @@ SURPRISE = 1.6
 """First loss over that of guessing, with which weights of such a size have shown (a default initialisation: 1.5)."""
 SLOW, FRAMES = 1e-4, 4
 """Step over the size of the weights at the slow end (CS231n: 1e-3 is usual), and frames to tell it by."""
-HALF = 0.5
-"""Part of the loss that is left, and was left on a plateau, where the beginning did harm."""
-WELL, AHEAD = 0.8, 0.1
-"""Share right of what guessing gets wrong that is well, and accuracy in training ahead of that in validation."""
-FADING_STEPS = 1000
-"""Steps of a run that goes on in which a deep net may leave the plateau that a faded signal begins with."""
+USUAL, FAST = 1e-3, 1e-2
+"""The usual step over the size of the weights (CS231n), and ten times that, at which weights turn fast."""
+EXTREME = 3.0
+"""Gain that no scheme in use gives: twice that of He, more than any activation of `calculate_gain` asks for."""
 
 
 def criterion(
     seen: Initial,
     surprise: float = 1.0,
     steps: float = 1e-3,
+    normalised: bool = False,
     *,
     large_gain: float = 2.0,
     small_gain: float = 0.3,
@@ -144,6 +140,7 @@ def criterion(
         seen: what the first frame tells.
         surprise: the first loss over that of guessing; 1 where it is not known.
         steps: median step of a net with normalisation layers, over the size of its weights (CS231n: about 1e-3).
+        normalised: whether normalisations take the scale out of the weights in front of them.
         large_gain: gain above which the weights are to blame (He: 1.4).
         small_gain: gain below which they are (torch's default: 0.6).
         large: He, Xavier and torch's defaults stay between 0.05 and 3 for ten layers.
@@ -158,7 +155,9 @@ def criterion(
     if 0.0 < seen.varying < small and seen.gain < small_gain:
         return "small"
     limit = fades if 0.0 < seen.varying < small else small
-    return "fading" if seen.passed is not None and 0.0 < seen.passed < limit else None
+    if seen.passed is not None and 0.0 < seen.passed < limit:
+        return "fading"
+    return "turning" if normalised and seen.gain < small_gain and steps > FAST else None
 
 
 def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
@@ -166,36 +165,62 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     shut = _shut(view, thresholds)
     if shut:
         return shut
-    seen = initial(view)
+    seen, learned = initial(view), progress_if_known(view)
+    kind = criterion(seen, _surprise(view, learned), _usual_step(view), _batch_normalised(view), **thresholds)
+    broke = _broke(view, seen, kind, thresholds)
+    if broke:
+        return broke
     learned = progress(view)
     if learned is None or view.last_step < thresholds["steps_needed"]:
         raise NotJudged(f"needs a training loss over {int(thresholds['steps_needed'])} steps")
-    first = first_loss(view)
-    surprise = first / learned.guessing if first is not None and learned.guessing else 1.0
-    kind = criterion(seen, surprise, _usual_step(view), **thresholds)
-    if kind is None or not _harmed(view, kind, learned, thresholds):
+    least, steps = thresholds["learned"], thresholds["steps_needed"]
+    if kind is None or not did_harm(view, kind, learned, least, steps, _extreme(view, seen)):
         return []
-    return [
-        RULE.finding(
-            "warning",
-            f"{_message(seen, kind)} {learned.series} went from {short(learned.start)} to {short(learned.end)}.",
-            (1, view.last_step),
-            view,
-            layers=(seen.layer,),
-            evidence=(
-                *_evidence(seen, kind, thresholds),
-                Evidence(learned.series, learned.share, note=f"fall of the loss ({percent(max(learned.share, 0.0))})"),
-            ),
-            suggestions=(
-                "initialise for the activation in use: torch.nn.init.kaiming_normal_ for ReLU, xavier_uniform_ for "
-                "tanh and sigmoid",
-                "add batch or layer normalisation between the layers",
-                "use shortcuts (residual blocks), or fewer layers"
-                if kind == "fading"
-                else "or leave the initialisation to torch.nn",
-            ),
-        )
-    ]
+    gone = Evidence(learned.series, learned.share, note=f"fall of the loss ({percent(max(learned.share, 0.0))})")
+    went = f"{learned.series} went from {short(learned.start)} to {short(learned.end)}."
+    return [_report(view, seen, kind, went, (*_evidence(seen, kind, thresholds), gone), 1)]
+
+
+def _report(view: RunView, seen: Initial, kind: Kind, went: str, evidence: tuple[Evidence, ...], first: int) -> Finding:
+    return RULE.finding(
+        "warning",
+        f"{_message(seen, kind)} {went}",
+        (first, view.last_step),
+        view,
+        layers=(seen.layer,),
+        evidence=evidence,
+        suggestions=(
+            "initialise for the activation in use: torch.nn.init.kaiming_normal_ for ReLU, xavier_uniform_ for "
+            "tanh and sigmoid",
+            "add batch or layer normalisation between the layers"
+            if kind != "turning"
+            else "or lower the learning rate until the weights come to their usual size",
+            "use shortcuts (residual blocks), or fewer layers"
+            if kind == "fading"
+            else "or leave the initialisation to torch.nn",
+        ),
+    )
+
+
+def _surprise(view: RunView, learned: Progress | None) -> float:
+    """The first loss over that of guessing; of a regression the root of that ratio, to the variance of the targets: the
+    size of the first errors over that of the targets. 1 where it is not known.
+    """
+    first = first_loss(view)
+    if first is None or first < 0:
+        return 1.0
+    guessing = learned.guessing if learned is not None else guessing_loss(view)
+    if guessing:
+        return first / guessing
+    variance = learned.variance if learned is not None else variance_of_targets(view)
+    return math.sqrt(first / variance) if variance else 1.0
+
+
+def _batch_normalised(view: RunView) -> bool:
+    """Whether weights are followed by normalisations that take their scale out; layer normalisations may stand in front
+    of them, as in transformers.
+    """
+    return any(kind in module.type for module in view.modules for kind in ("BatchNorm", "GroupNorm", "InstanceNorm"))
 
 
 def _shut(view: RunView, thresholds: dict[str, float]) -> list[Finding]:
@@ -228,57 +253,31 @@ def _shut(view: RunView, thresholds: dict[str, float]) -> list[Finding]:
 
 
 def _usual_step(view: RunView) -> float:
-    """Median step of a net that normalises, over the size of its weights: large ones turn slowly; 1 for other nets."""
+    """Median step of a net that normalises, over the size of its weights: large ones turn slowly, small ones fast.
+
+    `USUAL` for other nets.
+    """
     if not any("Norm" in module.type for module in view.modules) or view.warming_up:
-        return 1.0
+        return USUAL
     try:
         sizes = without_decay(view, step_size(view)).finite.values
     except NotJudged:
-        return 1.0
-    return float(np.median(sizes)) if len(sizes) >= FRAMES else 1.0
+        return USUAL
+    return float(np.median(sizes)) if len(sizes) >= FRAMES else USUAL
 
 
-def _harmed(view: RunView, kind: Kind, learned: Progress, thresholds: dict[str, float]) -> bool:
-    running = view.status == "running"
-    if learned.share < thresholds["learned"]:
-        return kind != "fading" or not running or view.last_step >= FADING_STEPS
-    if kind != "large" and not running and _left_late(view, learned):
-        return True
-    if kind == "fading" or view.last_step < 2 * thresholds["steps_needed"]:
-        return False
-    known = learned.guessing is not None or learned.variance is not None
-    if known and (came_to_little(view, learned) or (not running and learned.share < HALF and not _well(view))):
-        return True
-    return kind == "large" and not running and _knows_only_its_examples(view)
+def _extreme(view: RunView, seen: Initial) -> bool:
+    """Whether the weights are larger than any scheme in use makes them, and were not trained before."""
+    return seen.gain > EXTREME and begins_as_drawn(view)
 
 
-def _left_late(view: RunView, learned: Progress) -> bool:
-    """Whether the loss rested high up for a large part of the run before it fell."""
-    plateau = late_start(training_loss(view)[1].finite)
-    return plateau is not None and plateau.level > (1.0 - HALF) * learned.reference
-
-
-def _knows_only_its_examples(view: RunView) -> bool:
-    """Whether validation gets wrong a fifth or more of what guessing gets wrong, and far more than training does.
-
-    Weights that begin large need not change to fit the examples: features are hardly learned (Chizat, Oyallon and
-    Bach, On lazy training in differentiable programming, 2019).
-    """
-    own, other = accuracy(view, validation=False), accuracy(view, validation=True)
-    if own is None or other is None or min(len(own[1].finite), len(other[1].finite)) < 3:
-        return False
-    right, held = closing(own[1].finite.values), closing(other[1].finite.values)
-    return not _gets_right(view, held) and right - held > AHEAD
-
-
-def _well(view: RunView) -> bool:
-    reached = accuracy_at_end(view)
-    return reached is not None and _gets_right(view, reached)
-
-
-def _gets_right(view: RunView, reached: float) -> bool:
-    """Whether an accuracy is that of most of what guessing gets wrong."""
-    return not falls_short(reached, majority_share(view), WELL)
+def _broke(view: RunView, seen: Initial, kind: Kind | None, thresholds: dict[str, float]) -> list[Finding]:
+    """The finding on a training loss that is no number any more, after weights that began beyond any scheme in use."""
+    broken = broken_loss(view)
+    if broken is None or kind != "large" or not _extreme(view, seen):
+        return []
+    went = f"{broken.series} is no number from step {broken.step} on."
+    return [_report(view, seen, kind, went, _evidence(seen, kind, thresholds), 0)]
 
 
 def _message(seen: Initial, kind: Kind) -> str:
@@ -288,6 +287,11 @@ def _message(seen: Initial, kind: Kind) -> str:
             f"{short(seen.passed or 0.0)} of what it is after the first layer: the signal dies on its way up through "
             f"weights that are too small for so many layers (standard deviation times root of the fan-in: "
             f"{short(seen.gain)})."
+        )
+    if kind == "turning":
+        return (
+            f"The initial weights are far too small (standard deviation times root of the fan-in: {short(seen.gain)}). "
+            f"Normalisation hides it, but steps turn them so much further: above {percent(FAST)} of their size."
         )
     if kind == "large" and seen.saturated > SATURATED:
         what = f"{percent(seen.saturated)} of the outputs of the bounded activations are saturated"
@@ -304,11 +308,13 @@ def _message(seen: Initial, kind: Kind) -> str:
 def _evidence(seen: Initial, kind: Kind, thresholds: dict[str, float]) -> tuple[Evidence, ...]:
     if kind == "fading":
         return (Evidence("activation_std", seen.passed or 0.0, thresholds["small"], "<", 1, seen.layer, "passed up"),)
-    gain = thresholds[f"{kind}_gain"]
+    gain = thresholds["large_gain" if kind == "large" else "small_gain"]
     weights = Evidence("weight_std", seen.gain, gain, ">" if kind == "large" else "<", 0, None, "times root of fan-in")
     if kind == "small":
         across = Evidence("activation_std", seen.varying, thresholds["small"], "<", 1, seen.layer, "across examples")
         return weights, across
+    if kind == "turning":
+        return weights, Evidence("update_ratio", FAST, FAST, ">", note="median step, over the size of the weights")
     if seen.saturated > SATURATED:
         return weights, Evidence("saturated_fraction", seen.saturated, SATURATED, ">", 1, None, "median of the modules")
     limit = thresholds["large"] if seen.output > thresholds["large"] else None

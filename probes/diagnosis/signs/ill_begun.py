@@ -1,0 +1,90 @@
+"""What a bad beginning cost: initial weights that are far too large or too small are no harm by themselves."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from probes.diagnosis.outcome import answers_poorly, came_to_little
+from probes.diagnosis.progress import Progress, majority_share
+from probes.diagnosis.signal import closing
+from probes.diagnosis.signs.late_start import late_start
+from probes.diagnosis.task import accuracy_at_end, falls_short
+from probes.diagnosis.tracks import accuracy, training_loss
+from probes.diagnosis.view import RunView
+
+Kind = Literal["large", "small", "fading", "turning"]
+
+HALF = 0.5
+"""Part of the loss that is left, and was left on a plateau, where the beginning did harm."""
+WELL, AHEAD = 0.8, 0.1
+"""Share right of what guessing gets wrong that is well, and accuracy in training ahead of that in validation."""
+NEARLY_ALL = 0.9
+"""The same share where weights begin beyond anything that is in use: it takes a tenth wrong to blame them."""
+FADING_STEPS = 1000
+"""Steps of a run that goes on in which a deep net may leave the plateau that a faded signal begins with."""
+
+
+def did_harm(view: RunView, kind: Kind, learned: Progress, least: float, steps_needed: float, extreme: bool) -> bool:
+    """Whether a beginning of this ``kind`` did harm, by what was learned since.
+
+    Args:
+        learned: the progress of the training loss.
+        least: share of the loss that must be gone for there to be no harm.
+        steps_needed: steps in which that may be asked of a run; of one that goes on twice as many where it is gone.
+        extreme: whether the weights are larger than any scheme in use makes them, as drawn.
+    """
+    running = view.status == "running"
+    if kind == "turning":
+        return not running and view.last_step >= 2 * steps_needed and came_to_little(view, learned)
+    if learned.share < least:
+        return kind != "fading" or not running or view.last_step >= FADING_STEPS
+    if kind != "large" and not running and _left_late(view, learned):
+        return True
+    over = kind == "large" and not running
+    if kind == "fading" or view.last_step < (steps_needed if over else 2 * steps_needed):
+        return False
+    known = learned.guessing is not None or learned.variance is not None
+    if known and (came_to_little(view, learned) or (not running and learned.share < HALF and not _well(view))):
+        return True
+    return over and (
+        _knows_only_its_examples(view)
+        or bool(not known and answers_poorly(view))
+        or (extreme and _gets_a_tenth_wrong(view))
+    )
+
+
+def _left_late(view: RunView, learned: Progress) -> bool:
+    """Whether the loss rested high up for a large part of the run before it fell."""
+    plateau = late_start(training_loss(view)[1].finite)
+    return plateau is not None and plateau.level > (1.0 - HALF) * learned.reference
+
+
+def _knows_only_its_examples(view: RunView) -> bool:
+    """Whether validation gets wrong a fifth or more of what guessing gets wrong, and far more than training does.
+
+    Weights that begin large need not change to fit the examples: features are hardly learned (Chizat, Oyallon and
+    Bach, On lazy training in differentiable programming, 2019).
+    """
+    own, other = accuracy(view, validation=False), accuracy(view, validation=True)
+    if own is None or other is None or min(len(own[1].finite), len(other[1].finite)) < 3:
+        return False
+    right, held = closing(own[1].finite.values), closing(other[1].finite.values)
+    return not _gets_right(view, held, WELL) and right - held > AHEAD
+
+
+def _gets_a_tenth_wrong(view: RunView) -> bool:
+    """Whether validation, or training where there is none, gets wrong a tenth or more of what guessing gets wrong."""
+    track = accuracy(view, validation=True) or accuracy(view, validation=False)
+    if track is None or len(track[1].finite) < 3:
+        return False
+    return not _gets_right(view, closing(track[1].finite.values), NEARLY_ALL)
+
+
+def _well(view: RunView) -> bool:
+    reached = accuracy_at_end(view)
+    return reached is not None and _gets_right(view, reached, WELL)
+
+
+def _gets_right(view: RunView, reached: float, part: float) -> bool:
+    """Whether an accuracy is that of ``part`` of what guessing gets wrong."""
+    return not falls_short(reached, majority_share(view), part)
