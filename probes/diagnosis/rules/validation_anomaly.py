@@ -42,8 +42,11 @@ Criterion
   CutMix, augmentation) cost less: then it is information. Not with dropout of 0.5 and more. Also a warning, at that
   cost, when in the latter half of the validations (3 or more with training after them) the training examples show less
   of the mean accuracy above chance by `LOST` (0.4; and half of the share that dropout drops) of it or more, beyond
-  three standard errors: a net that is not trained to its end, or one of few classes, is not ahead by as much. Not where
-  batches hold one class each.
+  three standard errors, and the mean accuracy is 0.15 above chance or more: a net that is not trained to its end, or
+  one of few classes, is not ahead by as much (with dropout of 0.5 when the run has ended). So it is where that held
+  anywhere in the run, over 2 validations (a half lost) or 3 with training between them, by the lower of the accuracies
+  before and after it, half of the share that dropout drops higher: wrong targets that are learned by heart no longer
+  show at the end. Not where batches hold one class each, nor with dropout above 0.5.
 - *Better than training*: in the last third of at least 5 validations the median of the validation loss over the
   training loss that follows it (up to the next validation) is below `better` (0.6). That the training loss is measured
   earlier, while the model was worse, cannot explain this. Only information, and none where the model drops units:
@@ -109,9 +112,13 @@ from probes.diagnosis.rule import Rule
 from probes.diagnosis.signal import at_rest, closing, longest_run, noise, opening
 from probes.diagnosis.signs.explained import unexplained
 from probes.diagnosis.signs.label_noise import (
+    LOST,
+    OF_DROPPED,
+    Lost,
     batches_are_mixed,
     classes_of,
     costs_as_wrong_targets,
+    lost_for_a_while,
     lost_to_wrong_targets,
 )
 from probes.diagnosis.signs.running_averages import ill_averaged
@@ -131,8 +138,8 @@ LEAST_BEHIND = 0.15
 """Difference of the accuracies that a small validation set does not make by chance."""
 POOR = 0.6
 """Accuracy in training above which there is no harm."""
-LOST = 0.4
-"""Part of the accuracy above chance that does not show in training, where a third of the targets or more are wrong."""
+MOST_DROPPED = 0.5
+"""Share of the units dropped above which accuracies in training and in validation do not compare."""
 _LOOK_AT_TARGETS = (
     "look at training examples with their targets, first of all those with the highest loss",
     "if training examples are augmented or mixed: evaluate some of them without that",
@@ -465,7 +472,7 @@ def _training_behind(view: RunView, dependent: Mapping[str, float | None], behin
     """A net that is right far more often on validation examples than on those it is trained on afterwards."""
     own, other = accuracy(view, validation=False), accuracy(view, validation=True)
     drops = max((dropped for dropped in dependent.values() if dropped is not None), default=0.0)
-    if own is None or other is None or drops >= 0.5:
+    if own is None or other is None or drops > MOST_DROPPED:
         return None
     train = Curve(own[1].finite.steps, own[1].finite.values)
     validation = Curve(other[1].finite.steps, other[1].finite.values)
@@ -477,7 +484,7 @@ def _training_behind(view: RunView, dependent: Mapping[str, float | None], behin
     limit = max(LEAST_BEHIND, behind * _above_chance(view)) + 0.5 * drops
     error = noise(train.values) / np.sqrt(values)
     place, length = longest_run((held - later - 2.0 * error > limit) & (later < POOR))
-    if length < MINIMUM_PAIRS:
+    if length < MINIMUM_PAIRS or drops == MOST_DROPPED:
         return _lost_in_training(view, (own[0], later, error), (other[0], validation), drops)
     step, last = int(validation.steps[place]), place + length - 1
     stretch = slice(place, last + 1)
@@ -509,32 +516,59 @@ def _lost_in_training(
     """
     classes = classes_of(view)
     held = other[1].values[:-1]  # nothing follows the last
-    half = slice(len(held) - max(MINIMUM_PAIRS, len(held) // 2), None)
-    if classes is None or len(held) < MINIMUM_PAIRS or not batches_are_mixed(view):
+    if classes is None or not len(held) or not batches_are_mixed(view):
         return None
-    right, count = own[1][:-1][half], len(held[half])
-    error = math.sqrt(float(np.mean(np.square(own[2][:-1][half]))) / count + noise(held) ** 2 / count)
-    lost = lost_to_wrong_targets(held[half], right, error, classes)
-    if lost is None or lost < LOST + 0.5 * drops or not float(np.mean(right)) < POOR:
+    lost = _lost_lately(view, own, other[1], drops, classes)
+    if lost is None and drops < MOST_DROPPED:
+        lost = _lost_once(view, own, other[1], drops, classes)
+    if lost is None:
         return None
-    stretch = slice(half.start, len(held))
-    if not _wrong_targets(view, other[1], own[1], stretch):
-        return None
-    step = int(other[1].steps[half.start])
+    step, until = int(other[1].steps[lost.first]), int(other[1].steps[lost.last])
+    when = f"Since step {step} {other[0]} is" if lost.last == len(held) else f"Up to step {until} {other[0]} was"
     return RULE.finding(
         "warning",
-        f"Since step {step} {other[0]} is {percent(float(np.mean(held[half])))} in the mean, and {own[0]} "
-        f"{percent(float(np.mean(right)))}: {percent(lost)} of what the net knows above chance does not show in "
-        "training. What it has learned is right: many of the training targets are not, or the training examples are "
-        "made much harder.",
+        f"{when} {percent(lost.held)} in the mean, and {own[0]} {percent(lost.right)}: "
+        f"{percent(lost.share)} of what the net knows above chance does not show in training. What it has learned is "
+        "right: many of the training targets are not, or the training examples are made much harder.",
         (step, view.last_step),
         view,
         evidence=(
-            Evidence(own[0], lost, LOST + 0.5 * drops, ">", note="part of the accuracy above chance that is lost"),
-            Evidence(other[0], float(np.mean(held[half])), step=step, note="accuracy in validation, mean"),
+            Evidence(own[0], lost.share, LOST + OF_DROPPED * drops, ">", note="part of the accuracy above chance lost"),
+            Evidence(other[0], lost.held, step=step, note="accuracy in validation, mean"),
         ),
         suggestions=_LOOK_AT_TARGETS,
     )
+
+
+def _lost_lately(
+    view: RunView, own: tuple[str, Floats, Floats], validation: Curve, drops: float, classes: int
+) -> Lost | None:
+    """What is lost in the mean of the latter half of the validations."""
+    held = validation.values[:-1]
+    half = slice(len(held) - max(MINIMUM_PAIRS, len(held) // 2), None)
+    if len(held) < MINIMUM_PAIRS or (drops >= MOST_DROPPED and view.status == "running"):
+        return None
+    right, count = own[1][:-1][half], len(held[half])
+    error = math.sqrt(float(np.mean(np.square(own[2][:-1][half]))) / count + noise(held) ** 2 / count)
+    share = lost_to_wrong_targets(held[half], right, error, classes)
+    if share is None or share < LOST + OF_DROPPED * drops or not float(np.mean(right)) < POOR:
+        return None
+    if not _wrong_targets(view, validation, own[1], slice(half.start, len(held))):
+        return None
+    return Lost(half.start, len(held), share, float(np.mean(held[half])), float(np.mean(right)))
+
+
+def _lost_once(
+    view: RunView, own: tuple[str, Floats, Floats], validation: Curve, drops: float, classes: int
+) -> Lost | None:
+    """What was lost over a few validations, wherever in the run."""
+    try:
+        loss = training_loss(view)[1].finite
+    except NotJudged:
+        return None
+    cost = following(validation, loss, mean=True) if len(loss) else np.empty(0)
+    held, blur = validation.values, noise(validation.values)
+    return lost_for_a_while(held, own[1][:-1], cost[:-1], own[2][:-1], blur, classes, drops, POOR)
 
 
 def _above_chance(view: RunView) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -16,8 +17,16 @@ CERTAIN = 3.0
 """Standard errors beyond which a difference of mean accuracies is none of chance."""
 ONE_CLASS = 0.9
 """Share of the most frequent class in a batch that holds one class, or nearly."""
-LEAST_KNOWN = 0.5
-"""Accuracy above chance, of chance (an accuracy of 0.15 among ten classes), from which a net knows something."""
+LEAST_KNOWN, CLEARLY_KNOWN = 0.5, 0.15
+"""Accuracy above chance, of chance and by itself, from which a net knows something: 0.25 among ten classes."""
+LOST = 0.4
+"""Part of the accuracy above chance that does not show in training, where a third of the targets or more are wrong."""
+_SHORT = ((2, 0.5), (3, LOST))
+"""Validations with training between them that are enough, and the part that must be lost there: fewer, more."""
+_CLOSE = 0.93
+"""Least share of the cost of wrong targets there: while little is learned, hard examples come near it, too."""
+OF_DROPPED = 0.5
+"""Of the share that dropout drops: what it may cost by itself (half of the units gone a quarter of the answers)."""
 
 
 def cost_of_wrong_targets(right: Floats, classes: int) -> Floats:
@@ -31,10 +40,12 @@ def cost_of_wrong_targets(right: Floats, classes: int) -> Floats:
     return np.asarray(-r * np.log(r) - (1 - r) * np.log1p(-r) + (1 - r) * math.log(max(1, classes - 1)))
 
 
-def costs_as_wrong_targets(loss: Floats, right: Floats, classes: int) -> bool:
-    """Whether a training loss [T] is that of wrong targets, at the accuracies ``right`` [T] in training."""
+def costs_as_wrong_targets(loss: Floats, right: Floats, classes: int, least: float = _ALIKE[0]) -> bool:
+    """Whether a training loss [T] is that of wrong targets, at the accuracies ``right`` [T] in training; ``least`` is
+    the share of it that is enough.
+    """
     ratio = float(np.median(loss / np.maximum(cost_of_wrong_targets(right, classes), 1e-9)))
-    return _ALIKE[0] <= ratio <= _ALIKE[1]
+    return least <= ratio <= _ALIKE[1]
 
 
 def lost_to_wrong_targets(held: Floats, right: Floats, error: float, classes: int) -> float | None:
@@ -52,9 +63,63 @@ def lost_to_wrong_targets(held: Floats, right: Floats, error: float, classes: in
     """
     known = float(np.mean(held)) - 1.0 / classes
     ahead = float(np.mean(held - right))
-    if ahead <= CERTAIN * error or known <= max(LEAST_KNOWN / classes, CERTAIN * error):
+    if ahead <= CERTAIN * error or known <= max(LEAST_KNOWN / classes, CLEARLY_KNOWN, CERTAIN * error):
         return None
     return ahead / known
+
+
+@dataclass(frozen=True)
+class Lost:
+    """Stretches of validations, with the training between them, in which much of what the net knows does not show.
+
+    ``first`` and ``last`` are indices of validations, ``share`` is what was lost in the mean of the first stretch, and
+    ``held`` and ``right`` are the accuracies there.
+    """
+
+    first: int
+    last: int
+    share: float
+    held: float
+    right: float
+
+
+def lost_for_a_while(
+    held: Floats, right: Floats, loss: Floats, errors: Floats, blur: float, classes: int, drops: float, poor: float
+) -> Lost | None:
+    """Where in a run much of what the net knows did not show in training; None when nowhere.
+
+    While wrong targets are learned by heart, training catches up, and at the end nothing tells them any more: the
+    stretches before that do. What the net knows is the lower of the accuracies before and after the training.
+
+    Args:
+        held: accuracies in validation, [T].
+        right: accuracies in training from each validation to the next, [T - 1].
+        loss: training losses there, [T - 1].
+        errors: standard errors of ``right``, [T - 1].
+        blur: noise of ``held``.
+        classes: number of classes.
+        drops: largest share that dropout drops.
+        poor: accuracy in training above which there is no harm.
+    """
+    known = np.minimum(held[:-1], held[1:])
+    found: Lost | None = None
+    for length, least in _SHORT:
+        for first in range(len(right) - length + 1):
+            part = slice(first, first + length)
+            error = math.sqrt((float(np.mean(np.square(errors[part]))) + blur**2) / length)
+            share = lost_to_wrong_targets(known[part], right[part], error, classes)
+            level, own = float(np.mean(known[part])), float(np.mean(right[part]))
+            if share is None or share < least + OF_DROPPED * drops or own >= poor:
+                continue
+            if level < 1.0 / classes + CLEARLY_KNOWN + OF_DROPPED * drops:
+                continue
+            if not costs_as_wrong_targets(loss[part], right[part], classes, _CLOSE):
+                continue
+            if found is None or first < found.first:
+                found = Lost(first, max(first + length, found.last if found else 0), share, level, own)
+            else:
+                found = Lost(found.first, max(first + length, found.last), found.share, found.held, found.right)
+    return found
 
 
 def batches_are_mixed(view: RunView) -> bool:

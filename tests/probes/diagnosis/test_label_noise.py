@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 
+from probes.diagnosis.registry import RULES
 from probes.diagnosis.signs.label_noise import (
     classes_of,
     cost_of_wrong_targets,
@@ -58,6 +59,59 @@ def test_what_wrong_targets_take_is_known_at_every_accuracy(wrong: float, classe
     assert lost == pytest.approx(wrong * classes / (classes - 1), abs=0.03)
     assert lost_to_wrong_targets(np.array(held), np.array(held), 0.005, classes) is None
     assert lost_to_wrong_targets(np.array(held), np.array(right), 0.2, classes) is None, "this may be chance"
+
+
+KNOWN = np.array([0.1, 0.35, 0.5, 0.55, 0.5, 0.45, 0.42, 0.4, 0.4, 0.4, 0.4])
+"""Accuracy on held-out examples while wrong targets are learned by heart, at each of 11 validations."""
+BY_HEART = np.array([0, 0, 0, 0.1, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95])
+"""Part of the training examples that is known by heart from each validation to the next."""
+
+
+def _of_targets(
+    wrong: float, *, held: np.ndarray = KNOWN, by_heart: np.ndarray = BY_HEART, cost: float = 1.0, drops: float = 0.0
+) -> list[str]:
+    """What the rule says of a net that learns 10 classes from targets of which a part is ``wrong``."""
+    rng, span, steps = np.random.default_rng(3), 40, np.arange(1, 401)
+    general = 0.9 * (1.0 - wrong) * (held[1:] - 0.1) / 0.9 + 0.1
+    right = np.repeat(general + by_heart * (1.0 - general), span)
+    loss = cost * cost_of_wrong_targets(right, 10) + 0.02 * rng.standard_normal(400)
+    series = {
+        "train/loss": (steps, loss),
+        "train/accuracy": (steps, rng.binomial(32, right) / 32),
+        "val/loss": (np.arange(11) * span, np.full(11, 1.8)),
+        "val/accuracy": (np.arange(11) * span, held),
+    }
+    modes = [{"name": "drop", "type": "Dropout", "dropped": drops}] if drops else []
+    manifest = {"data": {"classes": 10}, "loss": {"class": "CrossEntropyLoss"}, "model": {"mode_dependent": modes}}
+    view = RunView.of_arrays(series, {}, manifest=manifest)
+    rule = RULES["validation-anomaly"]
+    return [f.message for f in rule.judge(view, **rule.thresholds) if f.severity == "warning"]
+
+
+def test_wrong_targets_are_told_also_when_they_have_been_learned_by_heart() -> None:
+    (message,) = _of_targets(0.6)
+    assert message.startswith("Up to step ")
+    assert "many of the training targets are not" in message
+
+
+def test_a_net_that_overfits_right_targets_is_not_said_to_have_wrong_ones() -> None:
+    assert _of_targets(0.0) == []
+    assert _of_targets(0.2) == [], "few are wrong"
+
+
+def test_mixed_examples_cost_less_than_wrong_targets() -> None:
+    assert _of_targets(0.6, cost=0.7) == []
+
+
+def test_what_is_forgotten_between_two_validations_was_not_lost_to_targets() -> None:
+    collapsed = np.array([0.1, 0.3, 0.5, 0.6, 0.6, 0.12, 0.1, 0.1, 0.1, 0.1, 0.1])
+    assert _of_targets(0.0, held=collapsed, by_heart=np.zeros(10)) == []
+
+
+def test_with_dropout_more_must_be_lost() -> None:
+    never = np.zeros(10)
+    assert len(_of_targets(0.5, by_heart=never)) == 1
+    assert _of_targets(0.5, by_heart=never, drops=0.4) == []
 
 
 def test_the_number_of_classes_is_that_of_the_targets_or_of_the_last_layer() -> None:
