@@ -84,6 +84,7 @@ class OptimizerInfo:
     weight_decay: float
     parameters: tuple[str, ...]
     eps: float | None = None
+    initial_lr: float | None = None
 
     @property
     def adaptive(self) -> bool:
@@ -200,6 +201,7 @@ def read_optimizers(manifest: Mapping[str, Any]) -> tuple[OptimizerInfo, ...]:
                     weight_decay=_number(group.get("weight_decay")) or 0.0,
                     parameters=_names(group.get("parameters")),
                     eps=_number(group.get("eps")),
+                    initial_lr=_number(group.get("initial_lr")),
                 )
             )
     return tuple(groups)

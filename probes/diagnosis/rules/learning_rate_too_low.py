@@ -14,23 +14,32 @@ The size of the steps (norm of all updates over norm of all weights) is summed o
 straight lines. After `steps_needed` (200) steps this sum, the most that the weights can have travelled, is below
 `travel` (0.03) and the mean step below `step` (1e-4: the slow end in CS231n), while the training loss has fallen by
 less than `learned` (0.2), measured from that of guessing where it began above it. What weight decay takes in a step is
-no part of the size of a step. From 0.15 times `steps_needed` on it is told already when the mean step is below
-0.4 times `step` and the loss has fallen by less than a tenth of `learned`. Not while the learning rate is still being
-raised in a run that goes on (a warm-up that outlasts the run is a rate that is too low), and not for a loss that was
-below half of guessing from the beginning (fine-tuning). Where the loss has fallen by less than a quarter of `learned`,
-but falls to the end beyond doubt (5 standard errors, at half of the mean pace or more), three times `travel` is as
-little: so it is with an optimizer whose steps grow smaller with time. Nor for plain gradient descent at a rate above
-0.003 whose gradient is below a thousandth of the weights: it is not the rate that is missing. Weights that do not move
-at all are told by `parameters-not-updated`.
+no part of the size of a step; with it, plain gradient descent moves no more than the gradient accounts for. From 0.15
+times `steps_needed` on it is told already when the mean step is below 0.4 times `step` and the loss has fallen by less
+than a tenth of `learned`. Not while the learning rate is still being raised in a run that goes on (a warm-up that
+outlasts the run is a rate that is too low), unless the warm-up is linear and, at its pace, will come to the rate that
+the optimizer was made with after 100,000 steps or more; and not for a loss that was below half of guessing from the
+beginning (fine-tuning). Where the loss has fallen by less than a quarter of `learned`, but falls to the end beyond
+doubt (5 standard errors, at half of the mean pace or more), three times `travel` is as little: so it is with an
+optimizer whose steps grow smaller with time. Nor for plain gradient descent at a rate above 0.003 whose gradient is
+below a thousandth of the weights: it is not the rate that is missing. Weights that do not move at all are told by
+`parameters-not-updated`.
 
 Or some weights were left random: those of parameter groups at a hundredth of the highest rate or less have moved by
 less than 2% of their size in `steps_needed` steps or more, and lie, with their biases, within the bound of
 1 / sqrt(inputs) that PyTorch draws them from, and reach 0.9 of it, while the loss has fallen by less than half.
 Pretrained weights go beyond. Information while the run goes on.
 
-Or the schedule has taken the rate away: for at least `idle` (0.5) of a run of `steps_needed` steps, up to its end,
-the rate of every parameter was below `faded` (1e-3) of the highest, and the training loss has fallen by less than
-half; by less than 0.95 where the rate was exactly zero, in a run that has ended.
+Or the schedule has taken the rate away: for at least `idle` (0.5) of a run of `steps_needed` steps, up to its end, the
+rate of every parameter was below `faded` (1e-3) of the highest, and the training loss has fallen by less than half; by
+less than 0.95 where the rate was exactly zero, in a run that has ended. Also by less than 0.95, from half of
+`steps_needed` on, where the rate fell by equal factors from the start (it took twice as long to a thousandth as to a
+tenth, and was never raised), which no rate does that waits for the loss, and all steps together count for less than 30
+at the full rate, or the training or validation loss was on its way: along the learning rate summed up it fell to the
+end (5 standard errors) at half of the mean pace, or at a quarter where as much training again would have gained half of
+its level, and no accuracy is above 0.9 of the way from the most frequent class to 1. What such a decay leaves is known
+in advance: from 1e-4 of the highest rate on it is told at once, where it counts for less than 100 steps in all, the
+loss has fallen by less than half and was on its way.
 
 Evidence
 --------
@@ -75,13 +84,14 @@ from collections.abc import Sequence
 import numpy as np
 
 from probes.diagnosis.finding import Evidence, Finding
-from probes.diagnosis.gradients import clipped_norm, step_size, without_decay
+from probes.diagnosis.gradients import clipped_norm
 from probes.diagnosis.numbers import names, percent, round_rate, short
 from probes.diagnosis.progress import Progress, progress
-from probes.diagnosis.rates import highest_rates
 from probes.diagnosis.rule import Rule
-from probes.diagnosis.signal import trailing_run
+from probes.diagnosis.signs.driven import driven_sizes
+from probes.diagnosis.signs.endless import endless_warmup
 from probes.diagnosis.signs.graded import MOVED, SLOW, Graded, graded
+from probes.diagnosis.signs.taken_away import HALF, taken_away
 from probes.diagnosis.slope import fall
 from probes.diagnosis.tracks import training_loss
 from probes.diagnosis.view import Curve, NotJudged, RunView
@@ -97,8 +107,8 @@ FARTHER, BARELY = 3.0, 0.25
 """Times the travel that is let pass, and part of the fall that is enough, of a loss that falls all the way."""
 PACE, CERTAIN = 0.5, 5.0
 """Fall at the end over the mean one, and over its standard error, of a loss that is on its way."""
-HALF, NEARLY_ALL = 0.5, 0.95
-"""Fall of the loss above which a rate may well fade away, and above which even one of zero does no harm."""
+SHORTEST = 0.5
+"""Share of the steps needed from which a schedule that is known in advance is judged."""
 
 
 def criterion(
@@ -148,7 +158,7 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     left = graded(view) if view.last_step >= thresholds["steps_needed"] and learned.share < HALF else None
     if left is not None:
         return [_left_random(view, left, learned)]
-    whole = without_decay(view, step_size(view))
+    whole = driven_sizes(view)
     sizes = whole.finite
     needed = int(EARLY * thresholds["steps_needed"])
     if len(sizes) < MINIMUM_FRAMES or len(sizes) < len(whole) or view.last_step < needed:
@@ -156,7 +166,8 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     found = criterion(sizes, learned.share, _falls_to_the_end(view), **thresholds)
     fine_tuned = learned.guessing is not None and learned.start < 0.5 * learned.guessing
     warms = view.warming_up
-    if found is None or _starved(view, sizes) or (warms and view.status == "running") or fine_tuned:
+    endless = endless_warmup(view) if warms else None
+    if found is None or _starved(view, sizes) or (warms and not endless and view.status == "running") or fine_tuned:
         return []
     total, mean = found
     place = int(np.argmax(sizes.values))
@@ -167,6 +178,8 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     clipped = clipped_norm(view)
     if clipped is not None:
         better = f"clip the gradient norm at 1, not at {short(clipped)}: it is clipped in almost every step"
+    elif endless and rate:
+        better = f"shorten the warm-up, which ends at step {endless:,} at this pace: is it given in epochs, or steps?"
     elif warms and rate:
         better = f"end the warm-up within the first tenth of the run: the rate had come to {short(rate)} at its end"
     elif rate:
@@ -230,39 +243,34 @@ def _left_random(view: RunView, left: Graded, learned: Progress) -> Finding:
 
 def _taken_away(view: RunView, learned: Progress, thresholds: dict[str, float]) -> Finding | None:
     """The finding when the schedule left the latter part of the run without a rate, long before it had learned."""
-    if view.last_step < thresholds["steps_needed"] or learned.share >= NEARLY_ALL:
+    if view.last_step < SHORTEST * thresholds["steps_needed"]:
         return None
-    steps = np.arange(1, view.last_step + 1)
-    rates = highest_rates(view, Curve(steps, np.zeros(len(steps))))
-    peak = float(np.nanmax(rates, initial=0.0)) if rates is not None else 0.0
-    if rates is None or peak <= 0:
+    taken = taken_away(view, learned, thresholds["faded"], thresholds["idle"])
+    if taken is None or (view.last_step < thresholds["steps_needed"] and not taken.regular):
         return None
-    low = rates < thresholds["faded"] * peak
-    length = trailing_run(low)
-    # A rate of exactly zero is no schedule that waits for the loss, as those that divide it are.
-    none = view.status == "finished" and length > 0 and not rates[-length:].any()
-    if not length or bool(low.all()) or learned.share >= (NEARLY_ALL if none else HALF):
-        return None
-    since = int(steps[-length])
-    if view.last_step - since < thresholds["idle"] * view.last_step:
-        return None
-    last = float(rates[-1])
     return RULE.finding(
         "warning",
-        f"Since step {since} of {view.last_step} the learning rate is below {percent(thresholds['faded'])} of "
-        f"its highest ({short(peak)}; now {short(last)}), while {learned.series} went from {short(learned.start)} to "
-        f"{short(learned.end)}{'' if none else ' only'}: the rest of the run does nothing.",
-        (since, view.last_step),
+        f"Since step {taken.since} of {view.last_step} the learning rate is below {percent(thresholds['faded'])} of "
+        f"its highest ({short(taken.peak)}; now {short(taken.last)}), while {learned.series} went from "
+        f"{short(learned.start)} to {short(learned.end)}{' only' if taken.only else ''}: all steps together count as "
+        f"{short(taken.trained)} at the full rate, and the rest of the run does nothing.",
+        (taken.since, view.last_step),
         view,
         evidence=(
             Evidence(
-                "optimizer/lr", last, thresholds["faded"] * peak, "<", since, note="learning rate, of its highest"
+                "optimizer/lr",
+                taken.last,
+                thresholds["faded"] * taken.peak,
+                "<",
+                taken.since,
+                note="learning rate, of its highest",
             ),
-            Evidence(learned.series, learned.share, NEARLY_ALL if none else HALF, "<", note="fall of the loss"),
+            Evidence(learned.series, learned.share, taken.limit, "<", note="fall of the loss"),
+            Evidence("optimizer/lr", taken.trained, note="steps at the highest rate that the schedule amounts to"),
         ),
         suggestions=(
             "let the schedule decay later: does it count epochs, and is it stepped after every batch?",
-            f"keep the rate near {short(peak)} until the loss no longer falls",
+            f"keep the rate near {short(taken.peak)} until the loss no longer falls",
         ),
     )
 
