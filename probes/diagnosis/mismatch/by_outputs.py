@@ -41,6 +41,15 @@ BOUNDS: Mapping[str, tuple[float, float]] = {
 }
 """Activation -> the range of its outputs."""
 
+TO_ONE = ("tanh", "softsign", "hardtanh")
+"""Activations that end at -1 and 1 (a hardtanh may end elsewhere)."""
+
+ONE_SIDED: Mapping[str, tuple[float, float]] = {
+    **dict.fromkeys(("relu", "relu6", "softplus"), (0.0, math.inf)),
+    **dict.fromkeys(("log_sigmoid", "log_softmax"), (-math.inf, 0.0)),
+}
+"""Activation -> the range of its outputs, which ends where yes and no are equally likely."""
+
 SPREAD = 0.5
 """Range of the outputs of one batch, within [0, 1], that shows a squashing function, where no module does."""
 
@@ -68,7 +77,7 @@ def by_outputs(
             return _squashed(kind, outputs, "probabilities (they are 0 to 1, with a mean of 1/C)", classes)
         if outputs.within(0.0, 1.0) and (slug in SQUASHED or kept):
             return _squashed(kind, outputs, "values between 0 and 1, as after a sigmoid", classes)
-        if slug in ("tanh", "softsign", "hardtanh") and outputs.within(-1.0, 1.0):
+        if slug in TO_ONE and outputs.within(-1.0, 1.0):
             return _squashed(kind, outputs, f"values between -1 and 1, after a {slug}", classes, 2.0)
         # Without a module for it, a ReLU is told by outputs that end at exactly zero in every frame.
         rectified = slug == "relu" or (seen and bool((outputs.low == 0.0).all()))
@@ -92,6 +101,10 @@ def by_outputs(
     elif kind == "BCEWithLogitsLoss":
         if outputs.within(0.0, 1.0) and (slug in SQUASHED or kept):
             return _squashed(kind, outputs, "values between 0 and 1, as after a sigmoid", None)
+        if slug in TO_ONE and outputs.within(-1.0, 1.0):
+            return _squashed(kind, outputs, f"values between -1 and 1, after a {slug}", None, 2.0)
+        if slug in ONE_SIDED and outputs.within(*ONE_SIDED[slug]):
+            return _one_sided(outputs, slug)
         low, high = data_number(view, "target_min"), data_number(view, "target_max")
         if low is not None and high is not None and (low < -1e-6 or high > 1.0 + 1e-6):
             return _mismatch(
@@ -121,6 +134,25 @@ def _one_output(view: RunView, outputs: Outputs, what: str) -> Mismatch:
     )
 
 
+def _one_sided(outputs: Outputs, slug: str) -> Mismatch:
+    """Scores that all say yes, or all say no."""
+    yes = ONE_SIDED[slug][0] == 0.0
+    seen = Evidence("data/output_min", float(outputs.low.min()), 0.0, ">", note="lowest output")
+    if not yes:
+        seen = Evidence("data/output_max", float(outputs.high.max()), 0.0, "<", note="highest output")
+    return _mismatch(
+        outputs,
+        f"BCEWithLogitsLoss is given the outputs of a {slug}, which are never {'below' if yes else 'above'} 0: it "
+        f"applies its own sigmoid to them, so that no answer is {'less' if yes else 'more'} likely than one half, and "
+        f"a target of {'0' if yes else '1'} costs 0.693 at least.",
+        (
+            "remove the activation after the last layer: return raw scores, and take the sigmoid for predictions only",
+            "for probabilities that the model computes itself use BCELoss",
+        ),
+        seen,
+    )
+
+
 def _squashed(kind: str, outputs: Outputs, what: str, classes: int | None, span: float = 1.0) -> Mismatch:
     """The outputs went through an activation that the loss does not expect."""
     limit = ""
@@ -128,7 +160,8 @@ def _squashed(kind: str, outputs: Outputs, what: str, classes: int | None, span:
         floor = floor_of(classes, span)
         limit = f" With {classes} classes this loss cannot fall below {short(floor)}."
     elif classes is None:
-        limit = " This loss cannot fall below 0.313 for a target of 1, nor below 0.693 for a target of 0."
+        no = "0.693" if span == 1.0 else "0.313"  # -ln(sigmoid(1)) = 0.313; of an output of 0 it is ln 2
+        limit = f" This loss cannot fall below 0.313 for a target of 1, nor below {no} for a target of 0."
     wanted = "one score for each class" if kind == "CrossEntropyLoss" else "a score"
     return _mismatch(
         outputs,

@@ -29,7 +29,8 @@ with decides, over at least `frames` (2) frames:
   than 1.25 of an example's targets are 1 in the mean.
 - `NLLLoss` and `KLDivLoss`: outputs above 0, which no logarithm of a probability is.
 - `BCEWithLogitsLoss`: all outputs lie within [0, 1] after a sigmoid or softmax, or reach over half of
-  it and stay there for `steps_needed` (50) steps or more; or targets outside of [0, 1].
+  it and stay there for `steps_needed` (50) steps or more; or they are those of a tanh, or come from a
+  ReLU, softplus, log-sigmoid or log-softmax and lie on its side of 0; or targets outside of [0, 1].
 - losses of regression: outputs and targets whose shapes combine to more elements than either has; or targets that lie
   beyond the bounds of the last activation, or of the outputs where these end exactly there, by more than `reach` (0.1)
   of their range and by more than their standard deviation allows.

@@ -214,6 +214,25 @@ class TestLossOutputMismatch:
         manifest = {"loss": {"class": "BCEWithLogitsLoss"}, "data": {"target_min": low, "target_max": high}}
         assert len(findings(self.slug, frames, None, manifest)) == expected
 
+    @pytest.mark.parametrize(
+        ("ends", "said"),
+        [
+            ([nn.LogSigmoid()], ["never above 0", "a target of 1 costs 0.693"]),
+            ([nn.ReLU()], ["never below 0", "a target of 0 costs 0.693"]),
+            ([nn.Tanh()], ["0.313 for a target of 1, nor below 0.313 for a target of 0"]),
+            ([nn.LeakyReLU()], []),
+            ([], []),
+        ],
+    )
+    def test_scores_of_a_yes_or_no_that_an_activation_ends(self, ends, said, tmp_path):
+        inputs, labels = digits()
+        report = watched(net(1, *ends), nn.BCEWithLogitsLoss(), tmp_path, (inputs, (labels % 2).float()[:, None]))
+        told = [f.message for f in report.findings if f.rule == self.slug]
+        assert len(told) == bool(said)
+        assert all(part in told[0] for part in said)
+        limit = torch.nn.functional.binary_cross_entropy_with_logits(torch.ones(1), torch.ones(1))
+        assert limit.item() == pytest.approx(0.313, abs=1e-3)
+
 
 class TestWeightDecayTooStrong:
     slug = "weight-decay-too-strong"
