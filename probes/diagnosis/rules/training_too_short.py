@@ -25,27 +25,31 @@ as many steps again would gain more than `promise` (0.05) of the level at the en
 A run of fewer than 50 steps at a steady rate is a trial: a finding only when less than 0.12 of the loss is gone, or
 when it was validated 8 times and more, which nobody does in a trial: then each step was meant to be an epoch. One of
 fewer than 20 steps is told when its loss began at that of guessing (as many classes as the last layer has outputs) and
-has fallen from there (3 standard errors of a straight line through all of it), by less than that.
+has fallen from there (3 standard errors of a straight line through all of it), by less than that; by less than half,
+where an accuracy is known to be below 0.9 of the way to 1.
 
 A schedule of fewer than `few` (100) steps that ends near zero is meant to be the whole training, and lets no loss fall
 at its end. There the fall along the learning rate summed up must be 0.3 times the mean one or more, and promise 0.1.
 The level is poor by the same measure of accuracy, and also at a better accuracy where more than 0.4 of the loss is left
-while it falls as fast as ever (`pace`, for certain), so that as much again would halve it; without an accuracy, when
-less than half of the loss is gone and the fall still goes on at 0.6 times the mean pace. Where such a schedule has
-`steps_needed` (4) to 20 steps in all, it is enough that the loss has fallen along it (3 standard errors of a straight
-line through all of it) and half of it is left; or that the validation loss, measured before the first step and after
-the last, has fallen by a fiftieth of guessing (by a twentieth, where it did not begin there), half of it is left and
-an accuracy, where one is known, is poor. Such a schedule is over, too, when the last step down of the rate was as large
-as what remains of it.
+while it falls as fast as ever (`pace`, for certain), so that as much again would halve it (more than 0.2, where it
+would take all of it, of a loss without noise, of all examples at once: single batches gain once more as the rate goes,
+which is no sign that more training would); without an accuracy, when less than half of the loss is gone and the fall
+still goes on at 0.6 times the mean pace. Where such a schedule has at most 20 steps in all, it is enough that the loss
+has fallen along it (3 standard errors of a straight line through all of 4 values and more) and half of it is left; or
+that the validation loss, measured before the first step and after the last, has fallen by a fiftieth of guessing (by a
+twentieth, where it did not begin there), half of it is left and an accuracy, where one is known, is poor. Such a
+schedule is over, too, when the last step down of the rate was as large as what remains of it. Of `steps_needed` (3)
+steps and more it is judged.
 
 A run that ends while its learning rate is still being raised has ended within its warm-up: a finding when the loss
 was falling at the end at 0.6 times the mean pace or more (2 standard errors, and promise) and less than 0.9 of it is
 gone. A loss that slows down under a rate that rises has come a good part of its way.
 
-Only for runs that ended by themselves: one that goes on is never too short, and one that crashed has other troubles.
-A loss that was below half of guessing from the beginning (fine-tuning) is let be, and so is a run whose validation
-loss did not fall any more in its latter half: more steps would not help it. Beside a cause of the slow fall, such as
-saturated activations, this is information only.
+Only for runs that ended by themselves: one that goes on is never too short, and one that crashed has other troubles. A
+loss that was below half of guessing from the beginning (fine-tuning) is let be, and so is a run whose validation loss
+did not fall any more from the second third of the training to the last (of the learning rate summed up, for a
+schedule): more steps would not help it. Beside a cause of the slow fall, such as saturated activations, this is
+information only.
 
 Evidence
 --------
@@ -96,7 +100,7 @@ from probes.diagnosis.beginning import need_beginning
 from probes.diagnosis.finding import Evidence, Finding
 from probes.diagnosis.numbers import percent, short
 from probes.diagnosis.progress import begins_at_guessing, guessing_loss, majority_share
-from probes.diagnosis.rates import highest_rates
+from probes.diagnosis.rates import highest_rates, mean_rates
 from probes.diagnosis.rule import Rule
 from probes.diagnosis.signal import closing, level, noise
 from probes.diagnosis.slope import Fall, fall, is_certain
@@ -104,15 +108,20 @@ from probes.diagnosis.task import accuracy_at_end, falls_short
 from probes.diagnosis.tracks import training_loss, validation_loss
 from probes.diagnosis.view import Curve, Floats, NotJudged, RunView, Steps
 
-MINIMUM_VALUES, FEWEST_VALUES = 8, 4
+MINIMUM_VALUES, FEWEST_VALUES, FEWEST_RATES = 8, 4, 3
 CERTAIN = 5.0
 LEAST_STEPS, SURE_STEPS = 20, 40
 TRIAL, BARELY = 50, 0.12
 """Steps of a trial, and the fall of its loss that shows a net on its way."""
 BRIEF_PACE, BRIEF_PROMISE, LEARNED = 0.3, 0.1, 0.05
 """Fall at the end over the mean one, promise, and fall in all, from which a run of few steps was going somewhere."""
-HALVES = 0.5
-"""Promise of a loss that as much training again would halve; also the share of it that a handful of steps leaves."""
+HALVES, ALL, MUCH = 0.5, 1.0, 0.8
+"""Promise of a loss that as much training again would halve, or take; the first is also the share of it that a handful
+of steps leaves, and the last one the part of it that is gone where little is left to wish for."""
+STILL = 0.005
+"""Noise of a loss, of its level, that is none: each step was on all examples."""
+EXCUSED = 0.9
+"""Accuracy, as a share of the way to 1, that any training may end at."""
 SEEN, GLIMPSED = 3.0, 2.0
 """Standard errors of a fall in a handful of steps, and in a warm-up: for what is said, any fall will do."""
 RAISED, ON_ITS_WAY, DONE = 2.0, 0.6, 0.9
@@ -155,7 +164,7 @@ def criterion(
     good: float = 0.65,
     learned: float = 0.3,
     few: float = 100,
-    steps_needed: float = 4,
+    steps_needed: float = 3,
 ) -> Unfinished | None:
     """Whether a run ended too early.
 
@@ -177,6 +186,7 @@ def criterion(
     if len(values) < FEWEST_VALUES or steps[-1] < steps_needed:
         return None
     poorly = accuracy is not None and falls_short(accuracy, common, good)
+    excused = accuracy is not None and not falls_short(accuracy, common, EXCUSED)
     known = rates if rates is not None and np.isfinite(rates).all() and rates.max() > 0 else None
     if known is not None and steps[-1] < few and _ends_low(known):
         along = np.cumsum(known / known.max())
@@ -185,9 +195,10 @@ def criterion(
             brief = _handful(along, values, guessing)
         if brief is not None:
             return brief
-    if steps[-1] < LEAST_STEPS and len(values) >= MINIMUM_VALUES and untouched and (accuracy is None or poorly):
+    if steps[-1] < LEAST_STEPS and len(values) >= MINIMUM_VALUES and untouched and not excused:
         first = _handful(steps.astype(np.float64), values, guessing)
-        return None if first is None or first.share >= BARELY else Unfinished(first.fall, first.share)
+        learns = accuracy is None and first is not None and first.share >= BARELY
+        return None if first is None or learns else Unfinished(first.fall, first.share)
     found = fall(steps.astype(np.float64), values) if steps[-1] >= LEAST_STEPS else None
     if found is None or found.promise < promise or len(values) < MINIMUM_VALUES or _fine_tuned(found, guessing):
         return None
@@ -216,8 +227,10 @@ def _brief(
         return None
     share = _gone(found, guessing)
     if measured:
-        as_ever = found.pace >= pace and found.promise >= HALVES and found.certainty >= CERTAIN
+        as_ever = found.pace >= pace and found.promise >= HALVES and is_certain(found, along, values, CERTAIN)
         poor = share < 0.6 and (poorly or as_ever)
+        still = noise(values) < STILL * found.end
+        poor |= still and as_ever and found.promise >= ALL and share < MUCH
     else:
         poor = share < 0.5 and found.pace >= 2.0 * BRIEF_PACE and found.certainty >= CERTAIN
     poor &= share > LEARNED and not _fine_tuned(found, guessing)
@@ -237,7 +250,7 @@ def _ends_low(rates: Floats) -> bool:
     """Whether a schedule [T] is over: the rate is low at its end, or the next step down of a handful leaves none."""
     if 5.0 * rates[-1] < rates.max():
         return True
-    return FEWEST_VALUES <= len(rates) <= LEAST_STEPS and bool(rates[-1] <= (rates[-2] - rates[-1]) * (1 + 1e-6))
+    return FEWEST_RATES <= len(rates) <= LEAST_STEPS and bool(rates[-1] <= (rates[-2] - rates[-1]) * (1 + 1e-6))
 
 
 def _seen_in_validation(held: Curve, last_step: int, fresh: bool, guessing: float | None) -> Unfinished | None:
@@ -281,9 +294,9 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
         raise NotJudged(f"the run is {view.status}: only one that has ended by itself can be too short")
     name, curve = training_loss(view)
     loss = curve.finite
-    if len(loss) < FEWEST_VALUES or view.last_step < thresholds["steps_needed"]:
+    if len(loss) < FEWEST_RATES or view.last_step < thresholds["steps_needed"]:
         needed = int(thresholds["steps_needed"])
-        raise NotJudged(f"{len(loss)} values of {name} in {view.last_step} steps, needs {FEWEST_VALUES} in {needed}")
+        raise NotJudged(f"{len(loss)} values of {name} in {view.last_step} steps, needs {FEWEST_RATES} in {needed}")
     need_beginning(view, loss.steps, name)
     if len(loss) < 0.9 * len(curve):
         raise NotJudged(f"{len(curve) - len(loss)} of {len(curve)} values of {name} are not finite")
@@ -298,13 +311,15 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
         poorly = reached is None or falls_short(reached, common, thresholds["good"])
         found = _seen_in_validation(held, view.last_step, fresh, guessing) if poorly else None
         name = validation_loss(view)[0] if found is not None else name
-    if found is None or _rests(held.values, handful):
+    if found is None:
+        return []
+    scheduled = found.kind in ("schedule", "handful")
+    if _rests(held.values, _trained(view, held) if scheduled else held.steps.astype(np.float64), handful):
         return []
     trend = found.fall
     went = f"{name} went from {short(trend.start)} to {short(trend.end)}"
     if reached is not None:
         went += f", with an accuracy of {percent(reached)},"
-    scheduled = found.kind in ("schedule", "handful")
     only, along = (" only", ", by the sum of the learning rate") if scheduled else ("", "")
     if found.kind == "warm-up":
         along += ", while its learning rate was still being raised: it ended within the warm-up"
@@ -362,15 +377,22 @@ def _validated(view: RunView) -> Curve:
         return Curve(np.empty(0, dtype=np.int64), np.empty(0))
 
 
-def _rests(validation: Floats, handful: bool) -> bool:
-    """Whether the validation loss did not fall from the middle of the run to its end.
+def _trained(view: RunView, held: Curve) -> Floats:
+    """How much was trained up to each validation, [T]: the learning rate summed up; the steps where it is unknown."""
+    known = mean_rates(view, held)
+    return held.steps.astype(np.float64) if known is None else np.cumsum(known[0] * np.diff(held.steps, prepend=0))
+
+
+def _rests(validation: Floats, trained: Floats, handful: bool) -> bool:
+    """Whether the validation loss [T] did not fall from the second third of the training, ``trained`` [T], to the last.
 
     What a ``handful`` of steps can gain may be less than a hundredth, but is seen beyond the noise.
     """
-    third = len(validation) // 3
-    if third < 2:
+    if len(validation) < 6:
         return False
-    before, end = level(validation[third:-third]), level(validation[-third:])
+    third = (trained[-1] - trained[0]) / 3.0
+    last = trained > trained[0] + 2.0 * third
+    before, end = level(validation[(trained > trained[0] + third) & ~last]), level(validation[last])
     return before - end <= (SEEN * noise(validation) if handful else RESTS * before)
 
 
@@ -379,7 +401,7 @@ RULE = Rule(
     family="loss",
     severity="warning",
     title="The training was too short",
-    needs="4 values of one training loss over 4 steps, of a run that is over",
+    needs="3 values of one training loss over 3 steps, of a run that is over",
     criterion=criterion,
     judge=judge,
     doc=__doc__,
