@@ -53,6 +53,7 @@ CAUSES: Mapping[str, tuple[str, ...]] = {
         "unnormalized-inputs",
         "poor-initialization",
         "loss-output-mismatch",
+        "weight-decay-too-strong",
         "noisy-loss",
         "oscillating-loss",
         "underfitting",

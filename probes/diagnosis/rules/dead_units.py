@@ -20,9 +20,10 @@ batch, or is one number but for rounding). It is critical when the layer is dead
 the loss has fallen by less than a tenth, or the output is constant. A layer that was dead in its first frame
 and never came alive is reported in the same way.
 
-Where no training loss tells of harm, the last frame must show all of it: a layer that gives only zeros, outputs that
-are the same for all examples, and gradients of exactly zero in every weight before it (two or more). Then nothing is
-left that could bring it back, and one frame is enough. Critical; a warning while the run goes on.
+Where no training loss tells of harm, or the run has ended with less than a tenth of its loss gone, the last frame must
+show all of it: a layer that gives only zeros, outputs that are the same for all examples, and gradients of exactly zero
+in every weight before it (two or more). Then nothing is left that could bring it back, and one frame is enough.
+Critical; a warning while the run goes on.
 
 Without harm it is not reported: wide layers of nets that learn well often have many silent units.
 Debugger reports layers in which more than half of the units are active on less than 1% of inputs.
@@ -77,7 +78,7 @@ import numpy as np
 
 from probes.diagnosis.finding import Evidence, Finding, Severity
 from probes.diagnosis.numbers import names, percent, round_rate, short
-from probes.diagnosis.progress import progress, progress_if_known
+from probes.diagnosis.progress import Progress, progress, progress_if_known
 from probes.diagnosis.rule import Rule
 from probes.diagnosis.signs.extinct import Extinct, extinct
 from probes.diagnosis.view import Floats, LayerTable, Mask, NotJudged, RunView
@@ -86,6 +87,8 @@ WHOLLY = 0.97
 SILENT = 0.995
 ROUNDING = 1e-5
 """Deviation over mean below which numbers in float32 differ by rounding only (its precision is 1.2e-7)."""
+LITTLE = 0.1
+"""Share of the loss that is gone, below which a run that ended with a layer extinct came to nothing."""
 RECTIFIERS = ("relu", "relu6", "hardswish", "hardshrink", "softshrink")
 
 
@@ -114,12 +117,16 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     if gone is not None and progress_if_known(view) is None:
         return [_extinct(view, gone)]
     if table.measured.sum(axis=0).max() < thresholds["frames"]:
+        if gone is not None and _came_to_nothing(view, progress_if_known(view)):
+            return [_extinct(view, gone, logged=True)]
         raise NotJudged(f"fewer than {thresholds['frames']:.0f} frames of dead_fraction")
     learned = progress(view)
     if learned is None:
         raise NotJudged("no training loss to judge the harm of dead units by")
     found = criterion(table.values, table.measured, **thresholds)
     constant = _constant_output(view)
+    if not found.any() and gone is not None and _came_to_nothing(view, learned):
+        return [_extinct(view, gone, logged=True)]
     if not found.any() or not (learned.share < 0.5 or constant):
         return []
     columns = np.flatnonzero(found)
@@ -165,8 +172,13 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     ]
 
 
-def _extinct(view: RunView, gone: Extinct) -> Finding:
-    """The finding on a layer that is dead as a whole, where no loss was logged."""
+def _came_to_nothing(view: RunView, learned: Progress | None) -> bool:
+    """Whether a run has ended with next to none of its loss gone."""
+    return view.status != "running" and learned is not None and learned.share < LITTLE
+
+
+def _extinct(view: RunView, gone: Extinct, *, logged: bool = False) -> Finding:
+    """The finding on a layer that is dead as a whole, seen in a single frame."""
     rate = view.learning_rate(gone.step)
     return RULE.finding(
         "warning" if view.status == "running" else "critical",
@@ -180,7 +192,7 @@ def _extinct(view: RunView, gone: Extinct) -> Finding:
             f"lower the learning rate from {short(rate)} to about {round_rate(rate / 10)}, or the momentum"
             if rate
             else "lower the learning rate by a factor of ten, or the momentum",
-            "log the training loss: it tells when that happened",
+            *(() if logged else ("log the training loss: it tells when that happened",)),
             "use leaky ReLU, ELU or GELU, which pass gradient on both sides",
         ),
     )

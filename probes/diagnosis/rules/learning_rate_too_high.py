@@ -22,18 +22,24 @@ in the first few steps only.
   cause), and ends above its level before; or more than doubles, and 50 values later is still
   above 0.7 of it; or a step size above twice `blow`, and 100 values later the loss has not fallen by a
   tenth, in a net of more than one layer (a single one has no features that a step could ruin): critical.
-- *No progress*: the median step size is above `restless` (0.03), and after 100 steps the loss has not fallen
-  by more
+- *No progress*: the median step size is above `restless` (0.03), and after 100 steps the loss has not fallen by more
   than a tenth, or it is above its best level by more than half of what had been gained: a warning.
+- *Unsettled*: that median, of the frames after the tenth step, is above 0.02, twenty times the usual, in a net of
+  several layers with weights of a usual size at first, and the loss has come to rest with 0.05 to 0.3 of it gone, and a
+  poor accuracy: a warning, after 100 steps (500 in a run that goes on).
 
 - *An overrun*: with Adam or one of its kin, a step size in the first ten steps above `overrun` (1), where some weights
   began at a usual size (standard deviation times root of the fan-in above 0.3, lookup tables left out; torch's default
   is 0.6): the initialisation is gone; and after 100 steps (200 in a run that goes on) less than 0.6 of the loss is gone
   (0.5 where no accuracy is known) and the accuracy is poor: a warning.
+- *An overshot*: a step size in the first ten steps above `overrun`, in a net of several layers with weights of a usual
+  size, and a loss that rose to more than 3 times its first value within 20 steps, where the accuracy stays below 0.8 of
+  the way from guessing to 1 (or, where none is known, less than 0.7 of the loss is gone): a warning, after 20 steps (50
+  in a run that goes on).
 - *Overgrown*: in the first ten steps the weights (lookup tables left out) have grown to more than twice their size, and
   in the first hundred the outputs lost all but a twentieth of what they varied across the examples
   (`batch_variation` of the last module): the net has forgotten its inputs. After as many steps, and with as little
-  to show for them, as an overrun: a warning.
+  to show for them, as an overrun, of weights some of which began at a usual size: a warning.
 
 - *Outgrown*: with Adam or one of its kin, the weights (lookup tables left out, some of them of a usual size at first)
   have grown to more than 5 times their size in the first 100 steps, those of no layer to less than 3 times: nothing is
@@ -105,7 +111,7 @@ from probes.diagnosis.finding import Evidence, Finding
 from probes.diagnosis.gradients import step_size, without_decay
 from probes.diagnosis.numbers import round_rate, short
 from probes.diagnosis.outcome import answers_poorly, came_to_little
-from probes.diagnosis.progress import guessing_loss, progress_if_known, where_it_began
+from probes.diagnosis.progress import guessing_loss, majority_share, progress_if_known, where_it_began
 from probes.diagnosis.rates import highest_rates
 from probes.diagnosis.rule import Rule
 from probes.diagnosis.seen_loss import loss_as_logged
@@ -114,7 +120,9 @@ from probes.diagnosis.signs.divided import divided_by_nothing
 from probes.diagnosis.signs.initial import gains_of_weights
 from probes.diagnosis.signs.memory import Forgetful, forgetful
 from probes.diagnosis.signs.overgrown import DOUBLED, OUTGROWN, outgrown, overgrown
+from probes.diagnosis.signs.overshot import overshot
 from probes.diagnosis.slope import fall
+from probes.diagnosis.task import accuracy_at_end, falls_short
 from probes.diagnosis.tracks import training_loss
 from probes.diagnosis.view import Curve, NotJudged, RunView
 
@@ -127,6 +135,8 @@ SMALL_GAIN = 0.3
 """Standard deviation of the initial weights times root of the fan-in, below which there is nothing to overrun."""
 MOST_LEFT, MORE_THAN_ENOUGH = 0.7, 0.95
 """Shares of the loss that are gone where weights that outgrew their beginning, and lost moments, did no harm."""
+GOOD = 0.8
+"""Share of what guessing gets wrong that a classifier gets right which an overshot did no harm."""
 RAISED_BY, LOST, DOUBLE, FOURTH, HALF = 3.0, 0.3, 2.0, 0.25, 0.5
 """Rate at the end over that of the best loss; part of the gain that is lost since, loss at the end over its best level,
 and part of the run that it lies there; part of the highest rate that is near it."""
@@ -134,13 +144,20 @@ CERTAIN, LIKELY = 5.0, 2.0
 """Standard errors of a fall that is beyond doubt, and of one that goes on at the end."""
 OVERRUN_STEPS, OVERRUN_FIRST = 100, 10
 """Steps after which a run can have come to little, and in which the initialisation can be overrun."""
+FEWEST_LATER = 3
+"""Frames after these first steps that show what size of step is usual."""
+UNSETTLED, SOMETHING, HARDLY = 0.02, 0.05, 0.3
+"""Step size of a run that rests without coming to rest: twenty times the usual; and the shares of the loss between
+which it has learned something, but hardly anything."""
+LONG = 500
+"""Steps after which the rest of a run that goes on is no plateau."""
 
 
 @dataclass(frozen=True)
 class TooHigh:
     """Which sign, at which frame (index), the step size there, and the loss before and after."""
 
-    kind: Literal["blow", "restless", "overrun", "overgrown", "outgrown", "raised"]
+    kind: Literal["blow", "restless", "overrun", "overshot", "overgrown", "outgrown", "raised"]
     frame: int
     size: float
     before: float
@@ -230,7 +247,11 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     if found is None:
         found = _overrun(view, sizes, thresholds["overrun"]) or _overgrown(view, sizes)
     if found is None:
+        found = _overshot(view, sizes, loss, thresholds["overrun"])
+    if found is None:
         found = _outgrown(view, sizes, loss.finite) or _raised(view, sizes, loss.finite)
+    if found is None:
+        found = _unsettled(view, sizes, loss.finite)
     if found is None:
         return []
     step = int(sizes.steps[found.frame])
@@ -239,9 +260,11 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
         what = f"The update at step {step} is {short(found.size)} times the size of the weights"
         went = f"{name} went from {short(found.before)} to {short(found.after)} and did not recover"
         limit = thresholds["blow"]
-    elif found.kind == "overrun":
+    elif found.kind in ("overrun", "overshot"):
         what = f"The update at step {step} is {short(found.size)} times the size of the weights it began with"
         went = f"{name} went from {short(found.before)} to {short(found.after)} only"
+        if found.kind == "overshot":
+            went = f"{name} soon rose to {short(found.before)}; now it is {short(found.after)}, and the net does poorly"
         limit = thresholds["overrun"]
     elif found.kind == "overgrown":
         what = (
@@ -261,7 +284,7 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     else:
         what = f"Each step changes the weights by {short(found.size)} of their size"
         went = f"{name} went from {short(found.before)} to {short(found.after)} only"
-        limit = thresholds["restless"]
+        limit = thresholds["restless"] if found.size > thresholds["restless"] else UNSETTLED
     suggestions = []
     if rate and found.kind == "raised":
         suggestions.append(f"raise the learning rate no further than {short(rate)}, and lower it from there on")
@@ -310,6 +333,23 @@ def _overrun(view: RunView, sizes: Curve, limit: float) -> TooHigh | None:
     return TooHigh("overrun", frame, float(first[frame]), learned.start, learned.end)
 
 
+def _overshot(view: RunView, sizes: Curve, loss: Curve, limit: float) -> TooHigh | None:
+    """First updates larger than the weights, and a loss that soon rose to several times its start, in a net that stays
+    mediocre.
+    """
+    rise, learned = overshot(loss), progress_if_known(view)
+    if view.last_step < (OVERRUN_STEPS // 2 if view.status == "running" else 2 * OVERRUN_FIRST):
+        return None
+    if rise is None or learned is None or _layers(view) < 2 or not len(sizes) or sizes.steps[0] > 2:
+        return None
+    first = np.where(np.isfinite(sizes.values) & (sizes.steps <= OVERRUN_FIRST), sizes.values, 0.0)
+    frame, reached = int(np.argmax(first)), accuracy_at_end(view)
+    mediocre = learned.share < MOST_LEFT if reached is None else falls_short(reached, majority_share(view), GOOD)
+    if not first[frame] > limit or not mediocre or not _something_to_overrun(view):
+        return None
+    return TooHigh("overshot", frame, float(first[frame]), rise * float(loss.values[0]), learned.end)
+
+
 def _something_to_overrun(view: RunView) -> bool:
     """Whether any weights began at a usual size: next to nothing, as the factors of rows begin, is soon doubled."""
     try:
@@ -323,7 +363,7 @@ def _overgrown(view: RunView, sizes: Curve) -> TooHigh | None:
     if view.last_step < (2 * OVERRUN_STEPS if view.status == "running" else OVERRUN_STEPS):
         return None
     grown, learned = overgrown(view), progress_if_known(view)
-    if grown is None or learned is None or not came_to_little(view, learned):
+    if grown is None or learned is None or not came_to_little(view, learned) or not _something_to_overrun(view):
         return None
     frame = min(int(np.searchsorted(sizes.steps, grown.step)), len(sizes) - 1)
     return TooHigh("overgrown", frame, grown.growth, learned.start, learned.end)
@@ -340,6 +380,21 @@ def _outgrown(view: RunView, sizes: Curve, loss: Curve) -> TooHigh | None:
         return None
     frame = min(int(np.searchsorted(sizes.steps, grown.step)), len(sizes) - 1)
     return TooHigh("outgrown", frame, grown.growth, learned.start, learned.end)
+
+
+def _unsettled(view: RunView, sizes: Curve, loss: Curve) -> TooHigh | None:
+    """Steps of twenty times the usual size all along, in a net that rests after it has learned hardly anything."""
+    later = np.flatnonzero(np.isfinite(sizes.values) & (sizes.steps > OVERRUN_FIRST))
+    if view.last_step < (LONG if view.status == "running" else OVERRUN_STEPS) or len(later) < FEWEST_LATER:
+        return None
+    usual, learned = level(sizes.values[later]), progress_if_known(view)
+    if not usual > UNSETTLED or learned is None or not SOMETHING <= learned.share < HARDLY or view.warming_up:
+        return None
+    if _layers(view) < 2 or answers_poorly(view) is not True or not at_rest(loss.values):
+        return None
+    if not _something_to_overrun(view):
+        return None
+    return TooHigh("restless", int(later[0]), usual, learned.start, learned.end)
 
 
 def _raised(view: RunView, sizes: Curve, loss: Curve) -> TooHigh | None:

@@ -17,7 +17,10 @@ Criterion
   lie above `factor` (1.5) times the initial level, or the last 12 do at three times that level (their median);
 - or *lost again*: the loss had fallen by 30% or more, and the level of the last tenth of its values lies above the best
   one by more than `lost` (0.6) of that gain and by more than 6 times its noise, and so does the running median of the
-  last `patience` values, or of a twentieth of all when that is more (but no more than 500).
+  last `patience` values, or of a twentieth of all when that is more (but no more than 500);
+- or *unlearned*: the training accuracy was higher by 0.1, and by 5 standard errors, than it comes to anywhere in the
+  last quarter of the run (medians of 20 blocks), and so was that of validation: what a net of large scores loses may
+  look small beside the loss that it began with. A warning.
 
 While a run goes on, a loss that was lost and falls again is not told: the second half of the values since lies nearer
 to the best level, by a quarter or more, than the first half does (new classes, a restart of the learning rate). And in
@@ -73,10 +76,11 @@ import numpy as np
 
 from probes.diagnosis.course import course
 from probes.diagnosis.finding import Evidence, Finding
-from probes.diagnosis.numbers import round_rate, short
+from probes.diagnosis.numbers import percent, round_rate, short
 from probes.diagnosis.progress import where_it_began
 from probes.diagnosis.rule import Rule
 from probes.diagnosis.signal import block_medians, closing, opening, running_median, trailing_run
+from probes.diagnosis.signs.unlearned import Unlearned, unlearned
 from probes.diagnosis.tracks import TRAIN_SPLITS, split_of, training_loss
 from probes.diagnosis.view import Curve, Floats, NotJudged, RunView
 
@@ -144,7 +148,10 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     loss = curve.finite
     if len(loss) < MINIMUM_VALUES:
         raise NotJudged(f"{len(loss)} finite values of {name}, needs {MINIMUM_VALUES}")
+    lost = unlearned(view)
     found = criterion(loss, where_it_began(view, name, loss), **thresholds)
+    if found is None and lost is not None:
+        return [_unlearned(view, name, lost)]
     if found is None or _a_term_falls(view, name):
         return []
     if found.kind == "lost again" and view.status == "running" and _falls_again(loss.values[found.since :], found):
@@ -179,6 +186,30 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
             ),
         )
     ]
+
+
+def _unlearned(view: RunView, name: str, lost: Unlearned) -> Finding:
+    """The finding on accuracies that were reached, and are lost for good: the scale of a loss may hide it."""
+    rate = view.learning_rate(lost.step)
+    return RULE.finding(
+        "warning",
+        f"{lost.series} was {percent(lost.best)} about step {lost.step} and comes to {percent(lost.end)} at most in "
+        f"the last quarter, {lost.validation} to {percent(lost.end_validation)} after "
+        f"{percent(lost.best_validation)}: what had been learned is lost again.",
+        (lost.step, view.last_step),
+        view,
+        evidence=(
+            Evidence(lost.series, lost.end, lost.best, "<", note="best of the last quarter, against the best"),
+            Evidence(lost.validation, lost.end_validation, lost.best_validation, "<", note="the same of validation"),
+        ),
+        suggestions=(
+            f"lower the learning rate from {short(rate)} to about {round_rate(rate / 10)}, or as training goes on"
+            if rate
+            else "lower the learning rate by a factor of ten, or as training goes on",
+            f"look at what {name} and the gradient norm did from step {lost.step} on: clip the gradient if it leaps",
+            f"go back to a checkpoint from about step {lost.step}",
+        ),
+    )
 
 
 def _falls_again(since: Floats, found: Divergence) -> bool:

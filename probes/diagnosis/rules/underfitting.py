@@ -23,8 +23,11 @@ has fallen by less than
 - `narrow` (0.75) of its beginning, and a hidden layer of a classifier has two units, or three for nine classes or more,
   or its last layer reads no more numbers than that;
 - `dropped` (0.7), and dropout of 0.75 or more is in the model (then validation may be better than training; with 0.9 or
-  more, and far more right in validation than in training or a loss that ends above its beginning, neither rest nor the
-  validation loss is asked for; such a loss makes it critical: the units that are kept are scaled up tenfold or more);
+  more, and far more right in validation than in training, a loss that ends above its beginning, or a poor accuracy at
+  the end or after 200 steps, neither rest nor the validation loss is asked for; such a loss makes it critical: the
+  units that are kept are scaled up tenfold or more);
+- `squeezed` (0.5), and a hidden layer has two units or one, fewer than half as many as there are inputs, in a chain of
+  dense layers with one or two outputs that is no classifier;
 - `answers` (0.7), and dropout stands behind the last layer: the gradients of its outputs are zero as often as a module
   of the model drops (0.2 or more);
 - `frozen` (0.5), and more than half of the weights are frozen;
@@ -95,12 +98,14 @@ import numpy as np
 from probes.diagnosis.finding import Evidence, Finding
 from probes.diagnosis.manifest import ParameterInfo
 from probes.diagnosis.numbers import percent, short
+from probes.diagnosis.outcome import answers_poorly
 from probes.diagnosis.progress import Progress, majority_share, progress
 from probes.diagnosis.rates import schedule_is_over
 from probes.diagnosis.rule import Rule
 from probes.diagnosis.signal import at_rest, closing
 from probes.diagnosis.signs.dropped import dropped_answers, shares_dropped
 from probes.diagnosis.signs.linearity import dense_alone, in_a_row, narrowed, passes_on
+from probes.diagnosis.signs.squeezed import squeezed_by
 from probes.diagnosis.slope import fall
 from probes.diagnosis.tracks import accuracy, training_loss, validation_loss
 from probes.diagnosis.view import Floats, LayerTable, NotJudged, RunView
@@ -119,7 +124,7 @@ LEAST_OFF = 0.45
 """Share of zeros in the gradients of a layer that a ReLU after it may leave at least."""
 _ONE_MAP = "there is no activation between its layers, which together are one linear map"
 
-Kind = Literal["narrow", "dropped", "answers", "frozen", "linear", "stacked", "straight", "proven"]
+Kind = Literal["narrow", "squeezed", "dropped", "answers", "frozen", "linear", "stacked", "straight", "proven"]
 
 
 @dataclass(frozen=True)
@@ -143,6 +148,7 @@ def criterion(
     dropped: float = 0.7,
     answers: float = 0.7,
     frozen: float = 0.5,
+    squeezed: float = 0.5,
     linear: float = 0.3,
     stacked: float = 0.3,
     straight: float = 0.5,
@@ -158,12 +164,13 @@ def criterion(
         share: fall of the training loss at rest, as a share of its reference.
         gap: validation loss above training loss, as a share of the same reference; 0 without validation.
         right: best accuracy known, 0 to 1; None when none is.
-        kinds: obstacles seen in the model, "narrow", "dropped", "answers", "frozen", "linear", "stacked", "straight" or
-            "proven".
+        kinds: obstacles seen in the model, "narrow", "squeezed", "dropped", "answers", "frozen", "linear", "stacked",
+            "straight" or "proven".
         narrow: fall below which a layer of two or three units is held to be the cause (such models end at 0.2 to 0.65,
             on tasks that wider ones learn to 0.97 and more).
         dropped: the same for strong dropout.
         answers: the same for dropout behind the last layer (half of the answers gone leave half of a squared error).
+        squeezed: the same for two hidden units before what is no class.
         frozen: the same for frozen layers (a new head on features that suit the task goes beyond).
         linear: the same for a linear model (on linearly separable tasks it goes beyond 0.9; half of all labels wrong
             leave 0.3).
@@ -178,7 +185,7 @@ def criterion(
         steps_needed: steps before which nothing is said (used by the judge).
     """
     limits = {"narrow": narrow, "dropped": dropped, "frozen": frozen, "linear": linear, "stacked": stacked}
-    limits |= {"straight": straight, "answers": answers, "proven": proven}
+    limits |= {"straight": straight, "answers": answers, "proven": proven, "squeezed": squeezed}
     if right is not None and right >= (passable if "proven" in kinds else good) and "dropped" not in kinds:
         return None
     if gap > hug * max(share, 0.0) + 0.02:
@@ -206,10 +213,10 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
         raise NotJudged("no validation loss to compare with")
     smothered = max(_dropped(view).values(), default=0.0) >= DROPS_ALL
     blown_up = smothered and learned.share < 0.0
-    smothering = smothered and (blown_up or _better_without(view))
+    smothering = smothered and (blown_up or _better_without(view) or _still_poor(view))
     one_unit = view.status != "running" and any(obstacle.strict for obstacle in obstacles)
     over = schedule_is_over(view)
-    no_room = over and any(obstacle.kind == "narrow" for obstacle in obstacles)
+    no_room = over and any(obstacle.kind in ("narrow", "squeezed") for obstacle in obstacles)
     if (
         not (at_rest(losses) or one_unit or no_room or smothering or (smothered and over))
         or view.warming_up
@@ -222,7 +229,13 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     if kind is None or (not kind and validation is None):
         return []
     obstacle = next((o for o in obstacles if o.kind == kind), None)
-    return [_report(view, learned, validation, right, obstacle, blown_up and kind == "dropped")]
+    dropped = kind == "dropped"
+    return [_report(view, learned, validation, right, obstacle, blown_up and dropped, at_rest(losses) or not dropped)]
+
+
+def _still_poor(view: RunView) -> bool:
+    """Whether a classifier still answers poorly at the end of a run, or after more steps than patience has."""
+    return (view.status != "running" or view.last_step >= PATIENCE) and answers_poorly(view) is True
 
 
 def _better_without(view: RunView) -> bool:
@@ -240,6 +253,7 @@ def _report(
     right: float | None,
     obstacle: Obstacle | None,
     blown_up: bool,
+    rests: bool,
 ) -> Finding:
     early = view.status == "running" and view.last_step < PATIENCE
     beside = f", {validation[0]} at {short(validation[1])}" if validation is not None else ""
@@ -255,10 +269,10 @@ def _report(
     ]
     if validation is not None:
         evidence.append(Evidence(validation[0], validation[1], learned.end, ">", note="level at the end"))
-    rests = "ends above its beginning," if blown_up else "has come to rest"
+    stands = "ends above its beginning," if blown_up else "has come to rest" if rests else "is still"
     return RULE.finding(
         "critical" if blown_up and not early else "warning" if obstacle is not None and not early else "info",
-        f"{learned.series} {rests} at {short(learned.end)} (a fall of {percent(max(learned.share, 0.0))})"
+        f"{learned.series} {stands} at {short(learned.end)} (a fall of {percent(max(learned.share, 0.0))})"
         f"{beside}{answers}.{because}",
         (0, view.last_step),
         view,
@@ -367,6 +381,16 @@ def _obstacles(view: RunView, learned: Progress) -> list[Obstacle]:
     classes = _classes(view, learned)
     if classes is not None and weights:
         found.extend(_shape_of(view, weights, classes))
+    elif (pinched := squeezed_by(weights, {name: module.type for name, module in modules.items()})) is not None:
+        name, units, inputs = pinched
+        found.append(
+            Obstacle(
+                "squeezed",
+                f"{name} has {units} unit{'s' * (units > 1)} for {inputs} inputs",
+                (name,),
+                f"give {name} more units: {2 * inputs} or more instead of {units}",
+            )
+        )
     elif weights and in_a_row(view):
         layers = tuple(dict.fromkeys(p.module for p in weights))
         found.append(Obstacle("straight", _ONE_MAP, layers[:-1], "put an activation such as ReLU between the layers"))
