@@ -16,7 +16,8 @@ After `steps_needed` (200) steps (half as many when a tenth of the training loss
 (3, when a tenth of the training loss is gone and they are all above guessing), the training loss has fallen by
 `learned` (0.025) or more of its initial level or of guessing (0.4 times as much with 10 validations, when it is
 certain), and no validation loss since the first tenth of the run lies below `chance` (0.95) times that of guessing, or,
-where training gained little, has gained more than a third as much.
+where training gained little, has gained more than a third as much (by the last of 4 validations or more since then:
+what random labels have in common with others by chance is lost again).
 Guessing is ln C for a mean cross-entropy over C classes, also where the loss function is not known but an accuracy is
 logged, the last layer has C outputs, and both losses begin within 0.05 of ln C; with other losses it is the first
 validation loss, which must then have been taken before the first step. When the validation accuracy is known, it must
@@ -92,6 +93,8 @@ _SUGGESTIONS = (
     "check that shuffling keeps inputs and targets together",
     "check that both splits get the same preprocessing and the same numbering of the classes",
 )
+LATEST = 4
+"""Validations, since the first tenth of the run, of which the last few show where they have come to."""
 NEAR = 0.05
 """Distance of a first loss from ln C, as a share of it, that shows a cross-entropy among C classes."""
 
@@ -101,6 +104,7 @@ def criterion(
     best: float,
     guessing: float,
     sure: bool = False,
+    late: float | None = None,
     *,
     learned: float = 0.025,
     chance: float = 0.95,
@@ -114,6 +118,7 @@ def criterion(
         best: lowest validation loss.
         guessing: the validation loss of guessing.
         sure: whether a small fall is certain, beyond the noise of the training loss.
+        late: the latest level of the validation loss; None for the lowest.
         learned: fall of the training loss that is none (where less is learned, `loss-not-decreasing` tells).
         chance: best validation loss over that of guessing (in its first steps a net finds how often each class
             comes, and some chance agreement: a few percent).
@@ -123,10 +128,12 @@ def criterion(
     """
     # What a net that learns a rule gains on its training examples it gains, nearly, on others.
     limit = chance if share >= learned else 0.0
+    level = best if late is None else max(best, late)
     return (
         share >= learned * (1.0 if not sure else 0.4)
         and guessing > 0
-        and (best > max(limit, 1.0 - share / 3.0) * guessing)
+        and best > limit * guessing
+        and level > (1.0 - share / 3.0) * guessing
     )
 
 
@@ -153,8 +160,9 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
         raise NotJudged("the validation loss of guessing is not known (none was logged before the first step)")
     guessing = float(curve.values[0]) if known is None else known
     best = float(after.min())
+    late = closing(after) if len(after) >= LATEST else None
     if not criterion(
-        learned.share, best, guessing, len(after) >= 10 and _certain(view, learned), **thresholds
+        learned.share, best, guessing, len(after) >= 10 and _certain(view, learned), late, **thresholds
     ) or _accuracy_rises(view, math.exp(-known) if known is not None else 0.0):
         return []
     step = int(curve.steps[0])

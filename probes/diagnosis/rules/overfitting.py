@@ -12,8 +12,8 @@ the one at that minimum.
 
 Criterion
 ---------
-The training loss is brought to the steps of the validation loss (median since the one before). At least
-`points` (5) validation values are needed. Either the validation loss *rises*:
+The training loss is brought to the steps of the validation loss (median since the one before). At least 4 validation
+values are needed, for a rise `points` (5). Either the validation loss *rises*:
 
 - its level at the end (last tenth, at least 3 values) lies above its minimum by more than `rise` (0.15) of
   that minimum, by more than `lost` (0.05) of what training had gained since the start, and by more than 4
@@ -110,6 +110,8 @@ Nets that do well in validation are below 0.15 of the start when their training 
 """
 GIVEN = 0.1
 """Training loss over the best in validation, of a net that may be given its answers in training."""
+FEWEST = 4
+"""Validation values that show a gap: the first, and three that say where it has come to."""
 LOST_ALL = 0.05
 """Rise over the minimum that is enough where validation stays above the start."""
 
@@ -159,7 +161,7 @@ def criterion(
         start: the loss before anything was learned.
         lead: training accuracy less validation accuracy at the end; None when one of them is not known.
         final: training loss at the end of a run that ended with its schedule; None for any other.
-        points: fewest validation values (used by the judge).
+        points: fewest validation values that show a rise.
         rise: rise over the minimum, as a share of the minimum (noise of a few percent is usual near
             convergence).
         lost: rise over the minimum, as a share of what was gained from the start to the minimum.
@@ -188,7 +190,7 @@ def criterion(
     heart = heart and lead is not None and lead >= wrong
     limit = max((LOST_ALL if all_lost else rise) * abs(low), lost * (start - low), 4.0 * jitter)
     kept_falling = train_end < train_best - 0.02 * abs(train_best) or train_end < 0.5 * end
-    if len(after) >= 3 and end - low > limit and kept_falling and train_end < end:
+    if len(validation) >= points and len(after) >= 3 and end - low > limit and kept_falling and train_end < end:
         highest = float(running_median(after, 3).max())
         if end - low >= 0.5 * (highest - low):
             return Overfit("rise", stuck, *verdict, heart, all_lost)
@@ -222,9 +224,8 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
         named = False
     train_name, train = training_loss(view)
     validation, train = validation.finite, train.finite
-    needed = int(thresholds["points"])
-    if len(validation) < needed:
-        raise NotJudged(f"{len(validation)} finite values of {name}, needs {needed}")
+    if len(validation) < FEWEST:
+        raise NotJudged(f"{len(validation)} finite values of {name}, needs {FEWEST}")
     if len(train) < 2:
         raise NotJudged(f"{len(train)} finite values of {train_name}, needs 2")
     validation = Curve(*block_medians(validation.steps, validation.values, 400))
@@ -353,7 +354,7 @@ RULE = Rule(
     family="generalisation",
     severity="warning",
     title="The net overfits",
-    needs="a training loss, and 5 values of a validation loss",
+    needs="a training loss, and 4 values of a validation loss",
     criterion=criterion,
     judge=judge,
     doc=__doc__,
