@@ -19,14 +19,19 @@ In the first frame, at step 1, one of
   Xavier about 1, torch's default 0.6) is above `large_gain` (2), and it shows: the standard deviation of the output of
   the last layer that has weights, over the root mean square of the inputs where these were recorded, is above `large`
   (10), or most outputs of the modules with a bounded activation are saturated, or the first loss is above 1.6 times
-  that of guessing, or, in a net whose normalisation layers hide all this, the median step is below 1e-4 of the weights;
+  that of guessing (of a regression: the root of its first loss over the variance of the targets), or, in a net whose
+  normalisation layers hide all this, the median step is below 1e-4 of the weights (1e-3 for *extreme* weights: a median
+  above 3, which no scheme in use gives, with biases and scales as drawn, not trained before);
 - *small*: that median is below `small_gain` (0.3), and what of the last layer's output differs from example to
   example, and not from unit to unit as biases do, is below `small` (1e-3), and not exactly zero (a last layer that
   begins at zero is common and healthy);
 - *fading*: in a net of four layers or more, none of them bounded, what differs from example to example is after the
   last hidden layer less than `small` (1e-3) of what it is after the first layer, or less than `fades` (0.05) and what
   differs in the output is below `small` as well: each layer's weights are too small for the depth, though usual in
-  themselves.
+  themselves;
+- *turning*: the median of the gains is below `small_gain` in a net with batch or group normalisation, and the median
+  step is above 1e-2 of the weights, ten times the usual: normalisation hides the size of weights from the outputs, not
+  from the steps.
 
 A warning when after `steps_needed` (100) steps the training loss has fallen by less than `learned` (0.2), measured
 from that of guessing where it began above it. When the weights are too large or too small also when, after twice as
@@ -35,8 +40,11 @@ wrong (without an accuracy: less than half of the loss, where the level of guess
 less than half of the loss is enough beside an accuracy that gets a fifth of it wrong; so is, with weights that are too
 large, a validation that gets wrong a fifth or more of what guessing gets wrong, with an accuracy 0.1 or more behind
 that of training; and with weights too small, by themselves or for the depth, a plateau of 0.4 of the run or more, at
-half of the first loss or above, before the loss fell. A fading net is given 1,000 steps while the run goes on. Nothing
-otherwise.
+half of the first loss or above, before the loss fell. A fading net is given 1,000 steps while the run goes on. In a
+run that is over, of 100 steps or more: with turning weights, or a fading signal, where less than 0.6 of the loss is
+gone and the accuracy is poor as above; with weights that are too large where the accuracy is poor and the level of
+guessing is not known; with extreme ones where validation gets wrong a tenth or more of what guessing gets wrong. And
+with extreme weights at any time when the loss is no number any more. Nothing otherwise.
 
 Apart from these, in a run that is over and learned as little: a bias of an LSTM or GRU one whole gate of which begins
 below -4, with no other that begins as far above zero (as in biases drawn for long memories): the gate is shut.
@@ -85,6 +93,8 @@ References
 - He et al., Delving deep into rectifiers, ICCV 2015.
 - Saxe, McClelland and Ganguli, Exact solutions to the nonlinear dynamics of learning in deep linear neural networks,
   ICLR 2014 (small weights stay on a plateau).
+- van Laarhoven, L2 regularization versus batch and weight normalization, 2017 (steps beside weights whose scale is
+  taken out).
 - Chizat, Oyallon and Bach, On lazy training in differentiable programming, NeurIPS 2019 (large ones learn no features).
 """
 
@@ -125,6 +135,7 @@ def criterion(
     surprise: float = 1.0,
     steps: float = 1e-3,
     normalised: bool = False,
+    extreme: bool = False,
     *,
     large_gain: float = 2.0,
     small_gain: float = 0.3,
@@ -141,6 +152,7 @@ def criterion(
         surprise: the first loss over that of guessing; 1 where it is not known.
         steps: median step of a net with normalisation layers, over the size of its weights (CS231n: about 1e-3).
         normalised: whether normalisations take the scale out of the weights in front of them.
+        extreme: whether the weights are beyond any scheme in use, as drawn.
         large_gain: gain above which the weights are to blame (He: 1.4).
         small_gain: gain below which they are (torch's default: 0.6).
         large: He, Xavier and torch's defaults stay between 0.05 and 3 for ten layers.
@@ -149,7 +161,8 @@ def criterion(
         learned: fall of the loss above which no harm was done (used by the judge).
         steps_needed: steps before which nothing is said (used by the judge).
     """
-    shows = seen.output > large or seen.saturated > SATURATED or surprise > SURPRISE or steps < SLOW
+    shows = seen.output > large or seen.saturated > SATURATED or surprise > SURPRISE
+    shows |= steps < (USUAL if extreme else SLOW)
     if seen.gain > large_gain and shows:
         return "large"
     if 0.0 < seen.varying < small and seen.gain < small_gain:
@@ -166,15 +179,16 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     if shut:
         return shut
     seen, learned = initial(view), progress_if_known(view)
-    kind = criterion(seen, _surprise(view, learned), _usual_step(view), _batch_normalised(view), **thresholds)
-    broke = _broke(view, seen, kind, thresholds)
+    extreme = _extreme(view, seen)
+    kind = criterion(seen, _surprise(view, learned), _usual_step(view), _batch_normalised(view), extreme, **thresholds)
+    broke = _broke(view, seen, thresholds) if extreme else []
     if broke:
         return broke
     learned = progress(view)
     if learned is None or view.last_step < thresholds["steps_needed"]:
         raise NotJudged(f"needs a training loss over {int(thresholds['steps_needed'])} steps")
     least, steps = thresholds["learned"], thresholds["steps_needed"]
-    if kind is None or not did_harm(view, kind, learned, least, steps, _extreme(view, seen)):
+    if kind is None or not did_harm(view, kind, learned, least, steps, extreme):
         return []
     gone = Evidence(learned.series, learned.share, note=f"fall of the loss ({percent(max(learned.share, 0.0))})")
     went = f"{learned.series} went from {short(learned.start)} to {short(learned.end)}."
@@ -271,13 +285,13 @@ def _extreme(view: RunView, seen: Initial) -> bool:
     return seen.gain > EXTREME and begins_as_drawn(view)
 
 
-def _broke(view: RunView, seen: Initial, kind: Kind | None, thresholds: dict[str, float]) -> list[Finding]:
+def _broke(view: RunView, seen: Initial, thresholds: dict[str, float]) -> list[Finding]:
     """The finding on a training loss that is no number any more, after weights that began beyond any scheme in use."""
     broken = broken_loss(view)
-    if broken is None or kind != "large" or not _extreme(view, seen):
+    if broken is None:
         return []
     went = f"{broken.series} is no number from step {broken.step} on."
-    return [_report(view, seen, kind, went, _evidence(seen, kind, thresholds), 0)]
+    return [_report(view, seen, "large", went, _evidence(seen, "large", thresholds), 0)]
 
 
 def _message(seen: Initial, kind: Kind) -> str:
@@ -293,16 +307,16 @@ def _message(seen: Initial, kind: Kind) -> str:
             f"The initial weights are far too small (standard deviation times root of the fan-in: {short(seen.gain)}). "
             f"Normalisation hides it, but steps turn them so much further: above {percent(FAST)} of their size."
         )
+    blamed = f"far too {kind} (standard deviation times root of the fan-in: {short(seen.gain)})"
     if kind == "large" and seen.saturated > SATURATED:
         what = f"{percent(seen.saturated)} of the outputs of the bounded activations are saturated"
+    elif kind == "small":
+        what = f"the outputs of {seen.layer} have a standard deviation of {short(seen.varying)} from example to example"
+    elif seen.output > 1.0:
+        what = f"the outputs of {seen.layer} have a standard deviation of {short(seen.spread)}"
     else:
-        what = f"the outputs of {seen.layer} have a standard deviation of " + (
-            short(seen.spread) if kind == "large" else f"{short(seen.varying)} from example to example"
-        )
-    return (
-        f"Before anything is learned {what}: the initial weights are far too {kind} (standard deviation times root of "
-        f"the fan-in: {short(seen.gain)})."
-    )
+        return f"The initial weights are {blamed}, where common schemes give 0.6 to 1.7."
+    return f"Before anything is learned {what}: the initial weights are {blamed}."
 
 
 def _evidence(seen: Initial, kind: Kind, thresholds: dict[str, float]) -> tuple[Evidence, ...]:

@@ -29,7 +29,10 @@ a run that has ended, or whose loss has come to rest in 1,000 steps, still gets 
 guessing gets wrong (and less than 0.6 of the loss is gone, where that of guessing is known), when such a run gets more
 than a fifth wrong and its loss is still above 1.5 ln C for C outputs (sure, and wrong), and when the first
 bounded activation is `saturated` (0.9) at the ends of its range, so that all but the signs of its sums is lost (and
-the accuracy is poor or, where there is none, less than 0.9 of the loss is gone). Only information otherwise.
+the accuracy is poor or, where there is none, less than 0.9 of the loss is gone). Inputs above 30, which the first
+weights feel a thousand times as strongly as normalised ones, are a warning also when the loss is no number any more,
+and when a run that has ended gets wrong a fifth or more of what guessing gets wrong, unless a normalisation comes
+before the second layer with weights. Only information otherwise.
 Pixels in [0, 1] are no finding.
 
 Evidence
@@ -80,10 +83,11 @@ import numpy as np
 from probes.diagnosis.finding import Evidence, Finding, Severity
 from probes.diagnosis.numbers import percent, short
 from probes.diagnosis.outcome import MOST, answers_poorly
-from probes.diagnosis.progress import Progress, progress_if_known
+from probes.diagnosis.progress import Progress, majority_share, progress_if_known
 from probes.diagnosis.rule import Rule
-from probes.diagnosis.signal import at_rest
-from probes.diagnosis.task import accuracy_at_end
+from probes.diagnosis.signal import at_rest, closing
+from probes.diagnosis.signs.broken import broken_loss
+from probes.diagnosis.task import accuracy_at_end, falls_short
 from probes.diagnosis.tracks import accuracy, training_loss
 from probes.diagnosis.view import Floats, NotJudged, RunView
 
@@ -94,6 +98,9 @@ MANY_STEPS, NEARLY_ALL = 1000, 0.9
 """Steps after which a loss at rest in a run that goes on has settled; share of the loss of a run that lost nothing."""
 OFTEN, WORSE = 0.8, 1.5
 """Accuracy of a classifier that is often wrong; loss at the end, in losses of guessing, of one that is sure of it."""
+FAR, WELL = 30.0, 0.8
+"""Root mean square of inputs that the first weights feel a thousand times as strongly as normalised ones (its square);
+and share right of what guessing gets wrong, short of which they are blamed."""
 EARLY_STEPS, NOTHING = 20, 0.02
 """Steps after which inputs that are large or constant are told already, when nothing at all was learned."""
 
@@ -169,6 +176,10 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
         severity = "warning"
     if found.kind == "large" and view.last_step >= MINIMUM_STEPS and _large_did_harm(view, learned, thresholds):
         severity = "warning"
+    far = found.kind == "large" and math.hypot(mean[found.channel], std[found.channel]) > FAR
+    broken = broken_loss(view) if far else None
+    if broken is not None or (far and view.last_step >= MINIMUM_STEPS and _answers_are_not_good(view)):
+        severity = "warning"
     channel, step = means.layers[found.channel], int(means.steps[whole][0])
     middle, width = float(mean[found.channel]), float(std[found.channel])
     where = "" if len(means.layers) == 1 else f" of channel {channel}"
@@ -181,7 +192,9 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
         Evidence("input_mean", middle, step=step, layer=channel, note="mean over the batch"),
         Evidence("input_std", width, step=step, layer=channel, note="standard deviation over the batch"),
     ]
-    if learned is not None:
+    if broken is not None:
+        message += f" {broken.series} is no number from step {broken.step} on."
+    elif learned is not None:
         message += f" {learned.series} went from {short(learned.start)} to {short(learned.end)}."
         gone = f"fall of the loss ({percent(max(learned.share, 0.0))})"
         evidence.append(Evidence(learned.series, learned.share, thresholds["learned"], "<", note=gone))
@@ -212,6 +225,29 @@ def _large_did_harm(view: RunView, learned: Progress | None, thresholds: dict[st
         return True
     lossy = learned.share < NEARLY_ALL if poor is None else poor
     return lossy and _only_signs_pass(view, thresholds["saturated"])
+
+
+def _answers_are_not_good(view: RunView) -> bool:
+    """Whether a run that has ended gets wrong a fifth or more of what guessing gets wrong, in validation where it is
+    known, behind a first layer that no batch normalisation follows: one would take the scale out again.
+    """
+    track = accuracy(view, validation=True) or accuracy(view, validation=False)
+    if track is None or len(track[1].finite) < 3 or view.status == "running" or _scale_is_taken_out(view):
+        return False
+    return falls_short(closing(track[1].finite.values), majority_share(view), WELL)
+
+
+def _scale_is_taken_out(view: RunView) -> bool:
+    """Whether a normalisation is called before the second of the modules that have weights."""
+    weighted = {parameter.module for parameter in view.parameters if parameter.is_weight}
+    passed = 0
+    for module in view.modules:
+        if module.output_shape and "Norm" in module.type:
+            return True
+        passed += module.name in weighted
+        if passed > 1:
+            return False
+    return False
 
 
 def _worse_than_guessing(view: RunView, learned: Progress) -> bool:

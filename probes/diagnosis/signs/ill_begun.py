@@ -35,14 +35,16 @@ def did_harm(view: RunView, kind: Kind, learned: Progress, least: float, steps_n
     """
     running = view.status == "running"
     if kind == "turning":
-        return not running and view.last_step >= 2 * steps_needed and came_to_little(view, learned)
+        return not running and view.last_step >= steps_needed and came_to_little(view, learned)
     if learned.share < least:
         return kind != "fading" or not running or view.last_step >= FADING_STEPS
     if kind != "large" and not running and _left_late(view, learned):
         return True
     over = kind == "large" and not running
-    if kind == "fading" or view.last_step < (steps_needed if over else 2 * steps_needed):
+    if view.last_step < (steps_needed if over else 2 * steps_needed):
         return False
+    if kind == "fading":
+        return not running and came_to_little(view, learned)
     known = learned.guessing is not None or learned.variance is not None
     if known and (came_to_little(view, learned) or (not running and learned.share < HALF and not _well(view))):
         return True

@@ -19,6 +19,8 @@ FRAMES, STEPS, LASTS = 3, 20, 0.05
 """Frames, steps and part of the run in which gradients vanish, at least."""
 STAYS, HALF = 0.05, 0.5
 """Fall of the loss meanwhile that is none, and fall by the end of the run that is enough."""
+LONG = 0.25
+"""Part of the run that must be lost to them where the loss has not fallen since either: they need not be the cause."""
 
 
 @dataclass(frozen=True)
@@ -46,9 +48,12 @@ def vanished_at_first(
         last_step: the end of the run, which is over.
     """
     rows = 0 if shows.all() else int(np.argmin(shows))
-    if rows < FRAMES or not STAYS <= learned.share < HALF:
+    nothing = learned.share < STAYS
+    if rows < FRAMES or learned.share >= HALF or (nothing and rows == len(shows)):
         return None
     end = int(steps[rows - 1])
+    if nothing and end < LONG * last_step:
+        return None
     meanwhile = loss.values[loss.steps <= end]
     if end < max(STEPS, LASTS * last_step) or len(meanwhile) < FRAMES:
         return None

@@ -48,3 +48,10 @@ def test_gradients_that_came_through_or_a_loss_that_fell_meanwhile():
     assert run(decades=1.5) == []
     assert run(until=5) == []
     assert run(plateau=0) == []
+
+
+def test_nothing_learned_at_all_is_laid_to_them_only_where_they_lasted():
+    ((severity, message),) = run(end=2.3, until=100, plateau=400)
+    assert severity == "warning"
+    assert "to step 100 at least" in message
+    assert run(end=2.3, until=50, plateau=400) == [], "most of the run something else kept it from learning"

@@ -1,0 +1,171 @@
+"""Weights that begin beyond any scheme in use, or hidden by normalisation, and inputs in hundreds: on made series."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from probes.diagnosis import RULES
+from probes.diagnosis.engine import judge
+from probes.diagnosis.signs.broken import broken_loss
+from probes.diagnosis.signs.drawn import begins_as_drawn
+from probes.diagnosis.view import RunView
+
+STEPS = np.arange(1, 401)
+FRAMES = np.array([0, 1, 2, 5, 10, 20, 50, 100, 200, 400])
+VALIDATIONS = np.arange(0, 401, 20)
+RNG = np.random.default_rng(0)
+NAMES = ["a.weight", "a.bias", "n.weight", "n.bias", "b.weight", "b.bias"]
+SHAPES = [[64, 64], [64], [64], [64], [10, 64], [10]]
+
+
+def view(
+    gain=8.0, first=9.0, end=0.3, right=0.85, steps=2e-3, biases=0.0, norm="BatchNorm1d", status="finished", **more
+):
+    """A classifier of ten classes whose loss falls from ``first`` to ``end``, and its validation accuracy to ``right``.
+
+    Args:
+        gain: standard deviation of the weights times root of the fan-in; He: 1.4.
+        steps: size of the updates over that of the weights.
+        biases: largest of the biases before the first update.
+        more: ``loss`` and ``manifest`` to use in place of those, size of the ``inputs``, deviation of the ``targets``.
+    """
+    loss = end + (first - end) * np.exp(-STEPS / 25.0) + 0.02 * RNG.standard_normal(400)
+    series = {
+        "train/loss": (STEPS, more.get("loss", loss)),
+        "val/accuracy": (VALIDATIONS, right * (1 - np.exp(-VALIDATIONS / 40))),
+    }
+    if "targets" in more:  # a regression: no accuracy, but targets of this standard deviation
+        series = {"train/loss": series["train/loss"], "data/target_std": (STEPS, np.full(400, more["targets"]))}
+    parameters = [
+        {"name": n, "module": n[0], "shape": s, "trainable": True} for n, s in zip(NAMES, SHAPES, strict=True)
+    ]
+    types = {"a": "Linear", "n": norm, "b": "Linear"}
+    modules = [{"name": n, "type": t, "output_shape": [32, 10 if n == "b" else 64]} for n, t in types.items()]
+    manifest = {
+        "model": {"parameters": parameters, "modules": modules},
+        "loss": {"class": "CrossEntropyLoss", "reduction": "mean"},
+        "data": {"classes": 10, "label_counts": [30] * 10},
+    } | more.get("manifest", {})
+    low = np.tile([-gain / 8, -biases, 1.0, 0.0, -gain / 8, -biases], (10, 1))
+    high = np.tile([gain / 8, biases, 1.0, 0.0, gain / 8, biases], (10, 1))
+    inputs = more.get("inputs", 1.0)
+    layers = {
+        "weight_std": (NAMES, FRAMES, np.tile([gain / 8, 0.0, 0.0, 0.0, gain / 8, 0.0], (10, 1))),
+        "weight_min": (NAMES, FRAMES, low),
+        "weight_max": (NAMES, FRAMES, high),
+        "weight_norm": (NAMES, FRAMES, np.ones((10, 6))),
+        "update_norm": (NAMES, FRAMES[1:], np.full((9, 6), steps)),
+        "activation_std": (["a", "n", "b"], FRAMES[1:], np.tile([gain, 1.0, gain / 2], (9, 1))),
+        "input_mean": (["all"], FRAMES[1:], np.full(9, inputs)),
+        "input_std": (["all"], FRAMES[1:], np.full(9, inputs / 2)),
+    }
+    return RunView.of_arrays(series, layers, manifest=manifest, status=status)
+
+
+def said(slug, *arguments, **options):
+    report = judge(view(*arguments, **options), [RULES[slug]])
+    assert not [r for r in report.not_judged if "failed" in r.reason]
+    return [(finding.severity, finding.message) for finding in report.findings]
+
+
+class TestFarTooLarge:
+    def said(self, **options):
+        return said("poor-initialization", **options)
+
+    def test_a_tenth_that_stays_wrong_is_enough(self):
+        ((severity, message),) = self.said()
+        assert severity == "warning"
+        assert "far too large" in message
+        assert "8" in message
+
+    @pytest.mark.parametrize(
+        "healthy",
+        [
+            {"right": 0.97},  # it did no harm
+            {"gain": 1.4},  # He
+            {"gain": 2.5},  # large, but in use
+            {"biases": 0.5},  # trained before: on other labels a first loss is high as well
+            {"first": 2.3},  # nothing shows
+            {"status": "running"},  # it may get better yet
+        ],
+    )
+    def test_the_same_in_a_run_that_is_none(self, healthy):
+        assert self.said(**healthy) == []
+
+    def test_steps_that_are_small_beside_the_weights_show_it_too(self):
+        assert [severity for severity, _ in self.said(first=2.3, steps=3e-4)] == ["warning"]
+        assert self.said(first=2.3, steps=3e-4, gain=1.4) == []
+        assert self.said(first=2.3, steps=3e-4, norm="Identity") == [], "without normalisation steps are no measure"
+
+    def test_a_loss_that_breaks_is_harm(self):
+        broken = np.where(STEPS < 3, 9.0, np.nan)
+        ((severity, message),) = self.said(loss=broken)
+        assert severity == "warning"
+        assert "is no number from step 3 on" in message
+        assert self.said(loss=broken, gain=1.4) == []
+        assert self.said(loss=broken, biases=0.5) == []
+
+    def test_a_regression_is_measured_by_the_variance_of_its_targets(self):
+        own = {"loss": {"class": "MSELoss", "reduction": "mean"}, "data": {}}
+        run = view(first=120.0, end=40.0, manifest=own, gain=4.4, targets=0.9)
+        (finding,) = judge(run, [RULES["poor-initialization"]]).findings
+        assert "far too large" in finding.message
+        learns = view(first=120.0, end=0.2, manifest=own, gain=4.4, targets=0.9)
+        assert judge(learns, [RULES["poor-initialization"]]).findings == []
+        usual = view(first=120.0, end=40.0, manifest=own, gain=1.4, targets=0.9)
+        assert judge(usual, [RULES["poor-initialization"]]).findings == []
+
+
+class TestSmallBehindNormalisation:
+    def said(self, **options):
+        return said("poor-initialization", **({"gain": 0.08, "first": 2.3, "end": 1.3, "right": 0.5} | options))
+
+    def test_steps_that_turn_small_weights_too_fast(self):
+        ((severity, message),) = self.said(steps=0.04)
+        assert severity == "warning"
+        assert "Normalisation hides it" in message
+
+    @pytest.mark.parametrize(
+        "healthy",
+        [
+            {"steps": 2e-3},
+            {"steps": 0.04, "end": 0.4, "right": 0.9},
+            {"steps": 0.04, "gain": 0.6},
+            {"steps": 0.04, "norm": "LayerNorm"},  # in front of the weights of a transformer: their scale counts
+        ],
+    )
+    def test_usual_steps_and_weights_and_a_net_that_learns(self, healthy):
+        assert self.said(**healthy) == []
+
+
+class TestInputsInHundreds:
+    def said(self, **options):
+        options = {"gain": 1.4, "inputs": 128.0, "norm": "Identity", "right": 0.75} | options
+        return [severity for severity, _ in said("unnormalized-inputs", **options)]
+
+    def test_answers_that_are_not_good(self):
+        assert self.said() == ["warning"]
+        assert self.said(right=0.95) == ["info"]
+        assert self.said(status="running") == ["info"], "it may get better yet"
+        assert self.said(norm="BatchNorm1d") == ["info"], "the scale is taken out again"
+        assert self.said(inputs=10.0) == ["info"], "large, but not by so much"
+        assert self.said(inputs=1.0) == []
+
+    def test_a_loss_that_breaks(self):
+        assert self.said(loss=np.where(STEPS < 3, 9.0, np.nan)) == ["warning"]
+        assert self.said(loss=np.where(STEPS < 3, 9.0, np.nan), inputs=1.0) == []
+
+
+def test_a_loss_is_broken_when_it_stays_so():
+    run = view(loss=np.where(np.isin(STEPS, (7, 9)), np.inf, 1.0))
+    assert broken_loss(run) is None
+    broken = broken_loss(view(loss=np.where(STEPS >= 390, np.nan, 1.0)))
+    assert broken is not None
+    assert broken.step == 390
+    assert broken_loss(view(loss=np.where(STEPS >= 399, np.nan, 1.0))) is None, "two may be batches that were skipped"
+
+
+@pytest.mark.parametrize(("biases", "drawn"), [(0.0, True), (0.12, True), (0.13, False), (2.0, False)])
+def test_biases_within_the_bound_that_they_are_drawn_within(biases, drawn):
+    assert begins_as_drawn(view(biases=biases)) is drawn  # 1 / sqrt(64) = 0.125
