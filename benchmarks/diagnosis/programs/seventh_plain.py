@@ -246,7 +246,7 @@ def letters_of_pythons_manual(run_dir: Path) -> float:
 
     net = GPT()
     opt = optim.AdamW(net.parameters(), lr=3e-3, betas=(0.9, 0.99), weight_decay=0.1)
-    steps, warm = 600, 50
+    steps, warm = 800, 50
     sched = lr_scheduler.LambdaLR(
         opt,
         lambda s: (s + 1) / warm if s < warm else 0.1 + 0.45 * (1 + math.cos(math.pi * (s - warm) / (steps - warm))),
