@@ -2,11 +2,10 @@
 
 Each is a loop of its own around `probes.watch`, not a recipe of the trainer. They were written without looking at a
 rule's thresholds. Half of them, by a hash of the name, are locked: their verdicts are counted, and nobody looks into
-them. The `fresh_*` modules are a third set, written when the rules stood, and the `second_*` modules a fourth, written
-while rules were mended for the third, and the `third_*` modules a fifth, by authors who had not read the rules. The
-`fourth_*` modules are a sixth, of the mistakes and the trainings that are met most often, and the `fifth_*` modules a
-seventh, and the `sixth_*` modules an eighth of what is met most often, again by authors who had not read the rules.
-What was said of each program at first sight is kept.
+them. Further sets came later, each by authors who
+had not read the rules and named after its modules: `fresh_*`, written when the rules stood, `second_*` while rules were
+mended for the fresh ones, `third_*`, `fourth_*` (what is met most often), `fifth_*`, `sixth_*` and `seventh_*` (again
+what is met most often). What was said of each program at first sight is kept.
 """
 
 from __future__ import annotations
@@ -48,6 +47,12 @@ from benchmarks.diagnosis.programs import (  # noqa: F401 - importing them regis
     second_ports,
     second_textbook,
     second_traps,
+    seventh_bugs_four,
+    seventh_bugs_one,
+    seventh_bugs_three,
+    seventh_bugs_two,
+    seventh_plain,
+    seventh_strange,
     sixth_bugs_four,
     sixth_bugs_one,
     sixth_bugs_three,
