@@ -26,7 +26,7 @@ in the first few steps only.
   than a tenth, or it is above its best level by more than half of what had been gained: a warning.
 - *Unsettled*: that median, of the frames after the tenth step, is above 0.02, twenty times the usual, in a net of
   several layers with weights of a usual size at first, and the loss has come to rest with 0.05 to 0.3 of it gone, and a
-  poor accuracy: a warning, after 100 steps (500 in a run that goes on).
+  poor accuracy (where none is known, above `restless`): a warning, after 100 steps (500 in a run that goes on).
 
 - *An overrun*: with Adam or one of its kin, a step size in the first ten steps above `overrun` (1), where some weights
   began at a usual size (standard deviation times root of the fan-in above 0.3, lookup tables left out; torch's default
@@ -251,7 +251,7 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     if found is None:
         found = _outgrown(view, sizes, loss.finite) or _raised(view, sizes, loss.finite)
     if found is None:
-        found = _unsettled(view, sizes, loss.finite)
+        found = _unsettled(view, sizes, loss.finite, thresholds["restless"])
     if found is None:
         return []
     step = int(sizes.steps[found.frame])
@@ -382,7 +382,7 @@ def _outgrown(view: RunView, sizes: Curve, loss: Curve) -> TooHigh | None:
     return TooHigh("outgrown", frame, grown.growth, learned.start, learned.end)
 
 
-def _unsettled(view: RunView, sizes: Curve, loss: Curve) -> TooHigh | None:
+def _unsettled(view: RunView, sizes: Curve, loss: Curve, restless: float) -> TooHigh | None:
     """Steps of twenty times the usual size all along, in a net that rests after it has learned hardly anything."""
     later = np.flatnonzero(np.isfinite(sizes.values) & (sizes.steps > OVERRUN_FIRST))
     if view.last_step < (LONG if view.status == "running" else OVERRUN_STEPS) or len(later) < FEWEST_LATER:
@@ -390,9 +390,10 @@ def _unsettled(view: RunView, sizes: Curve, loss: Curve) -> TooHigh | None:
     usual, learned = level(sizes.values[later]), progress_if_known(view)
     if not usual > UNSETTLED or learned is None or not SOMETHING <= learned.share < HARDLY or view.warming_up:
         return None
-    if _layers(view) < 2 or answers_poorly(view) is not True or not at_rest(loss.values):
+    poor = answers_poorly(view)
+    if poor is False or (poor is None and not usual > restless) or not at_rest(loss.values):
         return None
-    if not _something_to_overrun(view):
+    if _layers(view) < 2 or not _something_to_overrun(view):
         return None
     return TooHigh("restless", int(later[0]), usual, learned.start, learned.end)
 

@@ -46,6 +46,11 @@ alike (variation across the examples below 0.8 of what it was): outputs that are
 squared error that began above the variance of the targets is measured from there after twice `steps_needed`, where the
 frames agree on that variance to a hundredth: always answering the mean costs no more.
 
+In such a run a mean squared, Huber or absolute error that has fallen, and is at rest, is told as well where the
+outputs are alike for all examples: their variance across the examples is below 0.05 of itself and the squared error
+together (of fitted outputs that is R^2, without the part that any mean explains). The last module must be seen to give
+the outputs that are compared, in 2 frames or more since the first three tenths of the run, and in the last.
+
 Not a finding when the loss was small from the beginning, as in fine-tuning: below half of that of guessing
 among as many classes as the last layer has outputs; or when the accuracy is good (above 0.7), or rises by a
 tenth, both beyond always answering the most frequent class.
@@ -108,6 +113,7 @@ from probes.diagnosis.signal import block_medians, closing, level, noise, openin
 from probes.diagnosis.signs.awakening import is_awakening
 from probes.diagnosis.signs.rivals import WON, Won, discriminator_has_won
 from probes.diagnosis.signs.standing import Standing, margin_it_stays_at, rewards_are_lost, stays_at_chance
+from probes.diagnosis.signs.told_apart import LITTLE, Apart, little_told_apart
 from probes.diagnosis.tracks import accuracy, training_loss
 from probes.diagnosis.view import Curve, Floats, NotJudged, RunView, Steps
 
@@ -189,13 +195,17 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     lost = rewards_are_lost(view) if over and view.last_step >= thresholds["steps_needed"] else None
     if lost is not None:
         return [_rewards_lost(view, lost)]
+    long = over and view.last_step >= 2 * thresholds["steps_needed"]
+    alike = little_told_apart(view) if long else None
     try:
-        return _of_losses(view, thresholds)
+        return _of_losses(view, thresholds) or ([] if alike is None else [_told_alike(view, alike)])
     except NotJudged:
-        chance = stays_at_chance(view) if over and view.last_step >= 2 * thresholds["steps_needed"] else None
-        if chance is None:
-            raise
-        return [_stays_at_chance(view, chance)]
+        chance = stays_at_chance(view) if long else None
+        if chance is not None:
+            return [_stays_at_chance(view, chance)]
+        if alike is not None:
+            return [_told_alike(view, alike)]
+        raise
 
 
 def _of_losses(view: RunView, thresholds: dict[str, float]) -> Sequence[Finding]:
@@ -289,6 +299,27 @@ def _stays_at_chance(view: RunView, chance: Standing) -> Finding:
         suggestions=(
             "try to overfit one small batch (babysit check): if that fails, the fault is not in the data",
             "check the loss: compute it by hand for an answer that is right, and for one that is wrong",
+            _rates(view),
+        ),
+    )
+
+
+def _told_alike(view: RunView, alike: Apart) -> Finding:
+    """A loss that has fallen to that of answering the mean, whatever the input."""
+    return RULE.finding(
+        "warning",
+        f"{alike.series} is at rest at {short(alike.loss)}, and the outputs differ by {short(alike.spread)} from "
+        f"example to example: {percent(alike.share)} of what tells the targets of the examples apart is answered. "
+        "The loss is that of answering the mean, whatever the input.",
+        (alike.since, view.last_step),
+        view,
+        evidence=(
+            Evidence("data/output_std", alike.share, LITTLE, "<", alike.since, note="part of the variance answered"),
+            Evidence(alike.series, alike.loss, note="level at the end"),
+        ),
+        suggestions=(
+            "look at inputs and targets as the net sees them: do they belong together, also after shuffling?",
+            "try to overfit one small batch (babysit check): if that fails, the fault is not in the data",
             _rates(view),
         ),
     )

@@ -40,7 +40,9 @@ def view(loss, sizes, accuracy, *, validation=None, layers=("hidden", "out"), st
         **(kinds or {}),
     }
     steps = np.arange(1, len(loss) + 1)
-    series = {"train/loss": (steps, loss), "train/accuracy": (steps, accuracy[: len(loss)])}
+    series = {"train/loss": (steps, loss)}
+    if accuracy is not None:
+        series["train/accuracy"] = (steps, accuracy[: len(loss)])
     if validation is not None:
         series["val/accuracy"] = (steps[9::10], validation[: len(loss)][9::10])
     return RunView.of_arrays(series, tables, manifest=manifest, status=status)
@@ -109,6 +111,12 @@ def test_large_steps_in_a_net_that_rests_and_has_learned_hardly_anything():
     assert told(view(resting(0.6), LARGE, rising(0.7))) == []
     assert told(view(resting(1.15), LARGE, rising(0.9))) == []
     assert told(view(resting(1.15), LARGE, rising(0.4), status="running")) == []
+
+
+def test_where_no_accuracy_is_known_the_steps_must_be_larger_still():
+    assert told(view(resting(1.15), LARGE, None)) == []
+    assert told(view(resting(1.15), 1.5 * np.asarray(LARGE), None)) == [("learning-rate-too-high", "warning")]
+    assert told(view(resting(0.6), 1.5 * np.asarray(LARGE), None)) == []
 
 
 LOST = np.where(STEPS < 160, rising(0.95), 0.72) + 0.02 * RNG.standard_normal(400)
