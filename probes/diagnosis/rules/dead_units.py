@@ -20,8 +20,8 @@ batch, or is one number but for rounding). It is critical when the layer is dead
 the loss has fallen by less than a tenth, or the output is constant. A layer that was dead in its first frame
 and never came alive is reported in the same way.
 
-Where no training loss tells of harm, or the run has ended with less than a tenth of its loss gone, the last frame must
-show all of it: a layer that gives only zeros, outputs that are the same for all examples, and gradients of exactly zero
+Where no training loss tells of harm, or the run has ended with less than a tenth of its loss gone (and the outputs were
+not all alike in the first frame, which has another cause), the last frame must show all of it: a layer that gives only zeros, outputs that are the same for all examples, and gradients of exactly zero
 in every weight before it (two or more). Then nothing is left that could bring it back, and one frame is enough.
 Critical; a warning while the run goes on.
 
@@ -80,7 +80,7 @@ from probes.diagnosis.finding import Evidence, Finding, Severity
 from probes.diagnosis.numbers import names, percent, round_rate, short
 from probes.diagnosis.progress import Progress, progress, progress_if_known
 from probes.diagnosis.rule import Rule
-from probes.diagnosis.signs.extinct import Extinct, extinct
+from probes.diagnosis.signs.extinct import SAME, Extinct, extinct
 from probes.diagnosis.view import Floats, LayerTable, Mask, NotJudged, RunView
 
 WHOLLY = 0.97
@@ -173,8 +173,13 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
 
 
 def _came_to_nothing(view: RunView, learned: Progress | None) -> bool:
-    """Whether a run has ended with next to none of its loss gone."""
-    return view.status != "running" and learned is not None and learned.share < LITTLE
+    """Whether a run has ended with next to none of its loss gone, and its outputs were not all alike at first."""
+    if view.status == "running" or learned is None or learned.share >= LITTLE:
+        return False
+    table = view.layers("batch_variation")
+    if table is None or not table.measured[0].any():
+        return False
+    return float(table.values[0][table.measured[0]][-1]) > SAME
 
 
 def _extinct(view: RunView, gone: Extinct, *, logged: bool = False) -> Finding:

@@ -209,7 +209,7 @@ def test_dropout_of_nearly_all_units_need_not_have_come_to_rest(tmp_path):
     assert dropout(tmp_path / "some", 0.2) == []
 
 
-def silent(last, status="finished", loss=None):
+def silent(last, status="finished", loss=None, differed=0.5):
     """A net whose one rectifier gives zeros alone in the last frame, and no gradient to the weights before it."""
     modules = [
         {"name": "one", "type": "Linear", "output_shape": [32, 8]},
@@ -224,7 +224,7 @@ def silent(last, status="finished", loss=None):
     layers = {
         "zero_fraction": (["act"], rows, dead),
         "grad_norm": ([p["name"] for p in parameters], rows, np.stack([alive, alive, alive + 0.1], axis=1)),
-        "batch_variation": (["out"], rows, 0.5 * alive),
+        "batch_variation": (["out"], rows, differed * alive),
     }
     flat = 2.3 + 0.02 * RNG.standard_normal(400) if loss is None else loss
     manifest = {"model": {"parameters": parameters, "modules": modules}}
@@ -236,3 +236,4 @@ def test_a_layer_seen_extinct_once_is_told_where_the_run_came_to_nothing():
     assert told(silent(0.9), "dead-units") == []
     assert told(silent(1.0, status="running"), "dead-units") == []
     assert told(silent(1.0, loss=2.3 * np.exp(-STEPS / 50)), "dead-units") == []
+    assert told(silent(1.0, differed=1e-7), "dead-units") == []
