@@ -7,7 +7,7 @@ from typing import Literal
 from probes.diagnosis.outcome import answers_poorly, came_to_little
 from probes.diagnosis.progress import Progress, majority_share
 from probes.diagnosis.signal import closing
-from probes.diagnosis.signs.late_start import late_start
+from probes.diagnosis.signs.late_start import LASTS, late_start
 from probes.diagnosis.task import accuracy_at_end, falls_short
 from probes.diagnosis.tracks import accuracy, training_loss
 from probes.diagnosis.view import RunView
@@ -20,6 +20,8 @@ WELL, AHEAD = 0.8, 0.1
 """Share right of what guessing gets wrong that is well, and accuracy in training ahead of that in validation."""
 NEARLY_ALL = 0.9
 """The same share where weights begin beyond anything that is in use: it takes a tenth wrong to blame them."""
+A_QUARTER = 0.25
+"""Part of the run that such a plateau takes where outputs next to nothing are there to explain it."""
 FADING_STEPS = 1000
 """Steps of a run that goes on in which a deep net may leave the plateau that a faded signal begins with."""
 
@@ -38,7 +40,7 @@ def did_harm(view: RunView, kind: Kind, learned: Progress, least: float, steps_n
         return not running and view.last_step >= steps_needed and came_to_little(view, learned)
     if learned.share < least:
         return kind != "fading" or not running or view.last_step >= FADING_STEPS
-    if kind != "large" and not running and _left_late(view, learned):
+    if kind != "large" and not running and _left_late(view, learned, A_QUARTER if kind == "small" else LASTS):
         return True
     over = kind == "large" and not running
     if view.last_step < (steps_needed if over else 2 * steps_needed):
@@ -48,16 +50,18 @@ def did_harm(view: RunView, kind: Kind, learned: Progress, least: float, steps_n
     known = learned.guessing is not None or learned.variance is not None
     if known and (came_to_little(view, learned) or (not running and learned.share < HALF and not _well(view))):
         return True
+    if kind == "small":
+        return not running and _gets_wrong(view, 1.0 - WELL)
     return over and (
         _knows_only_its_examples(view)
         or bool(not known and answers_poorly(view))
-        or (extreme and _gets_a_tenth_wrong(view))
+        or (extreme and _gets_wrong(view, 1.0 - NEARLY_ALL))
     )
 
 
-def _left_late(view: RunView, learned: Progress) -> bool:
+def _left_late(view: RunView, learned: Progress, lasts: float) -> bool:
     """Whether the loss rested high up for a large part of the run before it fell."""
-    plateau = late_start(training_loss(view)[1].finite)
+    plateau = late_start(training_loss(view)[1].finite, lasts)
     return plateau is not None and plateau.level > (1.0 - HALF) * learned.reference
 
 
@@ -74,12 +78,12 @@ def _knows_only_its_examples(view: RunView) -> bool:
     return not _gets_right(view, held, WELL) and right - held > AHEAD
 
 
-def _gets_a_tenth_wrong(view: RunView) -> bool:
-    """Whether validation, or training where there is none, gets wrong a tenth or more of what guessing gets wrong."""
+def _gets_wrong(view: RunView, part: float) -> bool:
+    """Whether validation, or training where there is none, gets wrong ``part`` or more of what guessing gets wrong."""
     track = accuracy(view, validation=True) or accuracy(view, validation=False)
     if track is None or len(track[1].finite) < 3:
         return False
-    return not _gets_right(view, closing(track[1].finite.values), NEARLY_ALL)
+    return not _gets_right(view, closing(track[1].finite.values), 1.0 - part)
 
 
 def _well(view: RunView) -> bool:

@@ -31,11 +31,12 @@ class LateStart:
     ends: int
 
 
-def late_start(loss: Curve) -> LateStart | None:
+def late_start(loss: Curve, lasts: float = LASTS) -> LateStart | None:
     """The plateau of a finite loss that was left late; None where there is none.
 
-    A plateau is a stretch of twentieths of the run, `LASTS` of it or more, whose means differ from that of the first by
-    no more than `FLAT` of it, or than three standard errors; after it the loss ends below by `FELL` of it and by five.
+    A plateau is a stretch of twentieths of the run, ``lasts`` of it or more, whose means differ from that of the first
+    by no more than `FLAT` of it, or than three standard errors; after it the loss ends below by `FELL` of it and by
+    five.
     """
     if len(loss) < FEWEST * BLOCKS:
         return None
@@ -46,7 +47,7 @@ def late_start(loss: Curve) -> LateStart | None:
     for first in range(BLOCKS):  # the level is that of the part in which the plateau begins
         away = np.abs(means[first:] - means[first]) > max(FLAT * abs(means[first]), 3.0 * error)
         length = int(np.argmax(away)) if away.any() else 0  # one that is never left is none
-        if length >= LASTS * BLOCKS:
+        if length >= lasts * BLOCKS:
             level = float(np.median(means[first : first + length]))
             if level - closing(loss.values) > max(FELL * abs(level), 5.0 * error):
                 begins = int(loss.steps[0 if first == 0 else ends[first - 1]])

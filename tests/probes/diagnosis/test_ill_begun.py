@@ -139,6 +139,22 @@ class TestSmallBehindNormalisation:
         assert self.said(**healthy) == []
 
 
+class TestOutputsNextToNothing:
+    def said(self, plateau=0, gain=0.01, right=0.97):
+        loss = 0.3 + 2.0 * np.exp(-np.maximum(STEPS - plateau, 0) / 25.0) + 0.02 * RNG.standard_normal(400)
+        run = view(gain=gain, loss=loss, right=right, norm="Identity")
+        read = run._read_layers
+        tiny = view(gain=1e-4)._read_layers("activation_std")
+        run._read_layers = lambda kind: tiny if kind == "activation_std" else read(kind)
+        return [finding.severity for finding in judge(run, [RULES["poor-initialization"]]).findings]
+
+    def test_a_quarter_of_the_run_lost_on_a_plateau_or_answers_that_are_not_good(self):
+        assert self.said(plateau=140) == ["warning"]
+        assert self.said(plateau=40) == []
+        assert self.said(right=0.7) == ["warning"]
+        assert self.said(plateau=140, gain=0.6, right=0.7) == [], "usual weights"
+
+
 class TestInputsInHundreds:
     def said(self, **options):
         options = {"gain": 1.4, "inputs": 128.0, "norm": "Identity", "right": 0.75} | options
