@@ -23,7 +23,7 @@ and never came alive is reported in the same way.
 Where no training loss tells of harm, or the run has ended with less than a tenth of its loss gone (and the outputs were
 not all alike in the first frame, which has another cause), the last frame must show all of it: a layer that gives only
 zeros, outputs that are the same for all examples, and gradients of exactly zero in every weight before it (two or
-more). Then nothing is left that could bring it back, and one frame is enough. Critical; a warning in a run that goes on.
+more). Then nothing can bring it back, and one frame is enough. Critical; a warning while the run goes on.
 
 Without harm it is not reported: wide layers of nets that learn well often have many silent units.
 Debugger reports layers in which more than half of the units are active on less than 1% of inputs.
