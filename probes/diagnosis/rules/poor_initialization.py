@@ -44,10 +44,11 @@ more (0.25 where outputs are next to nothing), at half of the first loss or abov
 fading net is given 1,000 steps while the run goes on.
 
 In a run that is over, of 100 steps or more, it is a warning too: with weights that are too small, after 200, where
-validation gets wrong a fifth or more of what guessing gets wrong; with turning weights, or a fading signal, where less than 0.6 of the loss is
-gone and the accuracy is poor as above; with weights that are too large where the accuracy is poor and the level of
-guessing is not known; with extreme ones where validation gets wrong a tenth or more of what guessing gets wrong. And
-with extreme weights at any time when the loss is no number any more. Nothing otherwise.
+validation gets wrong a fifth or more of what guessing gets wrong; with turning weights, or a fading signal, where
+less than 0.6 of the loss is gone and the accuracy is poor as above; with weights that are too large where the
+accuracy is poor and the level of guessing is not known; with extreme ones where validation gets wrong a tenth or more
+of what guessing gets wrong. And with extreme weights at any time when the loss is no number any more. Nothing
+otherwise.
 
 Apart from these, in a run that is over and learned as little: a bias of an LSTM or GRU one whole gate of which begins
 below -4, with no other that begins as far above zero (as in biases drawn for long memories): the gate is shut.
