@@ -103,7 +103,7 @@ def by_outputs(
             return _squashed(kind, outputs, "values between 0 and 1, as after a sigmoid", None)
         if slug in TO_ONE and outputs.within(-1.0, 1.0):
             return _squashed(kind, outputs, f"values between -1 and 1, after a {slug}", None, 2.0)
-        if slug in ONE_SIDED and outputs.within(*ONE_SIDED[slug]):
+        if slug is not None and slug in ONE_SIDED and outputs.within(*ONE_SIDED[slug]):
             return _one_sided(outputs, slug)
         low, high = data_number(view, "target_min"), data_number(view, "target_max")
         if low is not None and high is not None and (low < -1e-6 or high > 1.0 + 1e-6):
