@@ -45,14 +45,23 @@ class ParameterInfo:
         return len(self.shape) >= 2
 
 
+MANY_CALLS = 8
+"""Calls of one module in a frame that the probe looks at; see `probes.instrument.capture`."""
+
+
 @dataclass(frozen=True)
 class ModuleInfo:
-    """One module, with its activation function (a slug such as "relu") when it is or holds one."""
+    """One module, with its activation function (a slug such as "relu") when it is or holds one.
+
+    Attributes:
+        calls: in the passes that train, in one step; `MANY_CALLS` stands for that many or more, None for not known.
+    """
 
     name: str
     type: str
     activation: str | None
     output_shape: tuple[int, ...]
+    calls: int | None = None
 
     @property
     def looks_up(self) -> bool:
@@ -172,6 +181,7 @@ def read_modules(manifest: Mapping[str, Any]) -> tuple[ModuleInfo, ...]:
             type=str(entry.get("type", "")),
             activation=str(entry["activation"]) if entry.get("activation") else None,
             output_shape=_shape(entry.get("output_shape")),
+            calls=entry["calls"] if isinstance(entry.get("calls"), int) else None,
         )
         for entry in entries
     )

@@ -89,6 +89,7 @@ class Engine:
         # FSDP puts other tensors in the place of sharded parameters for the forward pass.
         self._collector = Collector(model, self.guard, lambda: self._sharded or reaches(self._watchlist.tensors))
         self._order_known = False
+        self._called: WeakKeyDictionary[nn.Module, manifest.Called] = WeakKeyDictionary()
         self._input_shape: list[int] | None = None  # of one example
         self._outcome: Outcome | None = None  # of several calls of the loss the last
         self._loss_named = type(loss_fn).__module__ == "torch.nn.modules.loss"  # by its class
@@ -468,8 +469,11 @@ class Engine:
         """Puts what is known of the model and the optimizers into the manifest."""
         notes = self._watchlist.notes + self._collector.notes + self._notes
         notes += self._copies.notes(self._watchlist)
-        shapes = collected.shapes if collected else {}
-        model = manifest.describe_model(self._model, self._watchlist, self._collector.watched, shapes, notes)
+        watched = self._collector.watched
+        if collected:
+            for index, shape in collected.shapes.items():
+                self._called[watched[index].module] = manifest.Called(shape, len(collected.samples.get(index, ())))
+        model = manifest.describe_model(self._model, self._watchlist, watched, self._called, notes)
         if collected and collected.inputs:
             self._input_shape = list(collected.inputs[0].shape[1:])
         model["input_shape"] = self._input_shape

@@ -8,6 +8,7 @@ import math
 import numbers
 import types
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -22,11 +23,24 @@ from probes.instrument.wrappers import own_names, unwrap
 _MAX_DEPTH = 20
 
 
+@dataclass(frozen=True)
+class Called:
+    """How a module was called in the frame that first saw it.
+
+    Attributes:
+        shape: of its output.
+        times: calls in passes that trained; `capture.MAX_CALLS` stands for that many or more.
+    """
+
+    shape: Sequence[int]
+    times: int
+
+
 def describe_model(
     model: nn.Module,
     watchlist: Watchlist,
     watched: Sequence[Watched],
-    shapes: Mapping[int, Sequence[int]],
+    called: Mapping[nn.Module, Called],
     notes: Iterable[str],
 ) -> dict[str, object]:
     """Class, parameters and watched modules (in the order given) of a model."""
@@ -47,10 +61,11 @@ def describe_model(
             "name": w.name,
             "type": type(w.module).__name__,
             "activation": w.kind.slug if w.kind else None,
-            "output_shape": list(shapes[i]) if i in shapes else None,
+            "output_shape": list(called[w.module].shape) if w.module in called else None,
+            "calls": called[w.module].times if w.module in called else None,
             "parameters": sum(p.numel() for p in w.module.parameters()),
         }
-        for i, w in enumerate(watched)
+        for w in watched
     ]
     name = type(unwrap(model)).__name__
     return {

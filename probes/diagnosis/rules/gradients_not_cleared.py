@@ -13,11 +13,11 @@ learns worse than it could.
 Criterion
 ---------
 The gradient of the bias of a dense or convolutional layer is the sum of the gradients of the layer's output over
-the N places of the batch. By the Cauchy-Schwarz inequality its norm is at most sqrt(N) times the norm of the
-output's gradient, for a single backward pass of any net, loss and data; usually it is about a fifth of that. The
-ratio to that bound, its median over the layers, must have exceeded `bound` (1.5) in each of the last two frames (or in
-two of all, and 1 in the last two; the last frame is enough when ratio and gradients are `at_once` (6) times what they
-were in the first), and be `growth` (3) times what it was in the first frame, while the gradients
+the N places of the batch, in all calls of the step. By the Cauchy-Schwarz inequality its norm is at most sqrt(N) times
+the norm of the output's gradient, for a single backward pass of any net, loss and data; usually it is about a fifth of
+that. The ratio to that bound, its median over the layers, must have exceeded `bound` (1.5) in each of the last two
+frames (or in two of all, and 1 in the last two; the last frame is enough when ratio and gradients are `at_once` (6)
+times what they were in the first), and be `growth` (3) times what it was in the first frame, while the gradients
 themselves have grown since. Where the loss has ended far above its beginning or in NaN, the frames up to the last one
 above the bound decide: beside gradients that explode, what piled up before is not seen. Accumulation on purpose, over
 the same number of batches for each step, does not grow.
@@ -36,7 +36,8 @@ What to try
 When it misleads
 ----------------
 Accumulation over ever more batches looks the same. Batches that become many times larger during training raise the
-bound, which is taken from the first batch.
+bound, which is taken from the first batch. Of a layer that is called eight times a step or more (an agent's, once for
+each move) not all calls are seen: it is not judged.
 
 Example that fires
 ------------------
@@ -68,6 +69,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from probes.diagnosis.finding import Evidence, Finding
+from probes.diagnosis.manifest import MANY_CALLS
 from probes.diagnosis.numbers import short
 from probes.diagnosis.progress import Progress, progress_if_known
 from probes.diagnosis.rule import Rule
@@ -178,8 +180,9 @@ def pile(view: RunView) -> tuple[Steps, Floats, Floats, tuple[str, ...]]:
         if not own.layers or not output.layers or not parameter.name.endswith("bias"):
             continue
         places = math.prod(module.output_shape) / parameter.numel
-        if places < 2:
-            continue  # one example a call: the gradient of a step may well be that of many calls
+        if places < 2 or module.calls == MANY_CALLS:
+            continue  # one example a call, or calls that were not all seen: the bound is that of others
+        places *= max(1, module.calls or 1)
         usable = own.measured & output.measured & (output.values > 0)
         ratio = own.values / (math.sqrt(places) * output.values)
         columns.append(np.where(usable & np.isfinite(ratio), ratio, np.nan)[:, 0])

@@ -76,14 +76,33 @@ class TestGradientsNotCleared:
         assert piles_up(np.array([0.4, 0.7, 1.4]), np.array([1.0, 5.0, 39.0])) is None
         assert piles_up(np.array([0.2, 4.0, 0.3, 4.0]), np.array([1.0, 55.0, 3.0, 55.0])) is None
 
-    def run(self, gradients, loss=FALLING):
+    def test_calls_of_one_step_share_the_bound(self):
+        """A net that is asked once for each move of an episode: its bias adds up over all of the calls."""
+        torch.manual_seed(0)
+        net, passed = nn.Linear(3, 4), []
+
+        def watch(module, inputs, output):
+            output.register_hook(lambda gradient: passed.append(gradient.square().sum()))
+
+        net.register_forward_hook(watch)
+        torch.cat([net(torch.randn(16, 3)) for _ in range(6)]).sum().backward()
+        one_call, all_calls = math.sqrt(16 * sum(passed)), math.sqrt(16 * len(passed) * sum(passed))
+        assert one_call < net.bias.grad.norm() <= all_calls * (1 + 1e-5)
+
+        piled = [0.8, 1.0, 3.0, 8.0, 12.0]
+        assert len(self.run(piled, FLAT, calls=1)) == 1
+        assert len(self.run(piled, FLAT, calls=3)) == 1, "more than three calls can make it"
+        assert self.run(piled, FLAT, calls=7) == [], "7 calls of 16 places: sqrt(112) times the norm, 10.6"
+        assert self.run(piled, FLAT, calls=8) == [], "not all calls were seen"
+
+    def run(self, gradients, loss=FALLING, calls=None):
         frames = FRAMES[: len(gradients)]
         layers = {
             "grad_norm": (["fc.bias"], frames, gradients),
             "activation_grad_norm": (["fc"], frames, np.ones(len(gradients))),
         }
         parameters = [{"name": "fc.bias", "module": "fc", "shape": [4], "trainable": True}]
-        modules = [{"name": "fc", "type": "Linear", "output_shape": [16, 4]}]
+        modules = [{"name": "fc", "type": "Linear", "output_shape": [16, 4], "calls": calls}]
         described = {"model": {"parameters": parameters, "modules": modules}}
         return findings(self.slug, {"train/loss": (STEPS, loss)}, layers, described)
 

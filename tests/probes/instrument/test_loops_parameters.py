@@ -96,6 +96,27 @@ def test_a_module_added_later_is_measured_from_then_on(tmp_path: Path, measured:
     assert "3.weight" in [p["name"] for p in run.model["parameters"]]
 
 
+def test_what_is_known_of_the_modules_outlives_a_group_of_parameters_that_is_added(tmp_path: Path):
+    """A body that is thawed: the manifest is written anew."""
+    model = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
+    optimizer = torch.optim.SGD(model[2].parameters(), lr=0.1)
+    with probes.watch(model, optimizer, tmp_path / "run", every=5) as probe:
+        for step in range(20):
+            if step == 10:
+                optimizer.add_param_group({"params": model[0].parameters()})
+            optimizer.zero_grad()
+            sum(model(torch.randn(10, 3)).square().mean() for _ in range(2)).backward()
+            optimizer.step()
+            probe.log("train", loss=1.0)
+    run = probes.open_run(tmp_path / "run")
+    assert [group["parameters"] for group in run.manifest["optimizers"][0]["groups"]] == [
+        ["2.weight", "2.bias"],
+        ["0.weight", "0.bias"],
+    ]
+    assert [module["output_shape"] for module in run.model["modules"]] == [[10, 4], [10, 4], [10, 2]]
+    assert [module["calls"] for module in run.model["modules"]] == [2, 2, 2]
+
+
 def test_sparse_embeddings(tmp_path: Path, measured: Measured):
     model = nn.Sequential(nn.Embedding(50, 4, sparse=True), nn.Flatten(), nn.Linear(12, 2))
     optimizer = torch.optim.SparseAdam([model[0].weight])
