@@ -21,6 +21,12 @@ of an agent. While the run goes on it is information, for a plateau may yet be l
 A variational autoencoder rebuilds every input alike when its code says nothing about it: the divergence (kl) that was
 logged beside the reconstruction is, through the latter half, below 1% of where it began and of the reconstruction.
 
+Where neither is known, a net of one output gives the same answer when its outputs vary from example to example by less
+than 0.05 of the loss and of its root, and no more than 1.25 times as much as those of the untrained net, though a tenth
+of the loss is gone and it has come to rest: whether it is an absolute error or a squared one, next to nothing of it is
+explained. The last two weights must follow each other (a second head says nothing of the answers), no rewards be
+logged, and two frames lie after 0.15 of a run that has ended after twice `steps_needed`.
+
 Evidence
 --------
 The shares among predictions and among targets in the last frame.
@@ -31,6 +37,8 @@ What to try
 2. Check `pos_weight`: no more than negatives over positives.
 3. Check that the loss belongs to the task, and that it is given scores, not classes or probabilities.
 4. Check that inputs differ as the net sees them.
+5. Under an absolute error, look at the median of the targets: of mostly zeros it is 0, whatever the rest. Take a
+   squared error or the likelihood of counts (Poisson), or tell first whether there is anything.
 
 When it misleads
 ----------------
@@ -73,6 +81,7 @@ from probes.diagnosis.rule import Rule
 from probes.diagnosis.seen_loss import need_targets
 from probes.diagnosis.signal import trailing_run
 from probes.diagnosis.signs.latent import GONE, Collapse, collapsed_code
+from probes.diagnosis.signs.unvaried import GROWN, LITTLE, Unvaried, unvaried_outputs
 from probes.diagnosis.view import Curve, Floats, NotJudged, RunView
 
 MINIMUM_FRAMES = 3
@@ -114,6 +123,10 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
         collapse = collapsed_code(view)
         if collapse is not None:
             return [_collapsed(view, collapse)]
+        ended = view.status != "running" and view.last_step >= 2 * thresholds["steps_needed"]
+        alike = unvaried_outputs(view) if ended else None
+        if alike is not None:
+            return [_unvaried(view, alike)]
         raise NotJudged("no predictions were seen, and the loss was not recognised (give loss_fn to watch)")
     steps, mine, theirs = np.intersect1d(predictions.steps, labels.steps, return_indices=True)
     if len(steps) < MINIMUM_FRAMES or view.last_step < thresholds["steps_needed"]:
@@ -150,6 +163,28 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
             ),
         )
     ]
+
+
+def _unvaried(view: RunView, alike: Unvaried) -> Finding:
+    """A net of one output that has found one answer for all."""
+    return RULE.finding(
+        "warning",
+        f"{alike.series} has fallen to {short(alike.loss)} and is at rest, but the output varies from example to "
+        f"example by {short(alike.deviation)}, at first by {short(alike.first)}: one answer for all has been found, "
+        "and nothing that tells them apart.",
+        (alike.since, view.last_step),
+        view,
+        evidence=(
+            Evidence("activation_std", alike.deviation, GROWN * alike.first, "<", note="deviation of the output"),
+            Evidence(alike.series, alike.loss, alike.deviation / LITTLE, ">", note="level at the end"),
+        ),
+        suggestions=(
+            "check the loss: an absolute error is least at the median of the targets, and of mostly zeros that is 0 (a "
+            "squared error, a Poisson likelihood, or a yes-or-no before the amount)",
+            "check that outputs and targets have the same shape: [N, 1] against [N] compares all with all",
+            "look at inputs and targets as the net sees them: do they belong together, also after shuffling?",
+        ),
+    )
 
 
 def _collapsed(view: RunView, collapse: Collapse) -> Finding:
@@ -199,7 +234,7 @@ RULE = Rule(
     family="data and head",
     severity="warning",
     title="All predictions are the same",
-    needs="3 frames of predictions and targets (loss_fn given, or the loss recognised); or kl and recon",
+    needs="3 frames of predictions and targets (loss_fn given, or the loss recognised); or kl and recon; or one output",
     criterion=criterion,
     judge=judge,
     doc=__doc__,
