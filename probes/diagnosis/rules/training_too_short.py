@@ -22,11 +22,20 @@ as many steps again would gain more than `promise` (0.05) of the level at the en
 - else: after 40 steps and more, the loss has lost less than `learned` (0.3) of its beginning, or of the loss of
   guessing where it began above that.
 
+A loss that falls faster and faster at a steady rate (at 1.2 times the mean pace and more, by 2 standard errors above
+it; the rate of the last 40% is 0.9 of its highest or more) has not come to its steepest part yet: while less than
+`learned` of it is gone, only an accuracy of 0.9 of the way to 1 excuses it.
+
 A run of fewer than 50 steps at a steady rate is a trial: a finding only when less than 0.12 of the loss is gone, or
-when it was validated 8 times and more, which nobody does in a trial: then each step was meant to be an epoch. One of
-fewer than 20 steps is told when its loss began at that of guessing (as many classes as the last layer has outputs) and
-has fallen from there (3 standard errors of a straight line through all of it), by less than that; by less than half,
-where an accuracy is known to be below 0.9 of the way to 1.
+when it was validated 8 times and more, which nobody does in a trial: then each step was meant to be an epoch; 5 times
+are enough where the loss falls faster and faster. One of fewer than 20 steps is told when its loss began at that of
+guessing (as many classes as the last layer has outputs) and has fallen from there (3 standard errors of a straight line
+through all of it), by less than that; by less than half, where an accuracy is known to be below 0.9 of the way to 1.
+
+Where no accuracy was logged, another score may tell, in a run that was validated 5 times and more at a steady rate: one
+of validation (Dice, IoU, F1, R^2 and the like) that is below `good` rises over its last 40%, and never falls there, at
+`pace` times its mean rise or faster, by 3 times its noise and a tenth in all, while the loss falls for certain, so that
+as many steps again would gain 0.3 of its level.
 
 A schedule of fewer than `few` (100) steps that ends near zero is meant to be the whole training, and lets no loss fall
 at its end. There the fall along the learning rate summed up must be 0.3 times the mean one or more, and promise 0.1.
@@ -43,7 +52,11 @@ steps and more it is judged.
 
 A run that ends while its learning rate is still being raised has ended within its warm-up: a finding when the loss
 was falling at the end at 0.6 times the mean pace or more (2 standard errors, and promise) and less than 0.9 of it is
-gone. A loss that slows down under a rate that rises has come a good part of its way.
+gone. A loss that slows down under a rate that rises has come a good part of its way. Where the noise hides the pace at
+the end, a fall over the whole run (3 standard errors) is enough at a poor accuracy.
+
+A loss that rose above its beginning (the median of a tenth of the run, by 3 standard errors) and fell with the learning
+rate at the end of a schedule is not falling because it was trained for too short a time: not a finding.
 
 Only for runs that ended by themselves: one that goes on is never too short, and one that crashed has other troubles. A
 loss that was below half of guessing from the beginning (fine-tuning) is let be, and so is a run whose validation loss
@@ -102,7 +115,8 @@ from probes.diagnosis.numbers import percent, short
 from probes.diagnosis.progress import begins_at_guessing, guessing_loss, majority_share
 from probes.diagnosis.rates import highest_rates, mean_rates
 from probes.diagnosis.rule import Rule
-from probes.diagnosis.signal import closing, level, noise
+from probes.diagnosis.signal import block_medians, closing, level, noise
+from probes.diagnosis.signs.rising import Rising, still_rising
 from probes.diagnosis.slope import Fall, fall, is_certain
 from probes.diagnosis.task import accuracy_at_end, falls_short
 from probes.diagnosis.tracks import training_loss, validation_loss
@@ -129,10 +143,16 @@ RAISED, ON_ITS_WAY, DONE = 2.0, 0.6, 0.9
 down, and the part of the loss that is all one can wish for."""
 GAINED = 0.02
 """Fall of a validation loss that began at guessing which a handful of steps are known to have gained."""
+FASTER, EPOCHS = 1.2, 5
+"""Fall at the end over the mean one of a loss that falls faster and faster, and validations that make it no trial."""
+STEADY = 0.9
+"""Rate at the end of a run, of its highest, that was not lowered."""
+CLEAR = 0.3
+"""Promise of a loss whose fall goes on beside answers that become better as fast as ever."""
 RESTS = 0.01
 """Fall of the validation loss over a third of the run, as a share of its level, that is none."""
 
-Kind = Literal["steady", "schedule", "handful", "warm-up"]
+Kind = Literal["steady", "schedule", "handful", "warm-up", "begun"]
 
 
 @dataclass(frozen=True)
@@ -141,7 +161,8 @@ class Unfinished:
 
     Attributes:
         kind: "steady": nothing did; "schedule": a brief one was over; "handful": the same, and only the validation
-            loss shows it; "warm-up": the rate was still being raised.
+            loss shows it; "warm-up": the rate was still being raised; "begun": the same, and the fall is seen over the
+            whole run only.
     """
 
     fall: Fall
@@ -202,18 +223,25 @@ def criterion(
     found = fall(steps.astype(np.float64), values) if steps[-1] >= LEAST_STEPS else None
     if found is None or found.promise < promise or len(values) < MINIMUM_VALUES or _fine_tuned(found, guessing):
         return None
-    if known is not None and _rises(known) and found.certainty >= GLIMPSED:
+    if known is not None and _rises(known):
         left = closing(values) / _reference(found, guessing)
-        early = left > 1.0 - DONE and found.pace >= ON_ITS_WAY
-        return Unfinished(found, 1.0 - left, "warm-up") if early else None
+        if found.certainty >= GLIMPSED:
+            early = left > 1.0 - DONE and found.pace >= ON_ITS_WAY
+            return Unfinished(found, 1.0 - left, "warm-up") if early else None
+        whole = fall(steps.astype(np.float64), values, part=1.01) if poorly and left > 1.0 - DONE else None
+        if whole is not None and whole.certainty >= SEEN:
+            return Unfinished(found, 1.0 - left, "begun")
     share = _gone(found, guessing)
     if found.pace < pace or not is_certain(found, steps.astype(np.float64), values, CERTAIN):
         return None
+    if known is not None and _ends_low(known) and _rose(values, _reference(found, guessing)):
+        return None  # it was thrown about by a high rate, and calms down
+    swift = share < learned and is_steady(known) and _falls_faster(found)
     if accuracy is not None:
-        poor = share < 0.6 and poorly
+        poor = (share < 0.6 and poorly) or (swift and not excused)
     else:
         poor = LEARNED < share < learned and steps[-1] >= SURE_STEPS
-    if steps[-1] < TRIAL and share >= BARELY and validated < MINIMUM_VALUES:
+    if steps[-1] < TRIAL and share >= BARELY and validated < (EPOCHS if swift else MINIMUM_VALUES):
         poor = False  # a trial of a few steps, which learns
     return Unfinished(found, share) if poor else None
 
@@ -244,6 +272,24 @@ def _handful(along: Floats, values: Floats, guessing: float | None) -> Unfinishe
         return None
     share = _gone(found, guessing)
     return Unfinished(found, share, "schedule") if share < HALVES else None
+
+
+def is_steady(rates: Floats | None) -> bool:
+    """Whether the rate [T] is known, and was not lowered in the last 40% of its values."""
+    return rates is not None and bool(rates[int(0.6 * len(rates)) :].min() >= STEADY * rates.max() > 0)
+
+
+def _falls_faster(found: Fall) -> bool:
+    """Whether a loss falls at the end faster than in the mean of the run, beyond its noise."""
+    return found.pace >= FASTER and found.pace * (1.0 - GLIMPSED / found.certainty) > 1.0
+
+
+def _rose(values: Floats, reference: float) -> bool:
+    """Whether a tenth of the loss [T] lay above ``reference``, where it began, beyond the noise of its median (1.25
+    sigma / sqrt(n)).
+    """
+    _, levels = block_medians(np.arange(len(values)), values, 10)
+    return bool(levels.max() > reference + 1.25 * SEEN * noise(values) / np.sqrt(max(1.0, len(values) / 10)))
 
 
 def _ends_low(rates: Floats) -> bool:
@@ -311,6 +357,9 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
         poorly = reached is None or falls_short(reached, common, thresholds["good"])
         found = _seen_in_validation(held, view.last_step, fresh, guessing) if poorly else None
         name = validation_loss(view)[0] if found is not None else name
+    rising = _better_and_better(view, loss, rates, thresholds) if found is None and reached is None else None
+    if rising is not None:
+        found = rising[0]
     if found is None:
         return []
     scheduled = found.kind in ("schedule", "handful")
@@ -318,16 +367,19 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
         return []
     trend = found.fall
     went = f"{name} went from {short(trend.start)} to {short(trend.end)}"
+    if rising is not None:
+        score = rising[1]
+        went += f", and {score.series} from {short(score.start)} to {short(score.end)}, rising as fast as ever,"
     if reached is not None:
         went += f", with an accuracy of {percent(reached)},"
     only, along = (" only", ", by the sum of the learning rate") if scheduled else ("", "")
-    if found.kind == "warm-up":
+    if found.kind in ("warm-up", "begun"):
         along += ", while its learning rate was still being raised: it ended within the warm-up"
     evidence = [
         Evidence(
             name,
             trend.pace,
-            {"schedule": BRIEF_PACE, "handful": BRIEF_PACE, "warm-up": ON_ITS_WAY}.get(found.kind, thresholds["pace"]),
+            None if rising is not None or found.kind == "begun" else _asked(found.kind, thresholds["pace"]),
             ">",
             note="fall at the end over the mean fall of the run",
         ),
@@ -344,19 +396,21 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
         evidence.append(Evidence("accuracy", reached, thresholds["good"], "<", note="accuracy at the end"))
     rate = view.learning_rate(view.last_step)
     faster = f"if the time is short, try a learning rate of {short(3 * rate)} instead of {short(rate)}" if rate else ""
-    if found.kind == "warm-up":
+    if rising is not None:
+        least, note = thresholds["pace"], "rise at the end over the mean one"
+        evidence.append(Evidence(rising[1].series, rising[1].pace, least, ">", note=note))
+    if found.kind in ("warm-up", "begun"):
         faster = (
             f"if the time is short, end the warm-up within the first tenth of it: after {view.last_step // 10} steps"
         )
+    as_seen = {
+        "handful": ", before and after: it had begun to fall, and the schedule was over.",
+        "begun": f", and was falling{along}.",
+    }.get(found.kind, f", and was still falling, at {short(trend.pace)} times the mean pace of the run{along}.")
     return [
         RULE.finding(
             "warning",
-            f"{went} in {view.last_step} steps{only}"
-            + (
-                f", and was still falling, at {short(trend.pace)} times the mean pace of the run{along}."
-                if found.kind != "handful"
-                else ", before and after: it had begun to fall, and the schedule was over."
-            ),
+            f"{went} in {view.last_step} steps{only}{as_seen}",
             (int(loss.steps[int(0.6 * len(loss))]), view.last_step),
             view,
             evidence=tuple(evidence),
@@ -367,6 +421,25 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
             ),
         )
     ]
+
+
+def _asked(kind: Kind, pace: float) -> float:
+    """The fall at the end, over the mean one, from which a run of this kind is unfinished."""
+    return {"schedule": BRIEF_PACE, "handful": BRIEF_PACE, "warm-up": ON_ITS_WAY}.get(kind, pace)
+
+
+def _better_and_better(
+    view: RunView, loss: Curve, rates: Floats | None, thresholds: dict[str, float]
+) -> tuple[Unfinished, Rising] | None:
+    """A loss that falls beside a validation score that rises as fast as ever, from a poor level."""
+    along = loss.steps.astype(np.float64)
+    if not is_steady(rates) or len(loss) < MINIMUM_VALUES or view.last_step < LEAST_STEPS:
+        return None
+    found = fall(along, loss.values)
+    if found is None or found.promise < CLEAR or not is_certain(found, along, loss.values, CERTAIN):
+        return None
+    score = still_rising(view, thresholds["good"], thresholds["pace"])
+    return None if score is None else (Unfinished(found, _gone(found, guessing_loss(view))), score)
 
 
 def _validated(view: RunView) -> Curve:
