@@ -16,10 +16,12 @@ times its fair share 1/C or, with few classes, as much as `share` (0.8) whenever
 by `ratio` (median of the others). It is a warning when it harms: the validation accuracy, over its last values, is
 below the training accuracy by more than 0.1, or, in a run that has ended, not above the share of the most frequent
 class. It is one, too, when, in a run that has ended, the predictions are all of one class in the latter half, and the
-validation accuracy is the share of that class and stays there. It is none where the net gives the frequent class less
-often than it comes: then the rare ones have more weight on purpose. Otherwise, or without a validation accuracy, it is
-information. Where rewards are logged and loss_fn was not given, the targets may be the actions of an agent, and nothing
-is said.
+validation accuracy is the share of that class and stays there. Half of the targets, by two standard errors, is then
+enough with few classes, too, where the accuracy (5 values or more) ends within three standard errors of that share, or
+0.03, and is no higher over the latter half than it has been before. It is none where the net gives the frequent class
+less often than it comes: then the rare ones have more weight on purpose. Otherwise, or without a validation accuracy,
+it is information. Where rewards are logged and loss_fn was not given, the targets may be the actions of an agent, and
+nothing is said.
 
 Under BCEWithLogitsLoss with fewer than a tenth of the targets 1 it is a warning, when the run has ended, that none of
 them is ever found: no score of the last frames is above 0, and the accuracy is that of always saying no. Of several
@@ -115,6 +117,9 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     if len(counts) < 2 or sum(counts) < thresholds["seen"]:
         raise NotJudged(f"{sum(counts)} targets of classes were seen, needs {int(thresholds['seen'])}")
     found = criterion(counts, **thresholds)
+    if found is None and _only_the_share(view):
+        # Half and more is too much, too, where it is all that the net ever answers.
+        found = criterion(counts, **{**thresholds, "share": 0.5})
     if found is None:
         return []
     top, part = found
@@ -139,6 +144,8 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
             harm &= predicted > labelled - LESS
             alone = predicted >= 0.99 and abs(score - part) < 0.03 and _flat(held[1].finite.values)
             harm |= alone and view.status != "running"  # a plateau that may yet be left
+            if _only_the_share(view):
+                harm, message = True, message + " All answers are one class, and validation gets no further."
     return [
         RULE.finding(
             "warning" if harm else "info",
@@ -185,6 +192,22 @@ def _shares(view: RunView) -> tuple[float | None, float | None]:
     halves = [curve.finite.values[len(curve.finite) // 2 :] if curve is not None else np.empty(0) for curve in curves]
     predicted, labelled = (float(np.median(half)) if len(half) >= 2 else None for half in halves)
     return predicted, labelled
+
+
+def _only_the_share(view: RunView) -> bool:
+    """Whether a run has ended in which all answers of the latter half are one class, and the validation accuracy, the
+    share of it, is no higher there than it has been before.
+    """
+    held, counts = accuracy(view, validation=True), np.asarray(label_counts(view), dtype=np.float64)
+    predicted, labelled = _shares(view)
+    values = held[1].finite.values if held is not None else np.empty(0)
+    if len(values) < 5 or predicted is None or labelled is None or counts.sum() <= 0 or view.status == "running":
+        return False
+    part = float(counts.max() / counts.sum())
+    error = float(np.sqrt(part * (1.0 - part) / counts.sum()))
+    half, end = len(values) // 2, closing(values)
+    stays = max(end, float(values[half:].mean())) <= float(values[:half].max())
+    return predicted >= 0.99 and predicted > labelled + LESS and abs(end - part) < max(0.03, 3.0 * error) and stays
 
 
 def _flat(values: Floats) -> bool:

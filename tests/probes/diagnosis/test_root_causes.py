@@ -351,6 +351,33 @@ class TestRareClassesWithMoreWeight:
         assert self.run(1.0, np.full(len(TIMES), 0.92), status="running") == ["info"]
 
 
+class TestOneClassIsAllThatIsEverSaid:
+    """Unlabelled examples that were counted to the first of five classes: seven of ten targets."""
+
+    slug = "class-imbalance"
+
+    def run(self, validation, predicted=1.0, counts=(210, 23, 22, 23, 22), status="finished"):
+        frames = STEPS[::60]
+        series = {
+            "val/accuracy": (TIMES, validation),
+            "data/largest_prediction_share": (frames, np.full(len(frames), predicted)),
+            "data/largest_label_share": (frames, np.full(len(frames), 0.7)),
+        }
+        manifest = {"data": {"classes": len(counts), "label_counts": list(counts)}}
+        return found(self.slug, series, manifest=manifest, status=status)
+
+    def test_an_accuracy_that_gets_no_further_than_the_share_of_the_one_class(self):
+        assert self.run(0.72 + 0.01 * np.random.default_rng(0).uniform(-1, 1, len(TIMES))) == ["warning"]
+
+    def test_more_than_the_share_or_on_the_way_to_it_or_other_answers_or_a_run_that_goes_on(self):
+        at_share = np.full(len(TIMES), 0.72)
+        assert self.run(np.linspace(0.7, 0.9, len(TIMES))) == []
+        assert self.run(np.linspace(0.68, 0.74, len(TIMES))) == []
+        assert self.run(at_share, predicted=0.8) == []
+        assert self.run(at_share, status="running") == []
+        assert self.run(np.full(len(TIMES), 0.6), counts=(180, 120)) == [], "of two classes one is often that frequent"
+
+
 class TestOverfittingByAccuracy:
     slug = "overfitting"
 
