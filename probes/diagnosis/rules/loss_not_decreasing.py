@@ -25,7 +25,9 @@ large to see such a fall (two standard errors of the levels above `blur`, 0.06 o
 In a run that has ended, after twice `steps_needed`, with an accuracy that is no better than always giving the most
 frequent class (or than 1/C, where the classes were not counted and the loss began at ln C), 2.5 times `fall` is no
 learning either; nor is it after ten times `steps_needed`, measured from the loss of guessing. At such an accuracy 8
-values of the loss, as of epochs, are enough where its level stays within 0.03 of that of guessing all along.
+values of the loss, as of epochs, are enough where its level stays within 0.03 of that of guessing all along; and they
+are, after twice `steps_needed`, of any loss whose guessing or whose variance of the targets is known, and which was
+logged every 10 steps or less often.
 
 A warning; only information in a run that goes on and has done fewer than five times `steps_needed`, for many nets
 begin with a plateau, and what keeps a net from learning is told by other rules; or in which the variation across the
@@ -38,7 +40,8 @@ is no lower there than at first: what is made is told from what is real without 
 Losses below zero (a Wasserstein critic's) are left out. Information in a run that goes on, before 1,000 steps.
 
 In a run that is over, after `steps_needed`, it is said of an agent whose rewards (all series that are plainly such, of
-20 values or more) end below where they began, by 4 standard errors, with no eighth of the latter half above that. Where
+20 values or more) end below where they began, by 4 standard errors, with no eighth of the latter half above that; or,
+of 80 values or more, when more than half of what had been gained is gone in each eighth of the latter half. Where
 the loss cannot be judged, after twice `steps_needed`, it is said when an accuracy of 5 values or more ends no higher
 than it began and at that of guessing among the outputs of the last layer. A triplet loss that began above a usual
 margin (0.1, 0.2, 0.3, 0.5, 1) and ends at it, to 0.03 of it, is measured from there if the outputs have become more
@@ -112,13 +115,19 @@ from probes.diagnosis.rule import Rule
 from probes.diagnosis.signal import block_medians, closing, level, noise, opening
 from probes.diagnosis.signs.awakening import is_awakening
 from probes.diagnosis.signs.rivals import WON, Won, discriminator_has_won
-from probes.diagnosis.signs.standing import Standing, margin_it_stays_at, rewards_are_lost, stays_at_chance
+from probes.diagnosis.signs.standing import (
+    Standing,
+    gains_are_lost,
+    margin_it_stays_at,
+    rewards_are_lost,
+    stays_at_chance,
+)
 from probes.diagnosis.signs.told_apart import LITTLE, Apart, little_told_apart
 from probes.diagnosis.tracks import accuracy, training_loss
 from probes.diagnosis.view import Curve, Floats, NotJudged, RunView, Steps
 
 MINIMUM_VALUES = 30
-FEW_VALUES, AT_GUESSING = 8, 0.03
+FEW_VALUES, AT_GUESSING, GAP = 8, 0.03, 10
 """Values, as of epochs, that are enough where they stay this near to the loss of guessing, as a share of it."""
 PLATEAU = 5
 LONG = 10
@@ -195,6 +204,9 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     lost = rewards_are_lost(view) if over and view.last_step >= thresholds["steps_needed"] else None
     if lost is not None:
         return [_rewards_lost(view, lost)]
+    gone = gains_are_lost(view) if over and view.last_step >= thresholds["steps_needed"] else None
+    if gone is not None:
+        return [_gains_lost(view, gone)]
     long = over and view.last_step >= 2 * thresholds["steps_needed"]
     alike = little_told_apart(view) if long else None
     try:
@@ -216,7 +228,9 @@ def _of_losses(view: RunView, thresholds: dict[str, float]) -> Sequence[Finding]
     name, curve = training_loss(view)
     loss = curve.finite
     needed = int(thresholds["steps_needed"])
-    if (len(loss) < MINIMUM_VALUES and not _guessed_all_along(view, loss, needed)) or view.last_step < needed:
+    few = len(loss) < MINIMUM_VALUES and not _guessed_all_along(view, loss, needed)
+    seldom = few and _of_epochs(view, loss, needed)
+    if (few and not seldom) or view.last_step < needed:
         seen = f"{len(loss)} values of {name} in {view.last_step} steps"
         raise NotJudged(f"{seen}, needs {MINIMUM_VALUES} in {needed}")
     if len(loss) < 0.5 * len(curve):
@@ -224,7 +238,7 @@ def _of_losses(view: RunView, thresholds: dict[str, float]) -> Sequence[Finding]
     known = guessing_loss(view)
     if known is None:
         need_beginning(view, loss.steps, name)
-        if loss.steps[0] > MUCH:
+        if loss.steps[0] > MUCH or seldom:
             _need_variance(view, name, loss)
     ended = view.status != "running"
     long = known is not None and view.last_step >= LONG * needed
@@ -283,6 +297,28 @@ def _rewards_lost(view: RunView, lost: Standing) -> Finding:
             "check the sign: a policy gradient raises rewards by minimising -log_prob * return",
             "check that an action is paid for what comes after it: returns are summed from the last step back",
             "check that actions and rewards belong together: the same step, the same environment",
+        ),
+    )
+
+
+def _gains_lost(view: RunView, lost: Standing) -> Finding:
+    """An agent that came to something and lost it for good."""
+    return RULE.finding(
+        "warning",
+        f"{lost.series} rose from {short(lost.start)} to {short(lost.reference)} in the former half of the run, and is "
+        f"at {short(lost.end)}: through all of the latter half the agent is without more than half of what it had "
+        "gained. What it does is not what it is rewarded for.",
+        (0, view.last_step),
+        view,
+        evidence=(
+            Evidence(lost.series, lost.end, (lost.start + lost.reference) / 2, "<", note="mean of the last eighth"),
+            Evidence(lost.series, lost.reference, note="mean of the best eighth"),
+        ),
+        suggestions=(
+            "check that actions and rewards belong together: the log-probability of the action that was taken, not of "
+            "one drawn anew; the same step, the same environment",
+            "take smaller steps: a lower learning rate, clipped ratios (PPO), a target network that is renewed slowly",
+            "check the sign: a policy gradient raises rewards by minimising -log_prob * return",
         ),
     )
 
@@ -404,6 +440,12 @@ def _at_chance(view: RunView, start: float) -> bool:
     if len(values) < 5 or common <= 0:
         return False
     return closing(values) < common + 0.03
+
+
+def _of_epochs(view: RunView, loss: Curve, needed: int) -> bool:
+    """Whether the few values of a run that is over stand for many steps each, as means of epochs do."""
+    ended = view.status != "running" and view.last_step >= 2 * needed
+    return ended and len(loss) >= FEW_VALUES and float(np.median(np.diff(loss.steps))) >= GAP
 
 
 def _guessed_all_along(view: RunView, loss: Curve, needed: int) -> bool:

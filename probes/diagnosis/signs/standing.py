@@ -21,9 +21,11 @@ _BESIDE = frozenset(
     {"mean", "avg", "average", "total", "sum", "ep", "episode", "episodic", "per", "env", "undiscounted", "train"}
 )
 """Words of a series that is what the agent is to raise: not its spread, a bonus, a part of it, or a model of it."""
-MINIMUM_REWARDS, MINIMUM_ACCURACIES = 20, 5
+MINIMUM_REWARDS, MINIMUM_ACCURACIES, MINIMUM_IN_ONE = 20, 5, 10
 ERRORS = 4.0
 """Standard errors by which a reward has fallen; single episodes depend on each other."""
+EIGHTHS, LOST = 8, 0.5
+"""Parts of a run, and the share of what an agent had gained that it is without in each of the latter half."""
 AT_MOST, TIMES = 0.05, 1.5
 """Accuracy at chance over C classes: 1 / C and this share of the way to 1, and no more than this many times 1 / C."""
 MARGINS = (0.1, 0.2, 0.3, 0.5, 1.0)
@@ -48,6 +50,33 @@ def rewards_are_lost(view: RunView) -> Standing | None:
     """Whether an agent gets less in the end than at the beginning, through the latter half, by all that was logged."""
     found = [_lost(view, name) for name in rewards(view) if _is_plain(name)]
     return found[0] if found and all(found) else None
+
+
+def gains_are_lost(view: RunView) -> Standing | None:
+    """Whether an agent is without more than half of what it had gained through the latter half, by all that was logged.
+
+    Of the run's eighths one of the former half is `ERRORS` standard errors above the first, and as far above each of
+    the latter half: an agent that learns may stumble, but comes back. `reference` is the best it had come to.
+    """
+    found = [_lost_again(view, name) for name in rewards(view) if _is_plain(name)]
+    return found[0] if found and all(found) else None
+
+
+def _lost_again(view: RunView, name: str) -> Standing | None:
+    curve = view.series(name)
+    values = curve.finite.values if curve is not None else np.empty(0)
+    if curve is None or len(values) < EIGHTHS * MINIMUM_IN_ONE or begins_late(view, curve.steps):
+        return None
+    parts = np.array_split(values, EIGHTHS)
+    means = np.array([part.mean() for part in parts])
+    errors = np.array([part.std(ddof=1) / math.sqrt(len(part)) for part in parts])
+    late, best = slice(EIGHTHS // 2, None), int(means[: EIGHTHS // 2].argmax())
+    gained = means[best] - means[0]
+    clear = gained > ERRORS * math.hypot(errors[best], errors[0])
+    gone = (means[late] < means[best] - LOST * gained) & (
+        means[late] < means[best] - ERRORS * np.hypot(errors[best], errors[late])
+    )
+    return Standing(name, float(means[0]), float(means[-1]), float(means[best])) if clear and gone.all() else None
 
 
 def _is_plain(name: str) -> bool:

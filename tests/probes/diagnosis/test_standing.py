@@ -49,6 +49,35 @@ class TestRewards:
         assert said(both) == []
 
 
+class TestGainsThatAreLost:
+    """A reward of -50 at first, with episodes that differ by 5."""
+
+    def run(self, level, status="finished", **beside):
+        return said({"train/reward": (STEPS, level + 5.0 * NOISE)} | beside, status=status)
+
+    def test_more_than_half_of_it_through_the_latter_half(self):
+        lost = np.where(STEPS < 180, -50.0 + STEPS / 9.0, -46.0)
+        assert self.run(lost) == ["warning"]
+        assert self.run(lost, status="running") == []
+
+    @pytest.mark.parametrize(
+        "level",
+        [
+            -50.0 + STEPS / 9.0,
+            np.where(STEPS < 180, -50.0 + STEPS / 9.0, -36.0),  # less than half
+            np.where((STEPS > 180) & (STEPS < 330), -46.0, -50.0 + 20.0 * np.minimum(STEPS / 180.0, 1.0)),  # back
+            np.where(STEPS < 320, -50.0 + 20.0 * np.minimum(STEPS / 180.0, 1.0), -46.0),  # in the last fifth alone
+            np.full(400, -50.0),  # nothing was gained
+        ],
+    )
+    def test_what_is_kept_or_comes_back_or_was_lost_a_moment_ago(self, level):
+        assert self.run(level) == []
+
+    def test_another_measure_that_keeps_it(self):
+        lost = np.where(STEPS < 180, -50.0 + STEPS / 9.0, -46.0)
+        assert self.run(lost, **{"eval/return": (STEPS, STEPS / 9.0 + NOISE)}) == []
+
+
 class TestAccuracyWithoutALoss:
     def run(self, start, end, outputs=10, **series):
         values = end + (start - end) * np.exp(-np.arange(len(EPOCHS))) + 0.005 * NOISE[: len(EPOCHS)]
