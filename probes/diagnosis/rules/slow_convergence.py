@@ -40,6 +40,11 @@ part (less than a tenth) of the mean of the loss that was recognised at the outp
 rate above 0.003 a step is less than a thousandth of the weights times that rate, and a run that has ended, at no
 accuracy to speak of, lost less than a fifth of its loss.
 
+Or the targets lie far from zero for what they vary by: a squared error that began at twice their variance or more took
+a tenth of the run and more to come below it, more than a tenth of the variance is left at the end, and at a rate that
+was not lowered the loss falls through the latter half of the run as it did (0.7 times the mean there and more, 5
+standard errors), so that half as much training again would gain half of its level.
+
 A loss that was below half of guessing from the beginning, and a net of which some weights are frozen, are fine-tuned
 with small steps on purpose: not reported. A run that goes on gets information only, for small steps.
 
@@ -100,6 +105,7 @@ from probes.diagnosis.rates import highest_rates, mean_rates
 from probes.diagnosis.rule import Rule
 from probes.diagnosis.signal import closing, level, opening, trailing_run
 from probes.diagnosis.signs.averaged import PROMISE, Averaged, averaged_over_classes
+from probes.diagnosis.signs.distant import FAR, LATE, Distant, distant_targets
 from probes.diagnosis.signs.scaled import PART, STARVED, Scaled, divided_again
 from probes.diagnosis.slope import Fall, fall, is_certain
 from probes.diagnosis.task import accuracy_at_end, falls_short
@@ -259,6 +265,9 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
         averaged = averaged_over_classes(view, loss)
         if averaged is not None:
             return [_divided(view, name, loss, averaged)]
+        distant = distant_targets(view, loss)
+        if distant is not None:
+            return [_far_off(view, name, loss, distant)]
         scaled = divided_again(view, loss) if reached is None or poor else None
         return [] if scaled is None else [_scaled(view, name, loss, scaled)]
     if reached is not None and not falls_short(reached, common, found.enough):
@@ -284,6 +293,30 @@ def _size(view: RunView) -> float | None:
     except NotJudged:
         return None
     return size if np.isfinite(size) else None
+
+
+def _far_off(view: RunView, name: str, loss: Curve, found: Distant) -> Finding:
+    """A regression that spent its steps on the mean of its targets."""
+    start = float(loss.values[0])
+    return RULE.finding(
+        "warning",
+        f"{name} began at {short(start)}, {short(start / found.variance)} times the variance of the targets "
+        f"({short(found.variance)}), came below that at step {found.since} of {view.last_step}, and is at "
+        f"{short(found.fall.end)}, still falling: the mean of the targets was learned first, and the rest late.",
+        (int(loss.steps[0]), view.last_step),
+        view,
+        evidence=(
+            Evidence(name, start / found.variance, FAR, ">", note="first value, over the variance of the targets"),
+            Evidence(name, found.since / view.last_step, LATE, ">", note="part of the run before it was below that"),
+            Evidence(name, found.fall.promise, note="gain of half as many steps again, of the level"),
+        ),
+        suggestions=(
+            "scale the targets: subtract their mean over the training data and divide by their standard deviation "
+            f"(about {short(float(np.sqrt(found.variance)))}), and scale the answers back",
+            "or begin with the mean of the targets as the bias of the last layer",
+            "train on, until the loss no longer falls",
+        ),
+    )
 
 
 def _divided(view: RunView, name: str, loss: Curve, found: Averaged) -> Finding:
