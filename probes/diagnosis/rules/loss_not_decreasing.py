@@ -26,8 +26,8 @@ In a run that has ended, after twice `steps_needed`, with an accuracy that is no
 frequent class (or than 1/C, where the classes were not counted and the loss began at ln C), 2.5 times `fall` is no
 learning either; nor is it after ten times `steps_needed`, measured from the loss of guessing. At such an accuracy 8
 values of the loss, as of epochs, are enough where its level stays within 0.03 of that of guessing all along; and they
-are, after twice `steps_needed`, of any loss whose guessing or whose variance of the targets is known, and which was
-logged every 10 steps or less often.
+are, after twice `steps_needed`, of any loss that is no more than a tenth below that of guessing, or below the variance
+of the targets, and was logged every 10 steps or less often.
 
 A warning; only information in a run that goes on and has done fewer than five times `steps_needed`, for many nets
 begin with a plateau, and what keeps a net from learning is told by other rules; or in which the variation across the
@@ -240,6 +240,8 @@ def _of_losses(view: RunView, thresholds: dict[str, float]) -> Sequence[Finding]
         need_beginning(view, loss.steps, name)
         if loss.steps[0] > MUCH or seldom:
             _need_variance(view, name, loss)
+    elif seldom and closing(loss.values) < (1.0 - WELL_BELOW) * known:
+        return []  # what was learned within the first epoch does not show
     ended = view.status != "running"
     long = known is not None and view.last_step >= LONG * needed
     guesses = ended and ((view.last_step >= 2 * needed and _at_chance(view, opening(loss.values))) or long)
