@@ -69,9 +69,11 @@ CAUSES: Mapping[str, tuple[str, ...]] = {
         "unnormalized-inputs",
         "loss-output-mismatch",
     ),
+    # Not loss-not-decreasing: where validation stays at guessing, a training loss that fell by little is a sign of the
+    # same labels, by which no rule can be found.
     "no-generalization": (
         "poor-initialization",
-        "loss-not-decreasing",
+        "learning-rate-too-high",
         "class-imbalance",
         "noisy-loss",
         "oscillating-loss",
@@ -168,6 +170,7 @@ CAUSES: Mapping[str, tuple[str, ...]] = {
         "noisy-loss",
         "oscillating-loss",
         "slow-convergence",
+        "no-generalization",
     ),
     "slow-convergence": (
         "learning-rate-too-low",

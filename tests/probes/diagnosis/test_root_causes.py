@@ -52,6 +52,12 @@ class TestCauses:
         assert found["overfitting"][0] == "weights-growing"
         assert linked(made("dead-units", first=84), made("weight-decay-too-strong", first=290))["dead-units"][0] is None
 
+    def test_labels_by_which_no_rule_is_found_come_before_the_loss_that_hardly_falls(self):
+        pair = (made("loss-not-decreasing"), made("no-generalization", first=20))
+        assert [f.rule for f in order(link(pair, np.array([1])))] == ["no-generalization", "loss-not-decreasing"]
+        broken = linked(*pair, made("vanishing-gradients"))
+        assert broken["loss-not-decreasing"][0] == "vanishing-gradients"
+
     def test_of_two_that_explain_each_other_and_begin_together_the_worse_is_the_root(self):
         pair = (made("learning-rate-too-high"), made("weight-decay-too-strong", "critical"))
         assert order(link(pair, np.array([1])))[0].rule == "weight-decay-too-strong"
