@@ -38,7 +38,12 @@ It is reported when
   shrunk from each to the next, below 0.9 of what they were: nothing balances it (and the gradient is not clipped at one
   norm in almost every frame: then it is the clipping); or
 - the weights have shrunk to less than a twentieth of what they were, the pull is above `pull`, and was above 0.03 in
-  one of the first three frames: whatever the loss has fallen by, a bias has learned it.
+  one of the first three frames: whatever the loss has fallen by, a bias has learned it; or
+- the weights forget: with SGD or AdamW the decay takes them to 1 / e in fewer than `memory` (30) steps, (1 - momentum)
+  / (lr * decay) with the median rate (usual: a thousand and more), they have shrunk to less than half, and in a run
+  that is over less than half of the loss is gone, the level of guessing being known, and the accuracy, where one is
+  known, is below 0.8 of the way from guessing to 1. So beside normalisation, too, where the gradient balances any
+  decay.
 
 Without any decay it is reported when all weights have shrunk to less than a twentieth of what they were: a penalty in
 the loss does the same, and is part of the loss that falls. Critical then, and when nothing was learned. Not when there
@@ -77,6 +82,7 @@ train(model, torch.optim.SGD(model.parameters(), lr=0.1, weight_decay=1e-3), ste
 References
 ----------
 - Loshchilov and Hutter, Decoupled weight decay regularization, 2019.
+- van Laarhoven, L2 regularization versus batch and weight normalization, 2017.
 - Krogh and Hertz, A simple weight decay can improve generalization, 1992.
 - Cover and Thomas, Elements of Information Theory, 2.10 (Fano's inequality).
 - CS231n, Neural Networks part 2: regularization.
@@ -93,10 +99,12 @@ from probes.diagnosis.beginning import begins_late
 from probes.diagnosis.finding import Evidence, Finding, Severity
 from probes.diagnosis.gradients import clipped_norm, total_norm
 from probes.diagnosis.numbers import percent, round_rate, short
-from probes.diagnosis.progress import Progress, guessing_loss, progress, progress_if_known
+from probes.diagnosis.progress import Progress, guessing_loss, majority_share, progress, progress_if_known
 from probes.diagnosis.rule import Rule
 from probes.diagnosis.seen_loss import loss_as_logged
+from probes.diagnosis.signs.forgotten import Memory, shortest_memory
 from probes.diagnosis.signs.label_noise import classes_of, cost_of_wrong_targets
+from probes.diagnosis.task import accuracy_at_end, falls_short
 from probes.diagnosis.tracks import accuracy
 from probes.diagnosis.view import Floats, NotJudged, RunView, Steps
 
@@ -141,6 +149,10 @@ SOME = 0.03
 
 ROUNDED_OFF = 2.0**-25
 """Part of a weight below which taking it away leaves a float32 as it is: half of its precision of 2^-24."""
+
+WELL, USUAL_MEMORY = 0.8, 2000.0
+"""Share of what guessing gets wrong that is right in a net that does well; and a usual memory: that of SGD with a rate
+of 0.1, a momentum of 0.9 and a decay of 5e-4."""
 
 STRONGER = 0.9
 """Pull from which the decay decides, when nothing is learned."""
@@ -211,6 +223,7 @@ def criterion(
     learned: float = 0.8,
     shrunk: float = 0.7,
     timid: float = 1.25,
+    memory: float = 30.0,
     steps_needed: float = 30,
 ) -> bool:
     """Whether weight decay keeps the loss up.
@@ -228,6 +241,8 @@ def criterion(
         learned: fall of the loss above which the decay does no harm worth telling.
         shrunk: norm of the weights over that at the start, where nothing is learned.
         timid: loss over ``open_at_most`` (1 for a net that knows no more than its accuracy says, less for any other).
+        memory: steps in which a decay may take weights to 1 / e (used by the judge; a decay of 0.01 for all data at
+            once is at 100).
         steps_needed: steps before which nothing is said (used by the judge).
     """
     level = pull_of_decay.level
@@ -271,7 +286,40 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
             )
         if criterion(measured, learned.share, learned.end, _open_at_most(view), **thresholds):
             return [_report(view, measured, learned, thresholds)]
+        memory = shortest_memory(view)
+        if memory is not None and measured.shrunk < HALF and memory.steps < thresholds["memory"]:
+            return [_forgets(view, memory, measured, learned, thresholds["memory"])] if _poor(view, learned) else []
     return []
+
+
+def _poor(view: RunView, learned: Progress) -> bool:
+    """Whether a run that is over has less than half of the loss gone, and no accuracy that speaks against it."""
+    if view.status == "running" or learned.share >= HALF or (learned.guessing is None and learned.variance is None):
+        return False
+    reached = accuracy_at_end(view)
+    return reached is None or falls_short(reached, majority_share(view), WELL)
+
+
+def _forgets(view: RunView, memory: Memory, pull: Pull, learned: Progress, limit: float) -> Finding:
+    return RULE.finding(
+        "warning",
+        f"With a weight decay of {short(memory.decay)} and a learning rate of {short(memory.rate)} the weights forget "
+        f"what they learned within {short(memory.steps)} steps (norm {short(pull.start)} at the start, "
+        f"{short(float(pull.size[-1]))} now), and {learned.series} went from {short(learned.start)} only to "
+        f"{short(learned.end)} (a fall of {percent(max(learned.share, 0.0))}).",
+        (int(pull.steps[0]), view.last_step),
+        view,
+        evidence=(
+            Evidence("optimizer/lr", memory.steps, limit, "<", note="steps in which the decay takes weights to 1 / e"),
+            Evidence("weight_norm", pull.shrunk, HALF, "<", note="decayed weights now, over those at the start"),
+            Evidence(learned.series, learned.share, HALF, "<", note="fall of the loss"),
+        ),
+        suggestions=(
+            f"lower the weight decay from {short(memory.decay)} to about "
+            f"{round_rate(min(memory.decay * memory.steps / USUAL_MEMORY, 0.05 if pull.apart else 5e-4))}",
+            "train without weight decay first, and add it when the model overfits",
+        ),
+    )
 
 
 def _open_at_most(view: RunView) -> float | None:
