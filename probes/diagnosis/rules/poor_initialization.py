@@ -29,6 +29,8 @@ In the first frame, at step 1, one of
   last hidden layer less than `small` (1e-3) of what it is after the first layer, or less than `fades` (0.05) and what
   differs in the output is below `small` as well: each layer's weights are too small for the depth, though usual in
   themselves;
+- *multiplied*: a recurrent matrix (`weight_hh` of RNN, LSTM, GRU and their cells) whose standard deviation times root
+  of the units, its spectral radius, is above 3: each moment of a sequence multiplies what went before;
 - *turning*: the median of the gains is below `small_gain` in a net with batch or group normalisation, and the median
   step is above 1e-2 of the weights, ten times the usual: normalisation hides the size of weights from the outputs, not
   from the steps.
@@ -41,13 +43,16 @@ less than half of the loss is enough beside an accuracy that gets a fifth of it 
 large, a validation that gets wrong a fifth or more of what guessing gets wrong, with an accuracy 0.1 or more behind
 that of training; and with weights too small, by themselves or for the depth, a plateau of 0.4 of the run or
 more (0.25 where outputs are next to nothing), at half of the first loss or above, before the loss fell. A
-fading net is given 1,000 steps while the run goes on.
+fading net is given 1,000 steps while the run goes on. Recurrent weights are held to what large ones are.
 
 In a run that is over, of 100 steps or more, it is a warning too: with weights that are too small, after 200, where
 validation gets wrong a fifth or more of what guessing gets wrong; with turning weights, or a fading signal, where
-less than 0.6 of the loss is gone and the accuracy is poor as above; with weights that are too large where the
+less than 0.6 of the loss is gone and the accuracy is poor as above; with a fading signal also where less than half is
+gone, with an accuracy that gets a fifth wrong or none; with weights that are too large where the
 accuracy is poor and the level of guessing is not known; with extreme ones where validation gets wrong a tenth or more
-of what guessing gets wrong. And with extreme weights at any time when the loss is no number any more. Nothing
+of what guessing gets wrong, or where neither the level of guessing nor an accuracy is known, and the loss falls so
+certainly (5 standard errors) at the end that as many steps again would take off half of it. And with extreme weights
+at any time when the loss is no number any more. Nothing
 otherwise.
 
 Apart from these, in a run that is over and learned as little: a bias of an LSTM or GRU one whole gate of which begins
@@ -120,6 +125,7 @@ from probes.diagnosis.signs.drawn import begins_as_drawn
 from probes.diagnosis.signs.gates import SHUT, shut_gates
 from probes.diagnosis.signs.ill_begun import Kind, did_harm
 from probes.diagnosis.signs.initial import Initial, first_loss, initial
+from probes.diagnosis.signs.multiplied import BEYOND, multiplied
 from probes.diagnosis.view import NotJudged, RunView
 
 SATURATED = 0.5
@@ -182,6 +188,9 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     shut = _shut(view, thresholds)
     if shut:
         return shut
+    chaotic = _chaotic(view, thresholds)
+    if chaotic:
+        return chaotic
     seen, learned = initial(view), progress_if_known(view)
     extreme = _extreme(view, seen)
     kind = criterion(seen, _surprise(view, learned), _usual_step(view), _batch_normalised(view), extreme, **thresholds)
@@ -265,6 +274,36 @@ def _shut(view: RunView, thresholds: dict[str, float]) -> list[Finding]:
             suggestions=(
                 "begin the bias of the forget gate of an LSTM at 1, not below zero, and leave the others near zero",
                 "check which part of the bias is which gate (LSTM: input, forget, candidate, output)",
+            ),
+        )
+    ]
+
+
+def _chaotic(view: RunView, thresholds: dict[str, float]) -> list[Finding]:
+    """The finding on recurrent weights that began beyond any scheme in use, in a net that came to little."""
+    found, learned = multiplied(view), progress_if_known(view)
+    least, steps = thresholds["learned"], thresholds["steps_needed"]
+    if not found or learned is None or view.last_step < steps:
+        return []
+    if not did_harm(view, "large", learned, least, steps, extreme=False):
+        return []
+    largest = max(found, key=lambda weight: weight.radius)
+    return [
+        RULE.finding(
+            "warning",
+            f"{largest.name} begins with a spectral radius of about {short(largest.radius)} (standard deviation times "
+            f"root of the units): each moment of a sequence multiplies what went before by as much. {learned.series} "
+            f"went from {short(learned.start)} to {short(learned.end)}.",
+            (0, view.last_step),
+            view,
+            layers=tuple(weight.name for weight in found),
+            evidence=(
+                Evidence("weight_std", largest.radius, BEYOND, ">", 0, largest.name, "times root of the units"),
+                Evidence(learned.series, learned.share, note=f"fall of the loss ({percent(max(learned.share, 0.0))})"),
+            ),
+            suggestions=(
+                "initialise recurrent weights orthogonally (torch.nn.init.orthogonal_), or leave them to torch.nn",
+                "use LSTM or GRU in place of a plain RNN",
             ),
         )
     ]

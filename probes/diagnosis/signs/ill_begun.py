@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Literal
 
+import numpy as np
+
 from probes.diagnosis.outcome import answers_poorly, came_to_little
 from probes.diagnosis.progress import Progress, majority_share
 from probes.diagnosis.signal import closing
 from probes.diagnosis.signs.late_start import LASTS, late_start
+from probes.diagnosis.slope import fall, is_certain
 from probes.diagnosis.task import accuracy_at_end, falls_short
 from probes.diagnosis.tracks import accuracy, training_loss
 from probes.diagnosis.view import RunView
@@ -20,6 +23,8 @@ WELL, AHEAD = 0.8, 0.1
 """Share right of what guessing gets wrong that is well, and accuracy in training ahead of that in validation."""
 NEARLY_ALL = 0.9
 """The same share where weights begin beyond anything that is in use: it takes a tenth wrong to blame them."""
+CERTAIN = 5.0
+"""Standard errors of a fall that is beyond doubt."""
 A_QUARTER = 0.25
 """Part of the run that such a plateau takes where outputs next to nothing are there to explain it."""
 FADING_STEPS = 1000
@@ -46,7 +51,8 @@ def did_harm(view: RunView, kind: Kind, learned: Progress, least: float, steps_n
     if view.last_step < (steps_needed if over else 2 * steps_needed):
         return False
     if kind == "fading":
-        return not running and came_to_little(view, learned)
+        # Outputs that are all alike at first have the loss of guessing: it need not be known otherwise.
+        return not running and (came_to_little(view, learned) or (learned.share < HALF and not _well(view)))
     known = learned.guessing is not None or learned.variance is not None
     if known and (came_to_little(view, learned) or (not running and learned.share < HALF and not _well(view))):
         return True
@@ -56,6 +62,7 @@ def did_harm(view: RunView, kind: Kind, learned: Progress, least: float, steps_n
         _knows_only_its_examples(view)
         or bool(not known and answers_poorly(view))
         or (extreme and _gets_wrong(view, 1.0 - NEARLY_ALL))
+        or (extreme and not known and _far_from_done(view))
     )
 
 
@@ -63,6 +70,17 @@ def _left_late(view: RunView, learned: Progress, lasts: float) -> bool:
     """Whether the loss rested high up for a large part of the run before it fell."""
     plateau = late_start(training_loss(view)[1].finite, lasts)
     return plateau is not None and plateau.level > (1.0 - HALF) * learned.reference
+
+
+def _far_from_done(view: RunView) -> bool:
+    """Whether, without an accuracy, the loss still falls for certain at the end, so fast that as many steps again would
+    take off half of it: what remains is the beginning, which small steps take away slowly.
+    """
+    loss = training_loss(view)[1].finite
+    steps = loss.steps.astype(np.float64)
+    found = fall(steps, loss.values)
+    unmeasured = answers_poorly(view) is None and found is not None and found.promise >= HALF
+    return unmeasured and found is not None and is_certain(found, steps, loss.values, CERTAIN)
 
 
 def _knows_only_its_examples(view: RunView) -> bool:

@@ -185,3 +185,48 @@ def test_a_loss_is_broken_when_it_stays_so():
 @pytest.mark.parametrize(("biases", "drawn"), [(0.0, True), (0.12, True), (0.13, False), (2.0, False)])
 def test_biases_within_the_bound_that_they_are_drawn_within(biases, drawn):
     assert begins_as_drawn(view(biases=biases)) is drawn  # 1 / sqrt(64) = 0.125
+
+
+class TestSignalThatFades:
+    def said(self, passed=0.001, end=1.4, right=0.7, status="finished"):
+        """Four dense layers whose signal has faded to ``passed`` by the last hidden one."""
+        names = ["a", "b", "c", "d"]
+        parameters = [{"name": f"{n}.weight", "module": n, "shape": [64, 64], "trainable": True} for n in names]
+        manifest = {
+            "model": {"parameters": parameters, "modules": [{"name": n, "type": "Linear"} for n in names]},
+            "loss": {"class": "MultiLabelSoftMarginLoss", "reduction": "mean"},
+            "data": {},
+        }
+        stds = np.tile([1.0, 0.1, passed, passed / 20], (9, 1))
+        layers = {
+            "weight_std": ([p["name"] for p in parameters], FRAMES, np.full((10, 4), 0.125)),
+            "activation_std": (names, FRAMES[1:], stds),
+        }
+        loss = end + (2.3 - end) * np.exp(-STEPS / 25.0) + 0.02 * RNG.standard_normal(400)
+        series = {"train/loss": (STEPS, loss), "val/accuracy": (VALIDATIONS, np.full(len(VALIDATIONS), right))}
+        run = RunView.of_arrays(series, layers, manifest=manifest, status=status)
+        return [finding.severity for finding in judge(run, [RULES["poor-initialization"]]).findings]
+
+    def test_half_of_the_loss_left_and_answers_that_are_not_good_are_harm(self):
+        assert self.said() == ["warning"]
+        assert self.said(right=0.9) == [], "good answers"
+        assert self.said(end=0.6) == [], "most of the loss is gone"
+        assert self.said(passed=0.5) == [], "nothing fades"
+        assert self.said(status="running") == [], "it may get better yet"
+
+
+class TestFarTooLargeWithoutAMeasure:
+    """A regression whose targets were not seen: what is left to judge by is whether it was done when it ended."""
+
+    def said(self, pace=300.0, **options):
+        loss = 40.0 + 2000.0 * np.exp(-STEPS / 20.0) + 200.0 * np.exp(-STEPS / pace)
+        noise = 1.0 + 0.01 * RNG.standard_normal(400)
+        own = {"loss": {}, "data": {}}
+        run = view(loss=loss * noise - 39.0, manifest=own, targets=1.0, norm="Identity", **options)
+        return [finding.severity for finding in judge(run, [RULES["poor-initialization"]]).findings]
+
+    def test_a_loss_that_still_falls_as_fast_when_the_run_ends(self):
+        assert self.said(gain=30.0) == ["warning"]
+        assert self.said(gain=30.0, pace=40.0) == [], "at rest"
+        assert self.said(gain=1.4) == [], "usual weights"
+        assert self.said(gain=30.0, status="running") == []
