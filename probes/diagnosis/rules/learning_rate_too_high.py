@@ -53,6 +53,7 @@ in the first few steps only.
   where the loss was best, and for the last quarter of the run or more the loss lies above that best level by 0.3 of
   what had been gained and 6 times its noise, and ends at twice that level: a warning.
 
+Nothing is said where something other than the optimizer keeps the weights small: beside these any step is large.
 A run whose loss falls well is never reported for the size of its steps alone. In a net of a single layer, whose loss
 rests at that of guessing, steps are large against weights that the best answer makes small: no progress is not said.
 Nor is it in a run that goes on while the loss falls beyond doubt (5 standard errors of a line through all of it, or
@@ -117,6 +118,7 @@ from probes.diagnosis.rule import Rule
 from probes.diagnosis.seen_loss import loss_as_logged
 from probes.diagnosis.signal import at_rest, block_medians, level, trailing_run
 from probes.diagnosis.signs.divided import divided_by_nothing
+from probes.diagnosis.signs.held_small import held_small
 from probes.diagnosis.signs.initial import gains_of_weights
 from probes.diagnosis.signs.memory import Forgetful, forgetful
 from probes.diagnosis.signs.overgrown import DOUBLED, OUTGROWN, outgrown, overgrown
@@ -237,6 +239,8 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
         raise NotJudged(f"{len(loss)} values of {name}, needs 4")
     if divided_by_nothing(view) is not None:
         return []  # no rate is low enough: nonfinite-values tells
+    if held_small(view) is not None:
+        return []  # steps are large beside weights that are held small: underfitting tells
     anew = forgetful(view)
     if anew is not None:
         return _forgotten(view, anew)

@@ -16,9 +16,10 @@ Criterion
 After `steps_needed` (100) steps and 10 values of the training loss it is at rest (its last tenth lies below its third
 quarter by no more than a tenth of its whole fall, or the noise); the validation loss, where there is one, is above it
 by at most `hug` (0.25) of what was learned plus 2% of the beginning; and the accuracy, where it is known, is below
-`good` (0.85). Something was learned: 5% of the beginning or of guessing, or an accuracy 0.08 beyond that of always
-answering the most frequent class (not asked for where dropout is 0.9 or more). It is a warning when the training loss
-has fallen by less than
+`good` (0.85), or, where a layer is narrow, that part of the way from always giving the most frequent class to 1.
+Something was learned: 5% of the beginning or of guessing, or an accuracy 0.08 beyond that of always answering the most
+frequent class (not asked for where dropout is 0.9 or more). It is a warning when the training loss has fallen by less
+than
 
 - `narrow` (0.75) of its beginning, and a hidden layer of a classifier has two units, or three for nine classes or more,
   or its last layer reads no more numbers than that;
@@ -31,6 +32,10 @@ has fallen by less than
 - `answers` (0.7), and dropout stands behind the last layer: the gradients of its outputs are zero as often as a module
   of the model drops (0.2 or more);
 - `frozen` (0.5), and more than half of the weights are frozen;
+- `clamped` (0.5), and something other than the optimizer has made all weights small: from one frame to the next each
+  has lost four fifths of its norm, three times what its updates could take or more, and never regained them (of a
+  classifier, or where the loss of guessing or the variance of the targets is known; neither that anything was learned
+  nor, in a run that is over, rest is asked for);
 - `linear` (0.3), and a classifier has a single layer;
 - `stacked` (0.3), and it has several without an activation between them: no activation module, and no zeros in the
   gradients of its layers as a ReLU would leave there;
@@ -104,6 +109,7 @@ from probes.diagnosis.rates import schedule_is_over
 from probes.diagnosis.rule import Rule
 from probes.diagnosis.signal import at_rest, closing
 from probes.diagnosis.signs.dropped import dropped_answers, shares_dropped
+from probes.diagnosis.signs.held_small import held_small
 from probes.diagnosis.signs.linearity import dense_alone, in_a_row, narrowed, passes_on
 from probes.diagnosis.signs.squeezed import squeezed_by
 from probes.diagnosis.slope import fall
@@ -124,7 +130,9 @@ LEAST_OFF = 0.45
 """Share of zeros in the gradients of a layer that a ReLU after it may leave at least."""
 _ONE_MAP = "there is no activation between its layers, which together are one linear map"
 
-Kind = Literal["narrow", "squeezed", "dropped", "answers", "frozen", "linear", "stacked", "straight", "proven"]
+Kind = Literal[
+    "narrow", "squeezed", "dropped", "answers", "frozen", "clamped", "linear", "stacked", "straight", "proven"
+]
 
 
 @dataclass(frozen=True)
@@ -143,11 +151,13 @@ def criterion(
     gap: float,
     right: float | None,
     kinds: Sequence[str],
+    common: float = 0.0,
     *,
     narrow: float = 0.75,
     dropped: float = 0.7,
     answers: float = 0.7,
     frozen: float = 0.5,
+    clamped: float = 0.5,
     squeezed: float = 0.5,
     linear: float = 0.3,
     stacked: float = 0.3,
@@ -164,14 +174,16 @@ def criterion(
         share: fall of the training loss at rest, as a share of its reference.
         gap: validation loss above training loss, as a share of the same reference; 0 without validation.
         right: best accuracy known, 0 to 1; None when none is.
-        kinds: obstacles seen in the model, "narrow", "squeezed", "dropped", "answers", "frozen", "linear", "stacked",
-            "straight" or "proven".
+        kinds: obstacles seen in the model, "narrow", "squeezed", "dropped", "answers", "frozen", "clamped", "linear",
+            "stacked", "straight" or "proven".
+        common: accuracy of always giving the most frequent class; 0 where it is not known.
         narrow: fall below which a layer of two or three units is held to be the cause (such models end at 0.2 to 0.65,
             on tasks that wider ones learn to 0.97 and more).
         dropped: the same for strong dropout.
         answers: the same for dropout behind the last layer (half of the answers gone leave half of a squared error).
         squeezed: the same for two hidden units before what is no class.
         frozen: the same for frozen layers (a new head on features that suit the task goes beyond).
+        clamped: the same for weights that are clamped after each step (binary nets, clamped at 1, go beyond).
         linear: the same for a linear model (on linearly separable tasks it goes beyond 0.9; half of all labels wrong
             leave 0.3).
         stacked: the same for several layers with nothing between them that was seen (a smooth function that the forward
@@ -181,12 +193,14 @@ def criterion(
             of the loss, and an eighth of the answers wrong).
         passable: accuracy at which one linear map of several layers does what is asked of it.
         hug: gap over fall, apart from 2% of the reference.
-        good: accuracy that is not poor.
+        good: accuracy that is not poor; with a narrow layer, part of the way from ``common`` to 1.
         steps_needed: steps before which nothing is said (used by the judge).
     """
     limits = {"narrow": narrow, "dropped": dropped, "frozen": frozen, "linear": linear, "stacked": stacked}
-    limits |= {"straight": straight, "answers": answers, "proven": proven, "squeezed": squeezed}
-    if right is not None and right >= (passable if "proven" in kinds else good) and "dropped" not in kinds:
+    limits |= {"straight": straight, "answers": answers, "proven": proven, "squeezed": squeezed, "clamped": clamped}
+    enough = passable if "proven" in kinds else good
+    enough = common + enough * (1.0 - common) if "narrow" in kinds else enough
+    if right is not None and right >= enough and "dropped" not in kinds:
         return None
     if gap > hug * max(share, 0.0) + 0.02:
         return None
@@ -216,21 +230,29 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     smothering = smothered and (blown_up or _better_without(view) or _still_poor(view))
     one_unit = view.status != "running" and any(obstacle.strict for obstacle in obstacles)
     over = schedule_is_over(view)
+    held = any(obstacle.kind == "clamped" for obstacle in obstacles)
     no_room = over and any(obstacle.kind in ("narrow", "squeezed") for obstacle in obstacles)
     if (
-        not (at_rest(losses) or one_unit or no_room or smothering or (smothered and over))
+        not (
+            at_rest(losses)
+            or one_unit
+            or (held and view.status != "running")
+            or no_room
+            or smothering
+            or (smothered and over)
+        )
         or view.warming_up
-        or not (smothered or _learned(view, learned, right) or (no_room and _fell(losses)))
+        or not (smothered or held or _learned(view, learned, right) or (no_room and _fell(losses)))
     ):
         return []
     # A net that is right far more often without its dropout than with it does not know its examples by heart.
     gap = 0.0 if validation is None or smothering else (validation[1] - learned.end) / learned.reference
-    kind = criterion(learned.share, gap, right, [o.kind for o in obstacles], **thresholds)
+    kind = criterion(learned.share, gap, right, [o.kind for o in obstacles], majority_share(view), **thresholds)
     if kind is None or (not kind and validation is None):
         return []
     obstacle = next((o for o in obstacles if o.kind == kind), None)
-    dropped = kind == "dropped"
-    return [_report(view, learned, validation, right, obstacle, blown_up and dropped, at_rest(losses) or not dropped)]
+    dropped, stands = kind == "dropped", kind in ("dropped", "clamped")
+    return [_report(view, learned, validation, right, obstacle, blown_up and dropped, at_rest(losses) or not stands)]
 
 
 def _still_poor(view: RunView) -> bool:
@@ -379,6 +401,18 @@ def _obstacles(view: RunView, learned: Progress) -> list[Obstacle]:
             Obstacle("frozen", f"{percent(share)} of its weights are frozen", layers, "train the frozen layers, too")
         )
     classes = _classes(view, learned)
+    measured = learned.guessing is not None or learned.variance is not None or classes is not None
+    if measured and (taken := held_small(view)) is not None:
+        found.append(
+            Obstacle(
+                "clamped",
+                f"something other than the optimizer makes its weights small after each step, as a clamp does (by step "
+                f"{taken.step} each has lost most of its norm, by far more than the update; now the largest element is "
+                f"{short(taken.largest)})",
+                taken.names,
+                "do not clamp the weights after optimizer.step(): that is for critics of a Wasserstein loss",
+            )
+        )
     if classes is not None and weights:
         found.extend(_shape_of(view, weights, classes))
     elif (pinched := squeezed_by(weights, {name: module.type for name, module in modules.items()})) is not None:

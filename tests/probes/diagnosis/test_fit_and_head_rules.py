@@ -444,6 +444,17 @@ class TestUnderfitting:
         good = {"val/acc": (STEPS[19::20], np.full(20, 93.0))}
         assert self.run(modules=self.modules, series=good) == []
 
+    @pytest.mark.parametrize(("right", "said"), [(89.0, ["warning"]), (95.0, [])])
+    def test_of_two_classes_half_is_right_by_guessing(self, right, said):
+        own = (("a", "Linear", None, (32, 2)), ("c", "Linear", None, (32, 2)))
+        weights = (("a.weight", "a", (2, 64), True), ("c.weight", "c", (2, 2), True))
+        accuracy = {"val/acc": (STEPS[19::20], np.full(20, right))}
+        loss = 0.25 + 0.44 * np.exp(-STEPS / 40.0) + 0.1 * NOISE
+        curves = {"train/loss": (STEPS, loss), "val/loss": (STEPS[19::20], loss[19::20])} | accuracy
+        balanced = {"data": {"classes": 2, "label_counts": [100, 100]}}
+        found = findings(self.slug, curves, None, described(own, weights) | CLASSIFIER | balanced)
+        assert [f.severity for f in found] == said
+
 
 class TestValidationAnomaly:
     slug = "validation-anomaly"
