@@ -30,6 +30,10 @@ less than 2% of their size in `steps_needed` steps or more, and lie, with their 
 1 / sqrt(inputs) that PyTorch draws them from, and reach 0.9 of it, while the loss has fallen by less than half.
 Pretrained weights go beyond. Information while the run goes on.
 
+Or the gradient is clipped, in almost every frame, to a norm that is a tenth or less of what the weight decay adds to it
+(median of the frames): in a run of `steps_needed` steps that is over, and whose loss has fallen by less than `learned`,
+the steps shrink the weights and do little else.
+
 Or the schedule has taken the rate away: for at least `idle` (0.5) of a run of `steps_needed` steps, up to its end, the
 rate of every parameter was below `faded` (1e-3) of the highest, and the training loss has fallen by less than half; by
 less than 0.95 where the rate was exactly zero, in a run that has ended. Also by less than 0.95, from half of
@@ -92,6 +96,7 @@ from probes.diagnosis.signs.driven import driven_sizes
 from probes.diagnosis.signs.endless import endless_warmup
 from probes.diagnosis.signs.graded import MOVED, SLOW, Graded, graded
 from probes.diagnosis.signs.taken_away import HALF, taken_away
+from probes.diagnosis.signs.throttled import DROWNED, Throttled, throttled
 from probes.diagnosis.slope import fall
 from probes.diagnosis.tracks import training_loss
 from probes.diagnosis.view import Curve, NotJudged, RunView
@@ -158,6 +163,10 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     left = graded(view) if view.last_step >= thresholds["steps_needed"] and learned.share < HALF else None
     if left is not None:
         return [_left_random(view, left, learned)]
+    long = view.status != "running" and view.last_step >= thresholds["steps_needed"]
+    clipped_away = throttled(view) if long and learned.share < thresholds["learned"] else None
+    if clipped_away is not None:
+        return [_clipped_away(view, clipped_away, learned, thresholds["learned"])]
     whole = driven_sizes(view)
     sizes = whole.finite
     needed = int(EARLY * thresholds["steps_needed"])
@@ -237,6 +246,28 @@ def _left_random(view: RunView, left: Graded, learned: Progress) -> Finding:
         suggestions=(
             f"give all layers the rate {short(left.highest)}: rates graded by depth are for pretrained nets",
             "load the pretrained weights before training, and check that the names of the file were found",
+        ),
+    )
+
+
+def _clipped_away(view: RunView, found: Throttled, learned: Progress, limit: float) -> Finding:
+    """The finding on a gradient that clipping has left nothing of beside the weight decay."""
+    return RULE.finding(
+        "warning",
+        f"The gradient is clipped at a norm of {short(found.norm)} in almost every step, and the weight decay adds "
+        f"{short(found.pull)} times as much to it: the steps shrink the weights, and hardly follow the loss. "
+        f"{learned.series} went from {short(learned.start)} to {short(learned.end)} in {view.last_step} steps.",
+        (0, view.last_step),
+        view,
+        evidence=(
+            Evidence("grad_norm", found.norm, note="norm of the gradient in almost every frame"),
+            Evidence("weight_norm", found.pull, DROWNED, ">", note="decay times weights, over that norm"),
+            Evidence(learned.series, learned.share, limit, "<", note="fall of the loss"),
+        ),
+        suggestions=(
+            f"clip the gradient norm at 1, not at {short(found.norm)}",
+            "look at the norms before clipping, and clip only what lies far above the usual",
+            f"take AdamW, whose decay ({short(found.decay)} now) is not weighed against the gradient",
         ),
     )
 
