@@ -134,6 +134,8 @@ SURPRISE = 1.6
 """First loss over that of guessing, with which weights of such a size have shown (a default initialisation: 1.5)."""
 SLOW, FRAMES = 1e-4, 4
 """Step over the size of the weights at the slow end (CS231n: 1e-3 is usual), and frames to tell it by."""
+PLACES = 1001
+"""Steps, evenly spaced, at which the size of a step is looked up."""
 USUAL, FAST = 1e-3, 1e-2
 """The usual step over the size of the weights (CS231n), and ten times that, at which weights turn fast."""
 EXTREME = 3.0
@@ -310,17 +312,21 @@ def _chaotic(view: RunView, thresholds: dict[str, float]) -> list[Finding]:
 
 
 def _usual_step(view: RunView) -> float:
-    """Median step of a net that normalises, over the size of its weights: large ones turn slowly, small ones fast.
+    """Median step of a net that normalises, over its weights: large ones turn slowly, small ones fast.
 
     `USUAL` for other nets.
     """
     if not any("Norm" in module.type for module in view.modules) or view.warming_up:
         return USUAL
     try:
-        sizes = without_decay(view, step_size(view)).finite.values
+        sizes = without_decay(view, step_size(view)).finite
     except NotJudged:
         return USUAL
-    return float(np.median(sizes)) if len(sizes) >= FRAMES else USUAL
+    if len(sizes) < FRAMES:
+        return USUAL
+    # Frames are dense at the beginning: each stands for the steps around it.
+    places = np.linspace(sizes.steps[0], sizes.steps[-1], PLACES)
+    return float(np.median(np.interp(places, sizes.steps, sizes.values)))
 
 
 def _extreme(view: RunView, seen: Initial) -> bool:

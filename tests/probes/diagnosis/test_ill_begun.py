@@ -55,7 +55,7 @@ def view(
         "weight_min": (NAMES, FRAMES, low),
         "weight_max": (NAMES, FRAMES, high),
         "weight_norm": (NAMES, FRAMES, np.ones((10, 6))),
-        "update_norm": (NAMES, FRAMES[1:], np.full((9, 6), steps)),
+        "update_norm": (NAMES, FRAMES[1:], np.zeros((9, 6)) + steps),
         "activation_std": (["a", "n", "b"], FRAMES[1:], np.tile([gain, 1.0, gain / 2], (9, 1))),
         "input_mean": (["all"], FRAMES[1:], np.full(9, inputs)),
         "input_std": (["all"], FRAMES[1:], np.full(9, inputs / 2)),
@@ -125,6 +125,11 @@ class TestSmallBehindNormalisation:
         ((severity, message),) = self.said(steps=0.04)
         assert severity == "warning"
         assert "Normalisation hides it" in message
+
+    def test_the_median_is_over_the_steps_and_not_over_the_frames_which_are_dense_at_first(self):
+        slow_at_first = np.where(FRAMES[1:] < 100, 2e-3, 0.04)[:, None]
+        assert [severity for severity, _ in self.said(steps=slow_at_first)] == ["warning"]
+        assert self.said(steps=np.where(FRAMES[1:] < 100, 0.04, 2e-3)[:, None]) == []
 
     @pytest.mark.parametrize(
         "healthy",
