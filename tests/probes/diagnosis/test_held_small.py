@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -72,3 +73,18 @@ def test_a_critic_is_clamped_on_purpose(tmp_path):
     seen, findings = trained(tmp_path / "run", bound=0.01, critic=True)
     assert seen is not None
     assert [finding.rule for finding in findings if "other than the optimizer" in finding.message] == []
+
+
+@pytest.mark.parametrize(("later", "told"), [(0.1, True), (1.0, False)])
+def test_a_large_update_before_the_fall_does_not_account_for_it(later, told):
+    frames, names = np.array([0, 1, 2, 5]), ["a.weight", "b.weight"]
+    norms = np.tile(np.array([[4.0], [4.0], [0.4], [0.4]]), (1, 2))
+    updates = np.tile(np.array([[2.0], [2.0 * later], [0.1]]), (1, 2))
+    layers = {
+        "weight_norm": (names, frames, norms),
+        "weight_max": (names, frames, 0.1 * norms),
+        "update_norm": (names, frames[1:], updates),
+    }
+    parameters = [{"name": name, "module": name[0], "shape": [8, 8], "trainable": True} for name in names]
+    view = RunView.of_arrays({}, layers, manifest={"model": {"parameters": parameters}})
+    assert (held_small(view) is not None) == told
