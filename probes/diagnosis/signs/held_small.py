@@ -43,17 +43,21 @@ def held_small(view: RunView) -> HeldSmall | None:
         return None
     if any(name not in table.layers for name in names for table in (norms, updates, high)):
         return None
-    sizes = norms.pick(names)
+    sizes, moved = norms.pick(names), updates.pick(names)
+    # A comparison with NaN is false: what was not measured was not seen to shrink.
     measured = np.where(sizes.measured, sizes.values, np.nan)
-    for row in np.flatnonzero(sizes.steps[:-1] >= 1):
-        before, after = measured[row], measured[row + 1]
-        taken = int(sizes.steps[row + 1] - sizes.steps[row])
-        known = sizes.steps[row + 1 : row + 2] if taken == 1 else sizes.steps[row : row + 2]
-        ends = updates.pick(names).at(known)
-        # A comparison with NaN is false: what was not measured was not seen to shrink.
-        beyond = len(ends) == len(known) and (before - after > UPDATES * taken * ends.values.max(axis=0)).all()
-        if beyond and (measured[row + 1 :] < SMALL * before).all():
-            left = float((measured[-1] / before).max())
-            largest = float(high.pick(names).values[-1].max())
-            return HeldSmall(tuple(names), int(sizes.steps[row + 1]), left, largest)
+    steps = np.full(measured.shape, np.nan)
+    known = np.isin(sizes.steps, moved.steps)
+    steps[known] = moved.at(sizes.steps[known]).values
+    before, taken = measured[:-1], np.diff(sizes.steps)[:, None]
+    # Between steps that follow each other lies the later one's update alone.
+    between = np.where(taken == 1, steps[1:], np.maximum(steps[:-1], steps[1:]))
+    beyond = (before - measured[1:] > UPDATES * taken * between).all(axis=1)
+    largest_since = np.maximum.accumulate(measured[::-1])[::-1][1:]
+    rows = np.flatnonzero(beyond & (largest_since < SMALL * before).all(axis=1) & (sizes.steps[:-1] >= 1))
+    if len(rows):
+        row = int(rows[0])
+        left = float((measured[-1] / before[row]).max())
+        largest = float(high.pick(names).values[-1].max())
+        return HeldSmall(tuple(names), int(sizes.steps[row + 1]), left, largest)
     return None
