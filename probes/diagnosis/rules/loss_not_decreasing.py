@@ -27,7 +27,7 @@ frequent class (or than 1/C, where the classes were not counted and the loss beg
 learning either; nor is it after ten times `steps_needed`, measured from the loss of guessing. At such an accuracy 8
 values of the loss, as of epochs, are enough where its level stays within 0.03 of that of guessing all along; and they
 are, after twice `steps_needed`, of any loss that is no more than a tenth below that of guessing, or below the variance
-of the targets, and was logged every 10 steps or less often.
+of the targets, and was logged every 10 steps or less often, where no accuracy says otherwise.
 
 A warning; only information in a run that goes on and has done fewer than five times `steps_needed`, for many nets
 begin with a plateau, and what keeps a net from learning is told by other rules; or in which the variation across the
@@ -447,6 +447,9 @@ def _at_chance(view: RunView, start: float) -> bool:
 def _of_epochs(view: RunView, loss: Curve, needed: int) -> bool:
     """Whether the few values of a run that is over stand for many steps each, as means of epochs do."""
     ended = view.status != "running" and view.last_step >= 2 * needed
+    measured = any(accuracy(view, validation=validation) is not None for validation in (True, False))
+    if measured and not _at_chance(view, opening(loss.values)):
+        return False
     return ended and len(loss) >= FEW_VALUES and float(np.median(np.diff(loss.steps))) >= GAP
 
 
