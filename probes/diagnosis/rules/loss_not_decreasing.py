@@ -87,7 +87,7 @@ Example that stays quiet
 ------------------------
 ```python
 model = nn.Sequential(nn.Flatten(), nn.Linear(64, 32), nn.Sigmoid(), nn.Linear(32, 10))
-train(model, torch.optim.SGD(model.parameters(), lr=0.05), steps=150)
+train(model, torch.optim.SGD(model.parameters(), lr=0.05), steps=400)
 ```
 
 References

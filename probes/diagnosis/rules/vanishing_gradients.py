@@ -42,8 +42,8 @@ when it has converged.
 
 A run that has ended is told, too, when the gradient of the weights fell by `decades` as a trend in the first 3 frames
 or more, over 20 steps and a twentieth of the run, and then no longer, while the loss stayed within a twentieth of where
-it began, and something but less than half of it was learned by the end (or nothing, after a quarter of the run or more was lost
-to them): the steps in which nothing came through are what it lacks.
+it began, and something but less than half of it was learned by the end (or nothing, after a quarter of the run or more
+was lost to them): the steps in which nothing came through are what it lacks.
 
 Through time, in a recurrent module (RNN, LSTM, GRU) that is fed by another one: the gradient of what it is fed has
 one vector for each moment. In at least 60% of the latter half of the frames (and at least 3) the median of its
