@@ -23,6 +23,7 @@ LOST = 0.4
 """Part of the accuracy above chance that does not show in training, where a third of the targets or more are wrong."""
 _SHORT = ((2, 0.5), (3, LOST))
 """Validations with training between them that are enough, and the part that must be lost there: fewer, more."""
+_ROUNDING = 1e-9
 _CLOSE = 0.93
 """Least share of the cost of wrong targets there: while little is learned, hard examples come near it, too."""
 OF_DROPPED = 0.5
@@ -104,7 +105,7 @@ def lost_for_a_while(
     known = np.minimum(held[:-1], held[1:])
     found: Lost | None = None
     for length, least in _SHORT:
-        for first in range(len(right) - length + 1):
+        for first in _candidates(known, right, length, least + OF_DROPPED * drops, classes, poor):
             part = slice(first, first + length)
             error = math.sqrt((float(np.mean(np.square(errors[part]))) + blur**2) / length)
             share = lost_to_wrong_targets(known[part], right[part], error, classes)
@@ -120,6 +121,17 @@ def lost_for_a_while(
             else:
                 found = Lost(found.first, max(first + length, found.last), found.share, found.held, found.right)
     return found
+
+
+def _candidates(known: Floats, right: Floats, length: int, least: float, classes: int, poor: float) -> list[int]:
+    """Where stretches of ``length`` begin that can be such, by their mean accuracies: thousands of validations are
+    looked through at once, and the few that are left one by one.
+    """
+    if len(right) < length:
+        return []
+    level, own = (np.convolve(values, np.full(length, 1.0 / length), "valid") for values in (known, right))
+    lost = level - own >= least * (level - 1.0 / classes) - _ROUNDING
+    return [int(first) for first in np.flatnonzero(lost & (own < poor + _ROUNDING))]
 
 
 def batches_are_mixed(view: RunView) -> bool:
