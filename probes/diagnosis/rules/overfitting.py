@@ -234,6 +234,9 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     lead = _lead(view)
     final = closing(train.values) if schedule_is_over(view) else None
     found = criterion(validation.values, aligned, start, lead, final, **thresholds)
+    points = int(thresholds["points"])
+    if found is None and len(validation) < points:
+        raise NotJudged(f"{len(validation)} finite values of {name}, needs {points} for a rise")
     if found is None or not (named or found.lost):
         return []
     return [_report(view, name, train_name, validation, found, lead, thresholds["ahead"])]

@@ -45,7 +45,7 @@ def held_small(view: RunView) -> HeldSmall | None:
         return None
     sizes, moved = norms.pick(names), updates.pick(names)
     # A comparison with NaN is false: what was not measured was not seen to shrink.
-    measured = np.where(sizes.measured, sizes.values, np.nan)
+    measured = np.where(sizes.measured & np.isfinite(sizes.values), sizes.values, np.nan)
     steps = np.full(measured.shape, np.nan)
     known = np.isin(sizes.steps, moved.steps)
     steps[known] = moved.at(sizes.steps[known]).values

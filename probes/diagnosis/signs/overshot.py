@@ -22,7 +22,7 @@ def overshot(loss: Curve) -> float | None:
     None also where the first value does not belong to the weights before any update, or is no positive number.
     """
     soon = loss.values[loss.steps <= SOON]
-    if len(soon) < FEWEST or loss.steps[0] > 1 or not soon[0] > 0:
+    if len(soon) < FEWEST or loss.steps[0] > 1 or not 0 < soon[0] < np.inf:
         return None
     finite = soon[np.isfinite(soon)]
     rise = float(finite.max() / soon[0])

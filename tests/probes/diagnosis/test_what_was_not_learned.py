@@ -85,7 +85,10 @@ class TestSmotheredByDropout:
 
     def test_usual_dropout_or_no_lead_does_not(self):
         assert self.run(0.5, 0.54) == []
-        assert self.run(0.95, 0.2) == []
+        assert self.run(0.85, 0.2) == []
+
+    def test_where_next_to_no_units_are_left_poor_answers_are_enough(self):
+        assert self.run(0.95, 0.2) == ["warning"]
 
 
 def test_what_babysit_measures_itself_is_no_validation():
