@@ -33,15 +33,18 @@ class TestKnownByHeart:
         assert said("overfitting", self.LOSS, [2.3, 1.6, 1.6, 1.62], (1.0, 0.5)) == ["warning"]
 
     def test_a_net_that_is_right_elsewhere_as_well_is_none(self) -> None:
-        assert said("overfitting", self.LOSS, [2.3, 0.4, 0.3, 0.3], (1.0, 0.93)) == []
+        with pytest.raises(NotJudged, match="needs 5 for a rise"):
+            said("overfitting", self.LOSS, [2.3, 0.4, 0.3, 0.3], (1.0, 0.93))
 
     def test_a_training_loss_that_has_much_to_say_yet_is_none(self) -> None:
         slow = 2.3 * np.exp(-np.arange(130) / 80.0)
-        assert said("overfitting", slow, [2.3, 1.6, 1.5, 1.45], (0.8, 0.6)) == []
+        with pytest.raises(NotJudged, match="needs 5 for a rise"):
+            said("overfitting", slow, [2.3, 1.6, 1.5, 1.45], (0.8, 0.6))
 
     def test_a_rise_takes_one_more_validation(self) -> None:
         falls = 2.3 * np.exp(-np.arange(200) / 80.0)
-        assert said("overfitting", falls[:130], [2.3, 1.0, 1.3, 1.6], (0.8, 0.5)) == []
+        with pytest.raises(NotJudged, match="needs 5 for a rise"):
+            said("overfitting", falls[:130], [2.3, 1.0, 1.3, 1.6], (0.8, 0.5))
         assert said("overfitting", falls[:170], [2.3, 1.0, 1.3, 1.6, 1.9], (0.8, 0.5)) == ["info"]
 
     def test_two_validations_are_too_few(self) -> None:
