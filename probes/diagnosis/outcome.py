@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from probes.diagnosis.progress import Progress, majority_share
+from probes.diagnosis.signal import closing
 from probes.diagnosis.task import accuracy_at_end, falls_short
+from probes.diagnosis.tracks import accuracy
 from probes.diagnosis.view import RunView
 
 MOST, HALF = 0.6, 0.5
@@ -12,13 +16,27 @@ RIGHT = 0.65
 """Share of what always giving the commonest class gets wrong, that a classifier of some use gets right."""
 
 
-def answers_poorly(view: RunView) -> bool | None:
-    """Whether a classifier still gets wrong more than a third of what guessing gets wrong; None without an accuracy.
+def answers_short(view: RunView, part: float) -> bool | None:
+    """Whether a classifier gets right less than ``part`` of what guessing gets wrong; None without an accuracy.
 
     The better of training and validation accuracy at the end counts.
     """
     reached = accuracy_at_end(view)
-    return None if reached is None else falls_short(reached, majority_share(view), RIGHT)
+    return None if reached is None else falls_short(reached, majority_share(view), part)
+
+
+def answers_poorly(view: RunView) -> bool | None:
+    """Whether a classifier still gets wrong more than a third of what guessing gets wrong; None without an accuracy."""
+    return answers_short(view, RIGHT)
+
+
+def validated_short(view: RunView, part: float, values: int = 3) -> bool | None:
+    """Whether validation, or training where there is none, gets right less than ``part`` of what guessing gets wrong at
+    the end; None where fewer ``values`` of that accuracy are known.
+    """
+    track = accuracy(view, validation=True) or accuracy(view, validation=False)
+    known = track[1].finite.values if track is not None else np.empty(0)
+    return falls_short(closing(known), majority_share(view), part) if len(known) >= values else None
 
 
 def came_to_little(view: RunView, learned: Progress) -> bool:

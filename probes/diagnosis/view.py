@@ -105,6 +105,14 @@ class LayerTable:
         columns = [where[name] for name in kept]
         return LayerTable(tuple(kept), self.steps, self.values[:, columns], self.measured[:, columns])
 
+    def column(self, name: str) -> Curve | None:
+        """What was measured of one layer and is finite; None where the table lacks the layer."""
+        if name not in self.layers:
+            return None
+        at = self.layers.index(name)
+        kept = self.measured[:, at] & np.isfinite(self.values[:, at])
+        return Curve(self.steps[kept], self.values[kept, at])
+
     def one_row_a_step(self) -> LayerTable:
         """The table with frames of the same step made one: what a later frame measured takes precedence.
 
@@ -294,6 +302,12 @@ class RunView:
             table = table.until(self.last_step) if table is not None else None
             self._layers[kind] = table if table is not None and len(table) and table.layers else None
         return self._layers[kind]
+
+    def layer(self, kind: str, name: str) -> Curve | None:
+        """The finite values of one layer of the layer series ``kind``; None when there is none of that layer."""
+        table = self.layers(kind)
+        curve = table.column(name) if table is not None else None
+        return curve if curve is not None and len(curve) else None
 
     def filters(self) -> tuple[FilterWeights, FilterWeights] | None:
         """The first and the last snapshot of the first layer's weights up to `last_step`; None when there is none."""

@@ -116,8 +116,8 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     counts = label_counts(view)
     if len(counts) < 2 or sum(counts) < thresholds["seen"]:
         raise NotJudged(f"{sum(counts)} targets of classes were seen, needs {int(thresholds['seen'])}")
-    found = criterion(counts, **thresholds)
-    if found is None and _only_the_share(view):
+    found, alone_at_the_end = criterion(counts, **thresholds), _only_the_share(view)
+    if found is None and alone_at_the_end:
         # Half and more is too much, too, where it is all that the net ever answers.
         found = criterion(counts, **{**thresholds, "share": 0.5})
     if found is None:
@@ -144,7 +144,7 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
             harm &= predicted > labelled - LESS
             alone = predicted >= 0.99 and abs(score - part) < 0.03 and _flat(held[1].finite.values)
             harm |= alone and view.status != "running"  # a plateau that may yet be left
-            if _only_the_share(view):
+            if alone_at_the_end:
                 harm, message = True, message + " All answers are one class, and validation gets no further."
     return [
         RULE.finding(

@@ -111,8 +111,8 @@ from probes.diagnosis.course import course
 from probes.diagnosis.finding import Evidence, Finding
 from probes.diagnosis.gradients import step_size, without_decay
 from probes.diagnosis.numbers import round_rate, short
-from probes.diagnosis.outcome import answers_poorly, came_to_little
-from probes.diagnosis.progress import guessing_loss, majority_share, progress_if_known, where_it_began
+from probes.diagnosis.outcome import answers_poorly, answers_short, came_to_little
+from probes.diagnosis.progress import guessing_loss, progress_if_known, where_it_began
 from probes.diagnosis.rates import highest_rates
 from probes.diagnosis.rule import Rule
 from probes.diagnosis.seen_loss import loss_as_logged
@@ -124,7 +124,6 @@ from probes.diagnosis.signs.memory import Forgetful, forgetful
 from probes.diagnosis.signs.overgrown import DOUBLED, OUTGROWN, outgrown, overgrown
 from probes.diagnosis.signs.overshot import overshot
 from probes.diagnosis.slope import fall
-from probes.diagnosis.task import accuracy_at_end, falls_short
 from probes.diagnosis.tracks import training_loss
 from probes.diagnosis.view import Curve, NotJudged, RunView
 
@@ -347,8 +346,8 @@ def _overshot(view: RunView, sizes: Curve, loss: Curve, limit: float) -> TooHigh
     if rise is None or learned is None or _layers(view) < 2 or not len(sizes) or sizes.steps[0] > 2:
         return None
     first = np.where(np.isfinite(sizes.values) & (sizes.steps <= OVERRUN_FIRST), sizes.values, 0.0)
-    frame, reached = int(np.argmax(first)), accuracy_at_end(view)
-    mediocre = learned.share < MOST_LEFT if reached is None else falls_short(reached, majority_share(view), GOOD)
+    frame, short_of_good = int(np.argmax(first)), answers_short(view, GOOD)
+    mediocre = learned.share < MOST_LEFT if short_of_good is None else short_of_good
     if not first[frame] > limit or not mediocre or not _something_to_overrun(view):
         return None
     return TooHigh("overshot", frame, float(first[frame]), rise * float(loss.values[0]), learned.end)

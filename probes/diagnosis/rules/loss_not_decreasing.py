@@ -208,16 +208,14 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     if gone is not None:
         return [_gains_lost(view, gone)]
     long = over and view.last_step >= 2 * thresholds["steps_needed"]
-    alike = little_told_apart(view) if long else None
     try:
-        return _of_losses(view, thresholds) or ([] if alike is None else [_told_alike(view, alike)])
+        return _of_losses(view, thresholds) or _if_told_alike(view, long)
     except NotJudged:
         chance = stays_at_chance(view) if long else None
-        if chance is not None:
-            return [_stays_at_chance(view, chance)]
-        if alike is not None:
-            return [_told_alike(view, alike)]
-        raise
+        found = [_stays_at_chance(view, chance)] if chance is not None else _if_told_alike(view, long)
+        if not found:
+            raise
+        return found
 
 
 def _of_losses(view: RunView, thresholds: dict[str, float]) -> Sequence[Finding]:
@@ -340,6 +338,11 @@ def _stays_at_chance(view: RunView, chance: Standing) -> Finding:
             _rates(view),
         ),
     )
+
+
+def _if_told_alike(view: RunView, long: bool) -> list[Finding]:
+    alike = little_told_apart(view) if long else None
+    return [] if alike is None else [_told_alike(view, alike)]
 
 
 def _told_alike(view: RunView, alike: Apart) -> Finding:

@@ -107,18 +107,17 @@ import numpy as np
 from probes.diagnosis.finding import Evidence, Finding
 from probes.diagnosis.manifest import ParameterInfo
 from probes.diagnosis.numbers import names, percent, short
-from probes.diagnosis.outcome import came_to_little
-from probes.diagnosis.progress import majority_share, progress_if_known
+from probes.diagnosis.outcome import came_to_little, validated_short
+from probes.diagnosis.progress import progress_if_known
 from probes.diagnosis.rates import schedule_is_over
 from probes.diagnosis.rule import Rule
-from probes.diagnosis.signal import at_rest, closing
+from probes.diagnosis.signal import at_rest
 from probes.diagnosis.signs.idle import Idle, frozen_early, never_stepped, thawed
 from probes.diagnosis.signs.pinned import pinned
 from probes.diagnosis.signs.rounding import part_of_steps
 from probes.diagnosis.signs.skipped import Ceased, ceased
 from probes.diagnosis.signs.untrained import is_a_body, untrained
-from probes.diagnosis.task import falls_short
-from probes.diagnosis.tracks import accuracy, training_loss, training_losses
+from probes.diagnosis.tracks import training_loss, training_losses
 from probes.diagnosis.view import Floats, Mask, NotJudged, RunView
 
 FEW_FRAMES = 3
@@ -338,22 +337,17 @@ def _is_done(view: RunView) -> bool:
 
 def _poor(view: RunView) -> bool:
     """Whether the net is known not to be good."""
-    track = accuracy(view, validation=True) or accuracy(view, validation=False)
-    values = track[1].finite.values if track is not None else np.empty(0)
-    if len(values):
-        return falls_short(closing(values), majority_share(view), GOOD)
+    short = validated_short(view, GOOD, values=1)
+    if short is not None:
+        return short
     learned = progress_if_known(view)
     return learned is not None and learned.share < MUCH
 
 
 def _changes(view: RunView, name: str) -> bool:
     """Whether a parameter changes although no optimizer holds it: a copy of another net, or an average of it."""
-    table = view.layers("weight_norm")
-    if table is None or name not in table.layers:
-        return False
-    one = table.pick([name])
-    values = one.values[one.measured]
-    return len(values) > 1 and bool(np.ptp(values[np.isfinite(values)]) > 0) if np.isfinite(values).any() else False
+    curve = view.layer("weight_norm", name)
+    return curve is not None and bool(np.ptp(curve.values) > 0)
 
 
 def _never_pushed(view: RunView, outside: list[str]) -> bool:

@@ -82,12 +82,12 @@ import numpy as np
 
 from probes.diagnosis.finding import Evidence, Finding, Severity
 from probes.diagnosis.numbers import percent, short
-from probes.diagnosis.outcome import MOST, answers_poorly
-from probes.diagnosis.progress import Progress, majority_share, progress_if_known
+from probes.diagnosis.outcome import MOST, answers_poorly, validated_short
+from probes.diagnosis.progress import Progress, progress_if_known
 from probes.diagnosis.rule import Rule
-from probes.diagnosis.signal import at_rest, closing
+from probes.diagnosis.signal import at_rest
 from probes.diagnosis.signs.broken import broken_loss
-from probes.diagnosis.task import accuracy_at_end, falls_short
+from probes.diagnosis.task import accuracy_at_end
 from probes.diagnosis.tracks import accuracy, training_loss
 from probes.diagnosis.view import Floats, NotJudged, RunView
 
@@ -231,10 +231,7 @@ def _answers_are_not_good(view: RunView) -> bool:
     """Whether a run that has ended gets wrong a fifth or more of what guessing gets wrong, in validation where it is
     known, behind a first layer that no batch normalisation follows: one would take the scale out again.
     """
-    track = accuracy(view, validation=True) or accuracy(view, validation=False)
-    if track is None or len(track[1].finite) < 3 or view.status == "running" or _scale_is_taken_out(view):
-        return False
-    return falls_short(closing(track[1].finite.values), majority_share(view), WELL)
+    return view.status != "running" and bool(validated_short(view, WELL)) and not _scale_is_taken_out(view)
 
 
 def _scale_is_taken_out(view: RunView) -> bool:

@@ -99,12 +99,12 @@ from probes.diagnosis.beginning import begins_late
 from probes.diagnosis.finding import Evidence, Finding, Severity
 from probes.diagnosis.gradients import clipped_norm, total_norm
 from probes.diagnosis.numbers import percent, round_rate, short
-from probes.diagnosis.progress import Progress, guessing_loss, majority_share, progress, progress_if_known
+from probes.diagnosis.outcome import answers_short
+from probes.diagnosis.progress import Progress, guessing_loss, progress, progress_if_known
 from probes.diagnosis.rule import Rule
 from probes.diagnosis.seen_loss import loss_as_logged
 from probes.diagnosis.signs.forgotten import Memory, shortest_memory
 from probes.diagnosis.signs.label_noise import classes_of, cost_of_wrong_targets
-from probes.diagnosis.task import accuracy_at_end, falls_short
 from probes.diagnosis.tracks import accuracy
 from probes.diagnosis.view import Floats, NotJudged, RunView, Steps
 
@@ -296,8 +296,7 @@ def _poor(view: RunView, learned: Progress) -> bool:
     """Whether a run that is over has less than half of the loss gone, and no accuracy that speaks against it."""
     if view.status == "running" or learned.share >= HALF or (learned.guessing is None and learned.variance is None):
         return False
-    reached = accuracy_at_end(view)
-    return reached is None or falls_short(reached, majority_share(view), WELL)
+    return answers_short(view, WELL) is not False
 
 
 def _forgets(view: RunView, memory: Memory, pull: Pull, learned: Progress, limit: float) -> Finding:

@@ -69,14 +69,10 @@ def graded(view: RunView) -> Graded | None:
 
 def _travel(view: RunView, name: str) -> float | None:
     """The sum of the steps of a weight, of its size, between frames along straight lines; None when not recorded."""
-    table = view.layers("update_ratio")
-    if table is None or name not in table.layers:
+    curve = view.layer("update_ratio", name)
+    if curve is None or len(curve) < FRAMES:
         return None
-    one = table.pick([name])
-    rows = one.measured[:, 0] & np.isfinite(one.values[:, 0])
-    if rows.sum() < FRAMES:
-        return None
-    steps, values = one.steps[rows], one.values[rows, 0]
+    steps, values = curve.steps, curve.values
     return float(np.trapezoid(values, steps) + values[-1] * (view.last_step - steps[-1]))
 
 

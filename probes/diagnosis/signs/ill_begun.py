@@ -6,12 +6,12 @@ from typing import Literal
 
 import numpy as np
 
-from probes.diagnosis.outcome import answers_poorly, came_to_little
+from probes.diagnosis.outcome import answers_poorly, answers_short, came_to_little, validated_short
 from probes.diagnosis.progress import Progress, majority_share
 from probes.diagnosis.signal import closing
 from probes.diagnosis.signs.late_start import LASTS, late_start
 from probes.diagnosis.slope import fall, is_certain
-from probes.diagnosis.task import accuracy_at_end, falls_short
+from probes.diagnosis.task import falls_short
 from probes.diagnosis.tracks import accuracy, training_loss
 from probes.diagnosis.view import RunView
 
@@ -93,22 +93,13 @@ def _knows_only_its_examples(view: RunView) -> bool:
     if own is None or other is None or min(len(own[1].finite), len(other[1].finite)) < 3:
         return False
     right, held = closing(own[1].finite.values), closing(other[1].finite.values)
-    return not _gets_right(view, held, WELL) and right - held > AHEAD
+    return falls_short(held, majority_share(view), WELL) and right - held > AHEAD
 
 
 def _gets_wrong(view: RunView, part: float) -> bool:
     """Whether validation, or training where there is none, gets wrong ``part`` or more of what guessing gets wrong."""
-    track = accuracy(view, validation=True) or accuracy(view, validation=False)
-    if track is None or len(track[1].finite) < 3:
-        return False
-    return not _gets_right(view, closing(track[1].finite.values), 1.0 - part)
+    return bool(validated_short(view, 1.0 - part))
 
 
 def _well(view: RunView) -> bool:
-    reached = accuracy_at_end(view)
-    return reached is not None and _gets_right(view, reached, WELL)
-
-
-def _gets_right(view: RunView, reached: float, part: float) -> bool:
-    """Whether an accuracy is that of ``part`` of what guessing gets wrong."""
-    return not falls_short(reached, majority_share(view), part)
+    return answers_short(view, WELL) is False

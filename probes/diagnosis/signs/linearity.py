@@ -13,8 +13,6 @@ import itertools
 import math
 from collections.abc import Mapping
 
-import numpy as np
-
 from probes.diagnosis.manifest import ModuleInfo
 from probes.diagnosis.view import RunView
 
@@ -109,9 +107,5 @@ def _square(view: RunView, module: str) -> float | None:
 
 def _first(view: RunView, kind: str, name: str) -> float | None:
     """What was measured first, within the first steps of the training; None when nothing was."""
-    table = view.layers(kind)
-    if table is None or name not in table.layers or view.start_step > 0:
-        return None
-    one = table.pick([name])
-    rows = np.flatnonzero(one.measured[:, 0] & np.isfinite(one.values[:, 0]))
-    return float(one.values[rows[0], 0]) if len(rows) and one.steps[rows[0]] <= FIRST_STEPS else None
+    curve = view.layer(kind, name) if view.start_step == 0 else None
+    return float(curve.values[0]) if curve is not None and curve.steps[0] <= FIRST_STEPS else None

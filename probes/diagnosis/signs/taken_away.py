@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from probes.diagnosis.progress import Progress, majority_share
+from probes.diagnosis.outcome import answers_short
+from probes.diagnosis.progress import Progress
 from probes.diagnosis.rates import highest_rates, mean_rates
 from probes.diagnosis.signal import trailing_run
 from probes.diagnosis.slope import fall
-from probes.diagnosis.task import accuracy_at_end, falls_short
 from probes.diagnosis.tracks import training_loss, validation_loss
 from probes.diagnosis.view import Curve, Floats, NotJudged, RunView
 
@@ -99,8 +99,7 @@ def _by_equal_factors(rates: Floats) -> bool:
 
 def _was_on_its_way(view: RunView) -> bool:
     """Whether the training or the validation loss fell along the summed-up rate to its end, far from done."""
-    reached = accuracy_at_end(view)
-    if reached is not None and not falls_short(reached, majority_share(view), EXCUSED):
+    if answers_short(view, EXCUSED) is False:
         return False
     for track in (training_loss, validation_loss):
         try:

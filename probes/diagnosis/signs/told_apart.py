@@ -14,9 +14,10 @@ import numpy as np
 
 from probes.diagnosis.seen_loss import loss_as_logged
 from probes.diagnosis.signal import at_rest, closing
+from probes.diagnosis.signs.spread import spread_across
 from probes.diagnosis.task import last_module
 from probes.diagnosis.tracks import training_loss
-from probes.diagnosis.view import Curve, Floats, NotJudged, RunView
+from probes.diagnosis.view import Curve, NotJudged, RunView
 
 LITTLE = 0.05
 """Share of what tells the examples apart that is next to nothing: hard tasks leave a tenth or more."""
@@ -80,25 +81,13 @@ def _spread(view: RunView) -> Curve | None:
     seen to give the outputs that the loss compares.
     """
     last, outputs = last_module(view), view.series("data/output_std")
-    tables = [view.layers(kind) for kind in ("batch_variation", "activation_std")]
-    if last is None or outputs is None or not all(t is not None and last.name in t.layers for t in tables):
+    across = spread_across(view, last.name) if last is not None else None
+    deviation = view.layer("activation_std", last.name) if last is not None else None
+    if across is None or deviation is None or outputs is None:
         return None
-    curves = [_column(view, kind, last.name) for kind in ("batch_variation", "activation_std")]
     whole = outputs.finite
-    steps = whole.steps[whole.steps >= SINCE * view.last_step]
-    for curve in curves:
-        steps = np.intersect1d(steps, curve.steps)
+    steps = np.intersect1d(whole.steps[whole.steps >= SINCE * view.last_step], across.steps)
     if len(steps) < FRAMES:
         return None
-    varied, deviation, total = (c.values[np.isin(c.steps, steps)] for c in (*curves, whole))
-    if not bool((np.abs(deviation - total) <= SAME * total).all()):
-        return None
-    spread: Floats = varied * total
-    return Curve(steps, spread)
-
-
-def _column(view: RunView, kind: str, name: str) -> Curve:
-    """What was measured of one module."""
-    table = view.need_layers(kind).pick([name])
-    kept = table.measured[:, 0] & np.isfinite(table.values[:, 0])
-    return Curve(table.steps[kept], table.values[kept, 0])
+    own, total, spread = (curve.values[np.isin(curve.steps, steps)] for curve in (deviation, whole, across))
+    return Curve(steps, spread) if bool((np.abs(own - total) <= SAME * total).all()) else None

@@ -11,13 +11,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import numpy as np
-
 from probes.diagnosis.manifest import read_loss
 from probes.diagnosis.signal import at_rest, closing, opening
+from probes.diagnosis.signs.spread import spread_across
 from probes.diagnosis.task import last_module
 from probes.diagnosis.tracks import rewards, training_loss
-from probes.diagnosis.view import Curve, Floats, NotJudged, RunView
+from probes.diagnosis.view import Curve, NotJudged, RunView
 
 LITTLE = 0.05
 """Deviation of the outputs, of the loss and of its root: in an absolute error, 0.002 of the variance explained."""
@@ -74,13 +73,7 @@ def _deviation(view: RunView) -> Curve | None:
     last = last_module(view)
     if last is None or math.prod(last.output_shape[1:]) != 1 or not _ends_a_chain(view):
         return None
-    tables = [view.layers(kind) for kind in ("batch_variation", "activation_std")]
-    if not all(table is not None and last.name in table.layers for table in tables):
-        return None
-    varied, spread = (_column(view, kind, last.name) for kind in ("batch_variation", "activation_std"))
-    steps = np.intersect1d(varied.steps, spread.steps)
-    values: Floats = varied.values[np.isin(varied.steps, steps)] * spread.values[np.isin(spread.steps, steps)]
-    return Curve(steps, values) if len(steps) else None
+    return spread_across(view, last.name)
 
 
 def _ends_a_chain(view: RunView) -> bool:
@@ -91,10 +84,3 @@ def _ends_a_chain(view: RunView) -> bool:
     if len(weights) < 2 or any(len(weight.shape) != 2 for weight in weights[-2:]):
         return False
     return weights[-1].shape == (1, weights[-2].shape[0])
-
-
-def _column(view: RunView, kind: str, name: str) -> Curve:
-    """What was measured of one module."""
-    table = view.need_layers(kind).pick([name])
-    kept = table.measured[:, 0] & np.isfinite(table.values[:, 0])
-    return Curve(table.steps[kept], table.values[kept, 0])
