@@ -1,4 +1,4 @@
-"""Faulty programs of the eighth fresh set: rates, schedules, units, starts and loops, in nets that are no classifiers."""
+"""Faulty programs of the eighth fresh set: rates, schedules, units, starts and loops, in uncommon nets."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from benchmarks.diagnosis.programs.program import faulty
 
 
 @faulty("learning-rate-too-high", "loss-diverging", "oscillating-loss", "loss-spikes", "exploding-gradients",
-        "loss-not-decreasing", "dead-units", "underfitting", "constant-predictions", "unexpected-initial-loss",
-        "collapsed-activations", "weights-growing", "noisy-loss", below=0.8)  # fmt: skip
-def bonds_by_messages_at_a_tenth(run_dir: Path, *, mended: bool = False) -> float:
-    """A message-passing net on small molecules with Adam at 0.1, thirty times too much (PyTorch Geometric's forum)."""
+        "loss-not-decreasing", "dead-units", "underfitting", "constant-predictions", "slow-convergence",
+        "collapsed-activations", "weights-growing", "noisy-loss", "training-too-short", below=0.8)  # fmt: skip
+def bonds_by_messages_at_three_hundredths(run_dir: Path, *, mended: bool = False) -> float:
+    """A message-passing net on small molecules with Adam at 0.03, ten times too much (PyTorch Geometric's forum)."""
     torch.manual_seed(8101)
     strength = torch.randn(5, 5)
     strength = strength + strength.T
@@ -51,7 +51,7 @@ def bonds_by_messages_at_a_tenth(run_dir: Path, *, mended: bool = False) -> floa
     kt, bt, et = molecules(400)
     et = (et - mean) / std
     net = MessagePassing()
-    opt = optim.Adam(net.parameters(), lr=0.003 if mended else 0.1)
+    opt = optim.Adam(net.parameters(), lr=0.003 if mended else 0.03)
     step = 0
     with probes.watch(net, opt, run_dir, name="mpnn") as probe:
         for _ in range(25):
@@ -106,7 +106,7 @@ def damped_spring_by_its_equation_at_a_crawl(run_dir: Path, *, mended: bool = Fa
 @faulty("training-too-short", "learning-rate-too-low", "slow-convergence", "underfitting", "loss-not-decreasing",
         "class-imbalance", "constant-predictions", "stalled-run", below=0.75)  # fmt: skip
 def wave_arrivals_with_milestones_of_epochs(run_dir: Path, *, mended: bool = False) -> float:
-    """A 1-d U-Net picks seismic waves; MultiStepLR's milestones are epochs, scheduler.step() stands in the inner loop."""
+    """A 1-d U-Net picks seismic waves; MultiStepLR's milestones are epochs, it is stepped with every batch."""
     torch.manual_seed(8103)
     place = torch.arange(128.0)
 
@@ -171,8 +171,8 @@ def wave_arrivals_with_milestones_of_epochs(run_dir: Path, *, mended: bool = Fal
 
 
 @faulty("unnormalized-inputs", "exploding-gradients", "unexpected-initial-loss", "loss-spikes", "underfitting",
-        "slow-convergence", "training-too-short", "learning-rate-too-low", "loss-diverging", "nonfinite-values",
-        "weights-growing", "dead-units", "noisy-loss", "oscillating-loss", below=0.6)  # fmt: skip
+        "slow-convergence", "training-too-short", "learning-rate-too-low", "weights-growing", "no-generalization",
+        "noisy-loss", below=0.6)  # fmt: skip
 def spectra_in_counts_of_the_detector(run_dir: Path, *, mended: bool = False) -> float:
     """A convolutional VAE on spectra as the detector counts them, up to several thousands (PyTorch forums)."""
     torch.manual_seed(8104)
@@ -203,6 +203,7 @@ def spectra_in_counts_of_the_detector(run_dir: Path, *, mended: bool = False) ->
 
         def forward(self, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
             mu, logvar = self.encoder(v).chunk(2, 1)
+            logvar = logvar.clamp(-8, 8)
             z = mu + torch.randn_like(mu) * (logvar / 2).exp() if self.training else mu
             return self.decoder(z), mu, logvar
 
@@ -228,14 +229,15 @@ def spectra_in_counts_of_the_detector(run_dir: Path, *, mended: bool = False) ->
             with torch.no_grad():
                 probe.log("test", loss=elbo(xt)[0], epoch=epoch)
     with torch.no_grad():
-        out = net(xt)[0]
-    score = float(1 - (out - xt).pow(2).mean() / (xt - x.mean(0)).pow(2).mean())
+        drawn = net.decoder(torch.randn(1000, 6)).flatten(1)
+    nearest = torch.cdist(xt.flatten(1), drawn).min(1).values.pow(2).mean()
+    score = float(1 - nearest / (xt - x.mean(0)).pow(2).sum((1, 2)).mean())
     return score if math.isfinite(score) else 0.0
 
 
-@faulty("poor-initialization", "nonfinite-values", "exploding-gradients", "unexpected-initial-loss", "loss-diverging",
-        "loss-spikes", "slow-convergence", "training-too-short", "noisy-loss", "learning-rate-too-high",
-        below=0.55)  # fmt: skip
+@faulty("poor-initialization", "exploding-gradients", "unexpected-initial-loss", "loss-diverging",
+        "loss-spikes", "slow-convergence", "training-too-short", "noisy-loss", "saturated-activations",
+        "learning-rate-too-low", below=0.55)  # fmt: skip
 def couplings_scaled_from_unit_normal(run_dir: Path, *, mended: bool = False) -> float:
     """RealNVP on two moons; nn.init.normal_ for all weights, the scales go through exp (issues of many flow ports)."""
     torch.manual_seed(8105)
@@ -259,6 +261,7 @@ def couplings_scaled_from_unit_normal(run_dir: Path, *, mended: bool = False) ->
             if self.flip:
                 a, b = b, a
             s, t = self.net(a).chunk(2, 1)
+            s = 2 * torch.tanh(s / 2)
             b = b * s.exp() + t
             return torch.cat([b, a] if self.flip else [a, b], 1), s.squeeze(1)
 
@@ -298,7 +301,7 @@ def couplings_scaled_from_unit_normal(run_dir: Path, *, mended: bool = False) ->
         "learning-rate-too-high", "noisy-loss", "loss-spikes", "weights-growing", "nonfinite-values", "dead-units",
         "constant-predictions", "underfitting", "collapsed-activations", below=0.6)  # fmt: skip
 def demand_quantiles_without_zero_grad(run_dir: Path, *, mended: bool = False) -> float:
-    """Dilated convolutions forecast three quantiles of the next hour; zero_grad was lost when the loop was rewritten."""
+    """Dilated convolutions forecast three quantiles of the next hour; zero_grad was lost as the loop was rewritten."""
     torch.manual_seed(8106)
     t = torch.arange(3000.0)
     load = torch.sin(2 * math.pi * t / 24) + 0.5 * torch.sin(2 * math.pi * t / 168) * torch.sin(2 * math.pi * t / 12)
@@ -328,7 +331,7 @@ def demand_quantiles_without_zero_grad(run_dir: Path, *, mended: bool = False) -
             return self.head(v[..., -1])
 
     net = Tcn()
-    opt = optim.RMSprop(net.parameters(), lr=1e-3)
+    opt = optim.SGD(net.parameters(), lr=0.01, momentum=0.9)
     with probes.watch(net, opt, run_dir, loss_fn=pinball) as probe:
         for _ in range(20):
             for xb, yb in batches(x, y, 44):
@@ -395,7 +398,7 @@ def item_vectors_kept_for_speed(run_dir: Path, *, mended: bool = False) -> float
 
 
 @faulty("loss-output-mismatch", "slow-convergence", "underfitting", "loss-not-decreasing", "noisy-loss",
-        "saturated-activations", "training-too-short", "weights-growing", below=0.85)  # fmt: skip
+        "saturated-activations", "training-too-short", "weights-growing", below=0.7)  # fmt: skip
 def catch_with_probabilities_as_logits(run_dir: Path, *, mended: bool = False) -> float:
     """An actor that ends in softmax, and Categorical(logits=...) over it: no move is ever sure (forums, A2C ports)."""
     torch.manual_seed(8108)
@@ -403,7 +406,9 @@ def catch_with_probabilities_as_logits(run_dir: Path, *, mended: bool = False) -
     class ActorCritic(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.body = nn.Sequential(nn.Conv2d(2, 8, 3, padding=1), nn.ReLU(), nn.Flatten(), nn.Linear(280, 64), nn.ReLU())
+            self.body = nn.Sequential(
+                nn.Conv2d(2, 8, 3, padding=1), nn.ReLU(), nn.Flatten(), nn.Linear(280, 64), nn.ReLU()
+            )
             self.actor = nn.Sequential(nn.Linear(64, 3), nn.Identity() if mended else nn.Softmax(dim=-1))
             self.critic = nn.Linear(64, 1)
 
@@ -430,11 +435,11 @@ def catch_with_probabilities_as_logits(run_dir: Path, *, mended: bool = False) -
             entropies.append(policy.entropy())
             values.append(value)
             paddle = (paddle + move - 1).clamp(0, 4)
-            column = (column + (torch.rand(n) < 0.2).long() * (torch.randint(2, (n,)) * 2 - 1)).clamp(0, 4)
+            column = (column + (torch.rand(n) < 0.1).long() * (torch.randint(2, (n,)) * 2 - 1)).clamp(0, 4)
         return logs, entropies, values, (column == paddle).float() * 2 - 1
 
     with probes.watch(net, opt, run_dir) as probe:
-        for _ in range(1500):
+        for _ in range(900):
             logs, entropies, values, reward = play(32)
             value = torch.stack(values)
             advantage = reward[None] - value
