@@ -102,9 +102,8 @@ def quartic_in_its_own_units(run_dir: Path, *, mended: bool = False) -> float:
         return explained(net(x[800:]), y[800:])
 
 
-@faulty("nonfinite-values", "exploding-gradients", "loss-diverging", "learning-rate-too-high", "dead-units",
-        "unexpected-initial-loss", "constant-predictions", "loss-spikes", "loss-not-decreasing",
-        "collapsed-activations", "weights-growing", "underfitting", below=0.8)  # fmt: skip
+@faulty("nonfinite-values", "exploding-gradients", "loss-diverging", "learning-rate-too-high",
+        "unexpected-initial-loss", "weights-growing", below=0.8)  # fmt: skip
 def made_regression_with_targets_of_hundreds(run_dir: Path, *, mended: bool = False) -> float:
     """Brownlee's "How to avoid exploding gradients" (AutoTrainer's kind): make_regression, its targets not scaled.
 
