@@ -22,6 +22,14 @@ Criterion
   last quarter of the run (medians of 20 blocks), and so was that of validation: what a net of large scores loses may
   look small beside the loss that it began with. A warning.
 
+A rise is one for good when it has lasted three times as long as any before it from which the loss came back: a loss
+whose level wanders (other tasks, other parts of a stream) rises again and again.
+
+A loss above its start is not told where it has come to rest (the last quarter of its values since the rise at no more
+than twice the level of the quarter before) and the answers follow targets that move with the net: what is left is less
+than a quarter of the variance of the targets of all frames, or temporal differences (`td`, `q`) are logged beside it.
+Such a loss begins at nothing, while all answers are alike.
+
 While a run goes on, a loss that was lost and falls again is not told: the second half of the values since lies nearer
 to the best level, by a quarter or more, than the first half does (new classes, a restart of the learning rate). And in
 its first 100 steps it is not told while another series of training, a term of the loss say,
@@ -79,10 +87,11 @@ from probes.diagnosis.finding import Evidence, Finding
 from probes.diagnosis.numbers import percent, round_rate, short
 from probes.diagnosis.progress import where_it_began
 from probes.diagnosis.rule import Rule
-from probes.diagnosis.signal import block_medians, closing, opening, running_median, trailing_run
+from probes.diagnosis.signal import block_medians, closing, longest_run, opening, running_median, trailing_run
+from probes.diagnosis.signs.followed import follows_targets, has_levelled
 from probes.diagnosis.signs.unlearned import Unlearned, unlearned
 from probes.diagnosis.tracks import TRAIN_SPLITS, split_of, training_loss
-from probes.diagnosis.view import Curve, Floats, NotJudged, RunView
+from probes.diagnosis.view import Curve, Floats, Mask, NotJudged, RunView
 
 MINIMUM_VALUES = 12
 FAR, FAR_VALUES = 3.0, 12
@@ -91,6 +100,8 @@ LOST_SHARE = 0.05
 """Part of all values that must lie above what is left of the gain, besides the level of the last tenth."""
 LONG_RISE, LONG_LOSS = 100, 500
 """Values above the start, or with most of the gain lost, that are enough in the longest of runs."""
+CAME_BACK = 3.0
+"""Length of a rise for good over that of the longest one before, from which the loss came back."""
 RETURNS = 0.75
 """Height over the best level in the second half of a rise, over that in the first, of a loss on its way back."""
 EARLY_STEPS, FALLEN = 100, 0.7
@@ -127,7 +138,8 @@ def criterion(
     limit = factor * start
     above = trailing_run(loss.values > limit)
     far = above >= FAR_VALUES and float(np.median(loss.values[-FAR_VALUES:])) > FAR * start
-    if far or above >= max(patience, min(0.05 * summary.values, LONG_RISE)):
+    long = far or above >= max(patience, min(0.05 * summary.values, LONG_RISE))
+    if long and above >= CAME_BACK * _longest_before(loss.values > limit, above):
         return Divergence("above the start", len(loss) - above, start, end, limit)
     gain = start - best
     limit = best + max(lost * gain, 6.0 * summary.noise)
@@ -135,11 +147,20 @@ def criterion(
         return None
     # Single values of a noisy loss are no level: medians of blocks tell since when.
     ends, blocks = block_medians(np.arange(len(loss)), loss.values, 400)
-    above = trailing_run(running_median(blocks, 9) > limit)
+    high = running_median(blocks, 9) > limit
+    above = trailing_run(high)
+    fallen = int(np.argmin(high))
+    if above < CAME_BACK * _longest_before(high[fallen:], above):
+        return None
     values = len(loss) - (int(ends[-above - 1]) + 1 if above < len(blocks) else 0) if above else 0
     if values >= max(patience, min(LOST_SHARE * summary.values, LONG_LOSS)):
         return Divergence("lost again", len(loss) - values, best, end, limit)
     return None
+
+
+def _longest_before(high: Mask, trailing: int) -> int:
+    """The longest run in ``high`` [T] before the last ``trailing`` entries."""
+    return longest_run(high[: len(high) - trailing])[1]
 
 
 def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
@@ -153,6 +174,12 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     if found is None and lost is not None:
         return [_unlearned(view, name, lost)]
     if found is None or _a_term_falls(view, name):
+        return []
+    if (
+        found.kind == "above the start"
+        and has_levelled(loss.values[found.since :])
+        and follows_targets(view, found.end)
+    ):
         return []
     if found.kind == "lost again" and view.status == "running" and _falls_again(loss.values[found.since :], found):
         return []
