@@ -143,6 +143,7 @@ CAUSES: Mapping[str, tuple[str, ...]] = {
         "symmetric-initialization",
         "poor-initialization",
         "unnormalized-inputs",
+        "loss-output-mismatch",
         "weight-decay-too-strong",
     ),
     "parameters-not-updated": ("missing-gradients", "vanishing-gradients"),

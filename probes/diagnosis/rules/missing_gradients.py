@@ -1,15 +1,16 @@
-"""A trainable parameter gets no gradient, or only zeros.
+"""A trainable parameter gets no gradient, or only zeros; or none comes from a loss that is not small yet.
 
 What it detects
 ---------------
 Parameters that require a gradient and are in the optimizer, but never get one; and weights whose gradient is
-exactly zero in every frame.
+exactly zero in every frame. A loss that sends hardly any gradient back any more, while much of it is left.
 
 Why it matters
 --------------
 They stay at their random initial values. Usually the graph is cut by accident: a `detach()`, `.data`,
 `.item()`, a NumPy round trip, `torch.no_grad()`, an argmax, a module that is built but not used in
-`forward`, or a dead layer above.
+`forward`, or a dead layer above. A loss is flat where something between it and the outputs cuts off what is wrong: a
+`clamp()`, a ReLU after the last layer, labels that it does not expect.
 
 Criterion
 ---------
@@ -30,15 +31,24 @@ information
 Where modules are left out by chance (some run in one frame and not in another), it takes 20 frames to say so of one
 that did not run.
 
+A warning, too, after 100 steps and 4 frames, when a loss is flat where the outputs are: in the last two frames the
+gradient of all parameters together, that of the last module's outputs and the largest of any module's outputs are all
+below 1/30 of what they were in the first frame, times the square of the share of the training loss that is left (its
+level in those frames over its level until the gradient first fell below a third); and a quarter or more is left. Of a
+cross-entropy the gradient falls with the loss, of a squared error as its root. Not with nine in ten answers right.
+Where there is no one loss that has to fall (rewards are logged, several losses) it takes a gradient of exactly zero,
+and every loss that was logged must be left so.
+
 Evidence
 --------
-For each parameter, the number of frames without a gradient or the norm zero.
+For each parameter, the number of frames without a gradient or the norm zero; or the gradient beside the loss.
 
 What to try
 -----------
 1. Look at `forward` for the place where the graph is cut between this parameter and the loss.
 2. If the parameter is not meant to be trained, set `requires_grad_(False)` or remove it.
 3. If a layer above is dead (`dead-units`), mend that first.
+4. Of a flat loss: look at what stands between the outputs and it, and at the range of outputs and targets it expects.
 
 When it misleads
 ----------------
@@ -71,21 +81,23 @@ train(model, torch.optim.SGD(model[3].parameters(), lr=0.5))
 References
 ----------
 - PyTorch documentation, Autograd mechanics.
+- OpenAI, Baselines: DQN, 2017 (a clipped error has no gradient where it is large).
 - Zhang et al., AutoTrainer, ICSE 2021 (share of zero gradients at least 0.7, there per layer and single
   epoch).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from probes.diagnosis.finding import Evidence, Finding
-from probes.diagnosis.numbers import names
+from probes.diagnosis.numbers import names, percent, short
 from probes.diagnosis.outcome import came_to_little
 from probes.diagnosis.progress import progress_if_known
 from probes.diagnosis.rule import Rule
+from probes.diagnosis.signs.flat import LEFT, Flat, flat_loss
 from probes.diagnosis.view import Floats, LayerTable, Mask, NotJudged, RunView
 
 CHANCE_FRAMES = 20
@@ -110,6 +122,13 @@ def criterion(
 
 
 def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
+    """Judge every parameter, and the loss where each of them got something."""
+    found = _of_parameters(view, thresholds)
+    flat = flat_loss(view) if not found else None
+    return found if flat is None else [_flat(view, flat)]
+
+
+def _of_parameters(view: RunView, thresholds: Mapping[str, float]) -> Sequence[Finding]:
     """Judge every parameter that requires a gradient and that an optimizer holds."""
     if view.layers("grad_norm") is None:
         nothing = _nothing_comes_back(view, int(thresholds["frames"]))
@@ -193,6 +212,29 @@ def _nothing_comes_back(view: RunView, frames: int) -> Finding | None:
             "compute the loss from the scores: argmax, max()[1], round, .item(), .detach() and NumPy cut the graph",
             "do not set requires_grad on the loss: that only silences the error that says so",
             "call loss.backward() before optimizer.step(), and zero_grad() before both",
+        ),
+    )
+
+
+def _flat(view: RunView, flat: Flat) -> Finding:
+    """The finding when a loss sends nothing back, and much of it is left."""
+    ended = "is exactly zero" if flat.share == 0.0 else f"is {percent(flat.share)} of what it was at first"
+    left = percent(min(1.0, flat.end / flat.start))
+    return RULE.finding(
+        "warning",
+        f"The gradient that comes back from {flat.series} {ended}, but of the loss {left} is left ({short(flat.start)} "
+        f"at first, {short(flat.end)}): it is flat where the outputs are, and what is wrong yet moves nothing.",
+        (flat.since, view.last_step),
+        view,
+        evidence=(
+            Evidence("grad_norm", flat.share, flat.limit, "<", note="largest of the last two frames, over the first"),
+            Evidence(flat.series, flat.end, LEFT * flat.start, ">", note="level then, and a quarter of the first"),
+        ),
+        suggestions=(
+            "look at what stands between the outputs and the loss: clamp(), a ReLU or rounding after the last layer, "
+            "detach(), a derivative taken without create_graph=True",
+            "to limit what a single large error does, use a Huber loss or clip the gradient: a clipped error has none",
+            "check what the loss expects: scores or probabilities, targets of 0 and 1 or of -1 and 1",
         ),
     )
 
