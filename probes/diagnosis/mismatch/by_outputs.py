@@ -38,17 +38,31 @@ BOUNDS: Mapping[str, tuple[float, float]] = {
     "relu": (0.0, math.inf),
     "relu6": (0.0, 6.0),
     "softplus": (0.0, math.inf),
+    "state": (-1.0, 1.0),
 }
 """Activation -> the range of its outputs."""
 
-TO_ONE = ("tanh", "softsign", "hardtanh")
+STATES = ("LSTM", "GRU", "RNN", "LSTMCell", "GRUCell", "RNNCell")
+"""Modules whose outputs are a state that a tanh bounds (of an RNN with ReLU, and of a projected LSTM, it does not)."""
+
+TO_ONE = ("tanh", "softsign", "hardtanh", "state")
 """Activations that end at -1 and 1 (a hardtanh may end elsewhere)."""
+
+ENDING = {"state": "tanh (the state of a recurrent module)"}
+"""What an ending is called in a message, where not by its name."""
+
+OF_SIGNS = ("SoftMarginLoss", "soft_margin_loss", "HingeEmbeddingLoss", "hinge_embedding_loss")
+"""Losses of two classes that are called -1 and 1."""
 
 ONE_SIDED: Mapping[str, tuple[float, float]] = {
     **dict.fromkeys(("relu", "relu6", "softplus"), (0.0, math.inf)),
     **dict.fromkeys(("log_sigmoid", "log_softmax"), (-math.inf, 0.0)),
 }
 """Activation -> the range of its outputs, which ends where yes and no are equally likely."""
+
+OFTEN = 1.25
+"""Standard deviations from their mean within which targets lie often: one in ten normal ones is beyond it on a side. To
+ask for one alone would leave targets that were divided by their deviation on the edge of a tanh."""
 
 SPREAD = 0.5
 """Range of the outputs of one batch, within [0, 1], that shows a squashing function, where no module does."""
@@ -58,7 +72,7 @@ def by_outputs(
     view: RunView, kind: str, last: ModuleInfo | None, outputs: Outputs, thresholds: Mapping[str, float]
 ) -> Mismatch | None:
     """What is wrong with the outputs that a loss of this ``kind`` was called with, or None."""
-    slug = last.activation if last is not None else None
+    slug = _ending(view, last, outputs)
     seen = outputs.last - outputs.first >= thresholds["steps_needed"] and len(outputs) >= 4
     # The outputs of a model that does not learn may stay anywhere: what is squashed comes to reach both ends.
     kept = seen and float((outputs.high - outputs.low).max()) > SPREAD
@@ -78,7 +92,7 @@ def by_outputs(
         if outputs.within(0.0, 1.0) and (slug in SQUASHED or kept):
             return _squashed(kind, outputs, "values between 0 and 1, as after a sigmoid", classes)
         if slug in TO_ONE and outputs.within(-1.0, 1.0):
-            return _squashed(kind, outputs, f"values between -1 and 1, after a {slug}", classes, 2.0)
+            return _squashed(kind, outputs, f"values between -1 and 1, after a {ENDING.get(slug, slug)}", classes, 2.0)
         # Without a module for it, a ReLU is told by outputs that end at exactly zero in every frame.
         rectified = slug == "relu" or (seen and bool((outputs.low == 0.0).all()))
         if rectified and outputs.within(0.0, math.inf) and (_poor(view) or (seen and stays_wrong(view))):
@@ -102,7 +116,7 @@ def by_outputs(
         if outputs.within(0.0, 1.0) and (slug in SQUASHED or kept):
             return _squashed(kind, outputs, "values between 0 and 1, as after a sigmoid", None)
         if slug in TO_ONE and outputs.within(-1.0, 1.0):
-            return _squashed(kind, outputs, f"values between -1 and 1, after a {slug}", None, 2.0)
+            return _squashed(kind, outputs, f"values between -1 and 1, after a {ENDING.get(slug, slug)}", None, 2.0)
         if slug is not None and slug in ONE_SIDED and outputs.within(*ONE_SIDED[slug]):
             return _one_sided(outputs, slug)
         low, high = data_number(view, "target_min"), data_number(view, "target_max")
@@ -115,9 +129,40 @@ def by_outputs(
                 Evidence("data/target_max", high, 1.0, ">", note="highest target"),
                 Evidence("data/target_min", low, 0.0, "<", note="lowest target"),
             )
+    elif kind in OF_SIGNS:
+        return _signs_wanted(view, kind, outputs)
     elif kind in REGRESSION:
         return _broadcast(view, kind, outputs) or _unreachable(view, kind, slug, outputs, seen, thresholds["reach"])
     return None
+
+
+def _ending(view: RunView, last: ModuleInfo | None, outputs: Outputs) -> str | None:
+    """The activation that the outputs come from: that of the last module; "state" where they are a recurrent state.
+
+    They are where they have its width and never leave its bounds, on both sides of 0.
+    """
+    if last is None or last.activation is not None or last.type not in STATES:
+        return last.activation if last is not None else None
+    ours = shape_of(view, "output_shape")
+    same = bool(ours) and ours[-1] == last.output_shape[-1]
+    projected = any(p.module == last.name and "weight_hr" in p.name for p in view.parameters)
+    bounded = outputs.within(*BOUNDS["state"]) and float(outputs.low.min()) < 0.0
+    return "state" if same and bounded and not projected else None
+
+
+def _signs_wanted(view: RunView, kind: str, outputs: Outputs) -> Mismatch | None:
+    """Labels of 0 and 1 for a loss that multiplies the score with the label, or asks whether it is -1."""
+    low, high = data_number(view, "target_min"), data_number(view, "target_max")
+    if low is None or high is None or low < 0.0 or not high > low or len(outputs) < 2:
+        return None
+    return _mismatch(
+        outputs,
+        f"{kind} is given targets from {short(low)} to {short(high)}, where it expects -1 and 1: what a target of 0 "
+        "costs does not depend on the output, so that the best answer is always the other class.",
+        ("give it 2 * target - 1", "for targets of 0 and 1 use BCEWithLogitsLoss"),
+        Evidence("data/target_min", low, 0.0, ">", note="lowest target"),
+        Evidence("data/target_max", high, note="highest target"),
+    )
 
 
 def _one_output(view: RunView, outputs: Outputs, what: str) -> Mismatch:
@@ -217,14 +262,17 @@ def _unreachable(
     center, spread = float(np.median(mean.values)), float(np.median(std.values))
     above, below = high - bounds[1], bounds[0] - low
     far = max(above, below) > reach * (high - low)
-    if not far or not (center + spread > bounds[1] or center - spread < bounds[0]):
+    if not far or not (center + OFTEN * spread > bounds[1] or center - OFTEN * spread < bounds[0]):
         return None
     span = f"{short(bounds[0])} to {short(bounds[1])}" if math.isfinite(bounds[1]) else f"{short(bounds[0])} and more"
+    advice = ("remove the activation after the last layer", "or scale the targets into its range")
+    if slug == "state":
+        advice = ("put a linear layer after the recurrent one, and give that more units", advice[1])
     return _mismatch(
         outputs,
         f"The targets reach from {short(low)} to {short(high)} (mean {short(center)}, standard deviation "
-        f"{short(spread)}), but the last {slug} gives only {span}: {kind} cannot become small.",
-        ("remove the activation after the last layer", "or scale the targets into its range"),
+        f"{short(spread)}), but the last {ENDING.get(slug or '', slug)} gives only {span}: {kind} cannot become small.",
+        advice,
         Evidence("data/target_max", high, bounds[1] if above >= below else None, ">", note="highest target"),
         Evidence("data/target_min", low, bounds[0] if below > above else None, "<", note="lowest target"),
         Evidence("data/output_max", float(outputs.high.max()), note="highest output"),

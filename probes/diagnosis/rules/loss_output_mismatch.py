@@ -31,9 +31,13 @@ with decides, over at least `frames` (2) frames:
 - `BCEWithLogitsLoss`: all outputs lie within [0, 1] after a sigmoid or softmax, or reach over half of
   it and stay there for `steps_needed` (50) steps or more; or they are those of a tanh, or come from a
   ReLU, softplus, log-sigmoid or log-softmax and lie on its side of 0; or targets outside of [0, 1].
+- `SoftMarginLoss` and `HingeEmbeddingLoss`: targets from 0 up, where they expect -1 and 1.
 - losses of regression: outputs and targets whose shapes combine to more elements than either has; or targets that lie
   beyond the bounds of the last activation, or of the outputs where these end exactly there, by more than `reach` (0.1)
-  of their range and by more than their standard deviation allows.
+  of their range, where a bound is within 1.25 standard deviations of their mean.
+
+The outputs of an LSTM, a GRU or an RNN that go into the loss as they are (they have its width, and lie within -1 and 1
+on both sides of 0) count as those of a tanh.
 
 Without a loss that is given or recognised, a single output for each example is reported whose gradient is, in five
 frames (three of an absolute error) and no other way in between, the same function of the output for all examples of a
