@@ -18,6 +18,8 @@ class Fall:
         start, end: level of the first values; value at the end of the straight line through the last part.
         rate: fall per unit of ``x`` in the last part.
         pace: that fall against the mean one over the whole: 1 as fast as ever, 0 at rest.
+        settled: that fall against the mean one since the first tenth: what the first steps gain (the mean of the
+            targets, scores that shrink) is no measure of the rest; 0 where the loss did not fall since.
         promise: what as much training again would gain at that rate, as a share of the level at the end.
         certainty: the fall over its standard error.
     """
@@ -26,6 +28,7 @@ class Fall:
     end: float
     rate: float
     pace: float
+    settled: float
     promise: float
     certainty: float
 
@@ -56,9 +59,29 @@ def fall(x: Floats, values: Floats, part: float = 0.4) -> Fall | None:
         end=end,
         rate=-slope,
         pace=-slope * length / (start - end),
+        settled=_settled(x, values, end, -slope),
         promise=-slope * length / end,
         certainty=-slope / max(error, 1e-12 * abs(slope), 1e-300),
     )
+
+
+def _settled(x: Floats, values: Floats, end: float, rate: float) -> float:
+    """The fall ``rate`` over the mean one from the second tenth of ``x`` to the ``end`` of the line."""
+    early = (x >= x[0] + 0.1 * (x[-1] - x[0])) & (x <= x[0] + 0.2 * (x[-1] - x[0]))
+    if not early.any():
+        return 0.0
+    mean = (float(values[early].mean()) - end) / (float(x[-1]) - float(x[early].mean()))
+    return rate / mean if mean > 0 else 0.0
+
+
+def is_straight(x: Floats, values: Floats, least: float = 0.9) -> bool:
+    """Whether ``values`` [T] fall along ``x`` in its last third at ``least`` times the pace of the third before."""
+    length = float(x[-1] - x[0])
+    before, last = (x > x[0] + 0.3 * length) & (x <= x[0] + 0.65 * length), x > x[0] + 0.65 * length
+    if min(before.sum(), last.sum()) < 4:
+        return False
+    was, now = (float(np.polyfit(x[part] - x[part].mean(), values[part], 1)[0]) for part in (before, last))
+    return was < 0 and now <= least * was
 
 
 def is_certain(found: Fall, x: Floats, values: Floats, errors: float) -> bool:

@@ -8,7 +8,7 @@ import numpy as np
 
 from probes.diagnosis.manifest import ModuleInfo, read_loss
 from probes.diagnosis.signal import closing
-from probes.diagnosis.tracks import accuracy
+from probes.diagnosis.tracks import VALIDATION_SPLITS, accuracy, share_right, split_of
 from probes.diagnosis.view import RunView
 
 _OF_CLASSES = ("CrossEntropyLoss", "NLLLoss")
@@ -41,6 +41,31 @@ def accuracy_at_end(view: RunView) -> float | None:
         values = track[1].finite.values if track is not None else np.empty(0)
         if len(values):
             ends.append(closing(values, points=1))
+    return max(ends, default=None)
+
+
+SCORES = frozenset({"dice", "iou", "miou", "jaccard", "f1", "fscore", "r2", "map", "em", "bleu", "kappa", "mcc"})
+"""Words for scores that are 1 where every answer is right, and about 0 where none is better than chance."""
+
+
+def scores(view: RunView) -> list[str]:
+    """The validation scores that were logged."""
+    found = []
+    for name in view.series_names:
+        split, metric = split_of(name)
+        words = set(metric.replace("-", "_").replace("/", "_").split("_"))
+        if split in VALIDATION_SPLITS and words & SCORES and "loss" not in words:
+            found.append(name)
+    return found
+
+
+def score_at_end(view: RunView) -> float | None:
+    """The highest validation score at the end, as a share of 1; None when none was logged."""
+    ends = []
+    for name in scores(view):
+        curve = view.series(name)
+        if curve is not None and len(curve.finite):
+            ends.append(closing(share_right(curve.finite.values), points=1))
     return max(ends, default=None)
 
 

@@ -33,6 +33,14 @@ steps). Either
   changes the weights by less than `small_step` (5e-4) of their size in the median (1e-3 is usual), while the learning
   rate is not being raised.
 
+Such a score of validation as Dice, IoU, F1 or R^2 stands in for an accuracy that was not logged, when it is below 0.6.
+
+Or, after twice `steps_needed`, the loss of a run that has ended falls in a straight line: in the last third of the
+steps at 0.9 times the pace of the third before and more, for certain (10 standard errors), so that as many steps again
+would gain a fifth of its level, at a rate that is not lowered and steps below a fifth of `small_step` in the median.
+However much of it went at first, the rest waits for these steps. Not where the validation loss promises less than half
+of that, nor at an accuracy of 0.6 of the way to 1.
+
 Or the steps are small for a known reason: `KLDivLoss` with its default reduction divides by the number of classes (10
 or more), too, under plain gradient descent, and the loss of a run that has ended was falling for certain (10 standard
 errors), so that as many steps again would gain half of its level. Or what is logged, and backpropagated, is a constant
@@ -107,8 +115,8 @@ from probes.diagnosis.signal import closing, level, opening, trailing_run
 from probes.diagnosis.signs.averaged import PROMISE, Averaged, averaged_over_classes
 from probes.diagnosis.signs.distant import FAR, LATE, Distant, distant_targets
 from probes.diagnosis.signs.scaled import PART, STARVED, Scaled, divided_again
-from probes.diagnosis.slope import Fall, fall, is_certain
-from probes.diagnosis.task import accuracy_at_end, falls_short
+from probes.diagnosis.slope import Fall, fall, is_certain, is_straight
+from probes.diagnosis.task import accuracy_at_end, falls_short, score_at_end
 from probes.diagnosis.tracks import training_loss, validation_loss
 from probes.diagnosis.view import Curve, Floats, NotJudged, RunView
 
@@ -119,6 +127,8 @@ HALVES, AS_EVER = 0.5, 0.9
 """Promise of a loss that as much training again would halve, and fall over the mean one that has not slowed down."""
 GONE = 5.0 / 3.0
 """Times the mean rate that is let pass where the rate was next to nothing for the last 40% of the steps."""
+TINY, SURE, FIFTH = 0.2, 10.0, 0.2
+"""Size of steps, of those that are small, fall over its standard error, and promise, of a loss in a straight line."""
 POOR = 0.6
 """Accuracy, as a share of the way from always giving the most frequent class to 1, that small steps may end at."""
 GOOD_STEP = 1e-3
@@ -127,14 +137,14 @@ GOOD_STEP = 1e-3
 
 @dataclass(frozen=True)
 class Slow:
-    """Which of the two, the loss at both ends, and the number it rests on.
+    """Which of the three, the loss at both ends, and the number it rests on.
 
     Attributes:
-        measure: sum of the learning rate over its highest, in steps ("rate"), or the median step size ("steps").
+        measure: sum of the learning rate over its highest, in steps ("rate"), or the median step size (else).
         enough: accuracy, as a share of the way from always giving the most frequent class to 1, that excuses it.
     """
 
-    kind: Literal["rate", "steps"]
+    kind: Literal["rate", "steps", "straight"]
     start: float
     end: float
     share: float
@@ -181,7 +191,11 @@ def criterion(
     start, end = opening(values), closing(values)
     reference = start if guessing is None else min(start, guessing)
     share = (reference - end) / reference if reference > 0 else 1.0
-    if share >= MUCH or (guessing is not None and start < 0.5 * guessing):
+    if guessing is not None and start < 0.5 * guessing:
+        return None
+    if size is not None and 0 < size < TINY * small_step and steps[-1] >= 2 * steps_needed and _straight(loss, rates):
+        return Slow("straight", start, end, share, size, POOR)
+    if share >= MUCH:
         return None
     if rates is not None and rates.max() > 0:
         shares = rates / max(rates.max(), highest or 0.0)
@@ -198,6 +212,15 @@ def criterion(
     if slow and size is not None and 0 < size < small_step and little and steps[-1] >= 2 * steps_needed:
         return Slow("steps", start, end, share, size, POOR)
     return None
+
+
+def _straight(loss: Curve, rates: Floats | None) -> bool:
+    """Whether the loss falls in a straight line to the end, far from done, at a rate that is not lowered."""
+    along = loss.steps.astype(np.float64)
+    trend = fall(along, loss.values)
+    steady = rates is not None and bool(rates[int(0.6 * len(rates)) :].min() >= AS_EVER * rates.max() > 0)
+    certain = trend is not None and trend.certainty >= SURE and trend.promise >= FIFTH
+    return steady and certain and is_straight(along, loss.values, AS_EVER)
 
 
 @dataclass(frozen=True)
@@ -255,8 +278,13 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     guessing = guessing_loss(view)
     rates, highest = known if known is not None else (None, None)
     reached, common = accuracy_at_end(view), majority_share(view)
+    score = score_at_end(view) if reached is None else None
+    if score is not None and falls_short(score, 0.0, POOR):
+        reached, common = score, 0.0
     poor = reached is not None and falls_short(reached, common, POOR)
     found = criterion(loss, rates, size, guessing, highest, poor, **thresholds)
+    if found is not None and found.kind == "straight" and not _goes_on(view):
+        found = None
     if found is None and (held := _validation(view)) is not None and size is not None:
         name, loss = held
         found = criterion(loss, None, size, guessing, None, poor, **thresholds)
@@ -282,6 +310,13 @@ def _validation(view: RunView) -> tuple[str, Curve] | None:
     except NotJudged:
         return None
     return (name, curve) if len(curve.finite) == len(curve) else None
+
+
+def _goes_on(view: RunView) -> bool:
+    """Whether a run is over, and its validation loss, where there is one, would gain from more of it, too."""
+    held = _validation(view)
+    trend = fall(held[1].steps.astype(np.float64), held[1].values) if held is not None and len(held[1]) else None
+    return view.status != "running" and (held is None or (trend is not None and trend.promise >= 0.5 * FIFTH))
 
 
 def _size(view: RunView) -> float | None:

@@ -14,11 +14,13 @@ Criterion
 ---------
 A straight line through the last 40% of the steps gives the fall at the end, judged from 8 values of the loss and 20
 steps on. A finding when that fall is at least `pace` (0.9) times the mean fall per step of the whole run, is certain
-(5 standard errors, there or, where these steps are too few to tell, of a line through the whole run, with 2 there), and
+(5 standard errors, there or, where these steps are too few to tell, of a line through the whole run, with 2 there; or 5
+there and as much times the mean since the first tenth of the run, for what the first steps gain tells nothing), and
 as many steps again would gain more than `promise` (0.05) of the level at the end, and the level is poor:
 
 - where an accuracy was logged: it is above always giving the most frequent class by less than `good` (0.65) of the
-  way to 1, and the loss has lost less than 0.6 of its beginning;
+  way to 1, and the loss has lost less than 0.6 of its beginning; alike where no accuracy was, but a score of
+  validation (Dice, IoU, F1, R^2 and the like) is below `good`;
 - else: after 40 steps and more, the loss has lost less than `learned` (0.3) of its beginning, or of the loss of
   guessing where it began above that.
 
@@ -33,7 +35,7 @@ guessing (as many classes as the last layer has outputs) and has fallen from the
 through all of it), by less than that; by less than half, where an accuracy is known to be below 0.9 of the way to 1.
 
 Where no accuracy was logged, another score may tell, in a run that was validated 5 times and more at a steady rate: one
-of validation (Dice, IoU, F1, R^2 and the like) that is below `good` rises over its last 40%, and never falls there, at
+of validation that is below `good` rises over its last 40%, and never falls there, at
 `pace` times its mean rise or faster, by 3 times its noise and a tenth in all, while the loss falls for certain, so that
 as many steps again would gain 0.3 of its level.
 
@@ -118,7 +120,7 @@ from probes.diagnosis.rule import Rule
 from probes.diagnosis.signal import block_medians, closing, level, noise
 from probes.diagnosis.signs.rising import Rising, still_rising
 from probes.diagnosis.slope import Fall, fall, is_certain
-from probes.diagnosis.task import accuracy_at_end, falls_short
+from probes.diagnosis.task import accuracy_at_end, falls_short, score_at_end
 from probes.diagnosis.tracks import training_loss, validation_loss
 from probes.diagnosis.view import Curve, Floats, NotJudged, RunView, Steps
 
@@ -234,7 +236,8 @@ def criterion(
         if whole is not None and whole.certainty >= SEEN:
             return Unfinished(found, 1.0 - left, "begun")
     share = _gone(found, guessing)
-    if found.pace < pace or not is_certain(found, steps.astype(np.float64), values, CERTAIN):
+    as_since_settled = found.settled >= pace and found.certainty >= CERTAIN
+    if (found.pace < pace and not as_since_settled) or not is_certain(found, steps.astype(np.float64), values, CERTAIN):
         return None
     if known is not None and _ends_low(known) and _rose(values, _reference(found, guessing)):
         return None  # it was thrown about by a high rate, and calms down
@@ -312,7 +315,7 @@ def _seen_in_validation(held: Curve, last_step: int, fresh: bool, guessing: floa
     if not start > 0 or not end > 0 or end > (1.0 - (GAINED if fresh else LEARNED)) * start:
         return None
     gain = (start - end) / last_step
-    found = Fall(start, end, gain, 1.0, gain * last_step / end, float("inf"))
+    found = Fall(start, end, gain, 1.0, 1.0, gain * last_step / end, float("inf"))
     share = _gone(found, guessing)
     return Unfinished(found, share, "handful") if share < HALVES and not _fine_tuned(found, guessing) else None
 
@@ -352,6 +355,10 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     rates = highest_rates(view, loss)
     held = _validated(view)
     common, guessing = majority_share(view), guessing_loss(view)
+    measure = "accuracy" if reached is not None else "validation score"
+    stand_in = score_at_end(view) if reached is None else None
+    if stand_in is not None and falls_short(stand_in, 0.0, thresholds["good"]):
+        reached, common = stand_in, 0.0
     fresh = begins_at_guessing(view, loss.values)
     found = criterion(loss.steps, loss.values, reached, common, guessing, rates, len(held), fresh, **thresholds)
     handful = view.last_step <= LEAST_STEPS
@@ -359,7 +366,7 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
         poorly = reached is None or falls_short(reached, common, thresholds["good"])
         found = _seen_in_validation(held, view.last_step, fresh, guessing) if poorly else None
         name = validation_loss(view)[0] if found is not None else name
-    rising = _better_and_better(view, loss, rates, thresholds) if found is None and reached is None else None
+    rising = _better_and_better(view, loss, rates, thresholds) if found is None and measure != "accuracy" else None
     if rising is not None:
         found = rising[0]
     if found is None:
@@ -373,17 +380,18 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
         score = rising[1]
         went += f", and {score.series} from {short(score.start)} to {short(score.end)}, rising as fast as ever,"
     if reached is not None:
-        went += f", with an accuracy of {percent(reached)},"
+        went += f", with {'an' if measure == 'accuracy' else 'a'} {measure} of {percent(max(reached, 0.0))},"
     only, along = (" only", ", by the sum of the learning rate") if scheduled else ("", "")
     if found.kind in ("warm-up", "begun"):
         along += ", while its learning rate was still being raised: it ended within the warm-up"
+    late = found.kind == "steady" and rising is None and trend.pace < thresholds["pace"]
     evidence = [
         Evidence(
             name,
-            trend.pace,
+            trend.settled if late else trend.pace,
             None if rising is not None or found.kind == "begun" else _asked(found.kind, thresholds["pace"]),
             ">",
-            note="fall at the end over the mean fall of the run",
+            note="fall at the end over the mean fall of the run" + (" since its first tenth" if late else ""),
         ),
         Evidence(
             name,
@@ -395,7 +403,7 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
         Evidence(name, found.share, note="share of the beginning that is gone"),
     ]
     if reached is not None:
-        evidence.append(Evidence("accuracy", reached, thresholds["good"], "<", note="accuracy at the end"))
+        evidence.append(Evidence("accuracy", reached, thresholds["good"], "<", note=f"{measure} at the end"))
     rate = view.learning_rate(view.last_step)
     faster = f"if the time is short, try a learning rate of {short(3 * rate)} instead of {short(rate)}" if rate else ""
     if rising is not None:
@@ -405,10 +413,13 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
         faster = (
             f"if the time is short, end the warm-up within the first tenth of it: after {view.last_step // 10} steps"
         )
+    if late:
+        along += " since its first tenth"
+    pace = trend.settled if late else trend.pace
     as_seen = {
         "handful": ", before and after: it had begun to fall, and the schedule was over.",
         "begun": f", and was falling{along}.",
-    }.get(found.kind, f", and was still falling, at {short(trend.pace)} times the mean pace of the run{along}.")
+    }.get(found.kind, f", and was still falling, at {short(pace)} times the mean pace of the run{along}.")
     return [
         RULE.finding(
             "warning",

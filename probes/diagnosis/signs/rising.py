@@ -7,11 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from probes.diagnosis.signal import noise
-from probes.diagnosis.tracks import VALIDATION_SPLITS, share_right, split_of
+from probes.diagnosis.task import scores
+from probes.diagnosis.tracks import share_right
 from probes.diagnosis.view import Curve, Floats, RunView
 
-SCORES = frozenset({"dice", "iou", "miou", "jaccard", "f1", "fscore", "r2", "map", "em", "bleu", "kappa", "mcc"})
-"""Words for scores that are 1 where every answer is right, and about 0 where none is better than chance."""
 FEWEST, FEWEST_LATE = 5, 3
 """Validations in all, and over the last part of the run."""
 LATE = 0.6
@@ -32,11 +31,9 @@ class Rising:
 
 def still_rising(view: RunView, good: float, pace: float) -> Rising | None:
     """The first validation score below ``good`` that rises to the end at ``pace`` times its mean rise; else None."""
-    for name in view.series_names:
-        split, metric = split_of(name)
-        words = set(metric.replace("-", "_").replace("/", "_").split("_"))
+    for name in scores(view):
         curve = view.series(name)
-        if split not in VALIDATION_SPLITS or not words & SCORES or "loss" in words or curve is None:
+        if curve is None:
             continue
         found = _rising(Curve(curve.steps, share_right(curve.values)), pace)
         if found is not None and found[1] < good:
