@@ -55,7 +55,8 @@ steps and more it is judged.
 A run that ends while its learning rate is still being raised has ended within its warm-up: a finding when the loss
 was falling at the end at 0.6 times the mean pace or more (2 standard errors, and promise) and less than 0.9 of it is
 gone. A loss that slows down under a rate that rises has come a good part of its way. Where the noise hides the pace at
-the end, a fall over the whole run (3 standard errors) of less than 0.4 of the loss is enough at a poor accuracy.
+the end, a fall over the whole run (3 standard errors) of less than 0.6 of the loss is enough, unless an accuracy of 0.9
+of the way to 1 excuses it, or none is known.
 
 A loss that rose above its beginning (the median of a tenth of the run, by 3 standard errors) and fell with the learning
 rate at the end of a schedule is not falling because it was trained for too short a time: not a finding.
@@ -140,7 +141,7 @@ EXCUSED = 0.9
 """Accuracy, as a share of the way to 1, that any training may end at."""
 SEEN, GLIMPSED = 3.0, 2.0
 """Standard errors of a fall in a handful of steps, and in a warm-up: for what is said, any fall will do."""
-SOME = 0.4
+SOME = 0.6
 """Fall of the loss of a run that has not come far within its warm-up."""
 RAISED, ON_ITS_WAY, DONE = 2.0, 0.6, 0.9
 """Rise of the rate over a run that makes it a warm-up, fall at the end over the mean one of a loss that has not slowed
@@ -224,17 +225,20 @@ def criterion(
         first = _handful(steps.astype(np.float64), values, guessing)
         learns = accuracy is None and first is not None and first.share >= BARELY
         return None if first is None or learns else Unfinished(first.fall, first.share)
-    found = fall(steps.astype(np.float64), values) if steps[-1] >= LEAST_STEPS else None
-    if found is None or found.promise < promise or len(values) < MINIMUM_VALUES or _fine_tuned(found, guessing):
+    if steps[-1] < LEAST_STEPS or len(values) < MINIMUM_VALUES:
         return None
+    found = fall(steps.astype(np.float64), values)
+    found = None if found is None or found.promise < promise or _fine_tuned(found, guessing) else found
     if known is not None and _rises(known):
-        left = closing(values) / _reference(found, guessing)
-        if found.certainty >= GLIMPSED:
+        if found is not None and found.certainty >= GLIMPSED:
+            left = closing(values) / _reference(found, guessing)
             early = left > 1.0 - DONE and found.pace >= ON_ITS_WAY
             return Unfinished(found, 1.0 - left, "warm-up") if early else None
-        whole = fall(steps.astype(np.float64), values, part=1.01) if poorly and left > 1.0 - SOME else None
-        if whole is not None and whole.certainty >= SEEN:
-            return Unfinished(found, 1.0 - left, "begun")
+        begun = _begun(steps, values, guessing) if accuracy is not None and not excused else None
+        if begun is not None:
+            return begun
+    if found is None:
+        return None
     share = _gone(found, guessing)
     as_since_settled = found.settled >= pace and found.certainty >= CERTAIN
     if (found.pace < pace and not as_since_settled) or not is_certain(found, steps.astype(np.float64), values, CERTAIN):
@@ -268,6 +272,15 @@ def _brief(
         poor = share < 0.5 and found.pace >= 2.0 * BRIEF_PACE and found.certainty >= CERTAIN
     poor &= share > LEARNED and not _fine_tuned(found, guessing)
     return Unfinished(found, share, "schedule") if poor else None
+
+
+def _begun(steps: Steps, values: Floats, guessing: float | None) -> Unfinished | None:
+    """A loss that fell over a warm-up as a whole, and has far to go yet, where noise hides its pace at the end."""
+    whole = fall(steps.astype(np.float64), values, part=1.01)
+    if whole is None or whole.certainty < SEEN or _fine_tuned(whole, guessing):
+        return None
+    left = closing(values) / _reference(whole, guessing)
+    return Unfinished(whole, 1.0 - left, "begun") if left > 1.0 - SOME else None
 
 
 def _handful(along: Floats, values: Floats, guessing: float | None) -> Unfinished | None:
