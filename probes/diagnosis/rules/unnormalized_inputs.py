@@ -31,8 +31,11 @@ than a fifth wrong and its loss is still above 1.5 ln C for C outputs (sure, and
 bounded activation is `saturated` (0.9) at the ends of its range, so that all but the signs of its sums is lost (and
 the accuracy is poor or, where there is none, less than 0.9 of the loss is gone). Inputs above 30, which the first
 weights feel a thousand times as strongly as normalised ones, are a warning also when the loss is no number any more,
-and when a run that has ended gets wrong a fifth or more of what guessing gets wrong, unless a normalisation comes
-before the second layer with weights. Only information otherwise.
+and when a run that has ended is not known to have come out well: its answers (or, where no accuracy is known, its loss)
+keep a fifth or more of what guessing gets wrong; or what guessing gives is not known. Not so where a normalisation
+comes before the second layer with weights, or the outputs of the first such layer, a dense one or a convolution, are of
+a usual size (root mean square below `size`; they must be known to be larger where guessing is not known): the net takes
+the scale out by itself. Only information otherwise.
 Pixels in [0, 1] are no finding.
 
 Evidence
@@ -100,7 +103,7 @@ OFTEN, WORSE = 0.8, 1.5
 """Accuracy of a classifier that is often wrong; loss at the end, in losses of guessing, of one that is sure of it."""
 FAR, WELL = 30.0, 0.8
 """Root mean square of inputs that the first weights feel a thousand times as strongly as normalised ones (its square);
-and share right of what guessing gets wrong, short of which they are blamed."""
+and share right of what guessing gets wrong, or gone of its loss, short of which they are blamed."""
 EARLY_STEPS, NOTHING = 20, 0.02
 """Steps after which inputs that are large or constant are told already, when nothing at all was learned."""
 
@@ -178,7 +181,8 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
         severity = "warning"
     far = found.kind == "large" and math.hypot(mean[found.channel], std[found.channel]) > FAR
     broken = broken_loss(view) if far else None
-    if broken is not None or (far and view.last_step >= MINIMUM_STEPS and _answers_are_not_good(view)):
+    harmful = far and view.last_step >= MINIMUM_STEPS and _not_known_to_do_well(view, learned, thresholds["size"])
+    if broken is not None or harmful:
         severity = "warning"
     channel, step = means.layers[found.channel], int(means.steps[whole][0])
     middle, width = float(mean[found.channel]), float(std[found.channel])
@@ -227,11 +231,31 @@ def _large_did_harm(view: RunView, learned: Progress | None, thresholds: dict[st
     return lossy and _only_signs_pass(view, thresholds["saturated"])
 
 
-def _answers_are_not_good(view: RunView) -> bool:
-    """Whether a run that has ended gets wrong a fifth or more of what guessing gets wrong, in validation where it is
-    known, behind a first layer that no batch normalisation follows: one would take the scale out again.
+def _not_known_to_do_well(view: RunView, learned: Progress | None, size: float) -> bool:
+    """Whether a run that has ended keeps a fifth or more of what guessing gets wrong, in validation where an accuracy
+    is known, else of its loss; or whether what guessing gives is not known, and the scale is seen to go on.
+
+    The first loss tells nothing: such inputs make it large, and to come down from there is no knowledge.
     """
-    return view.status != "running" and bool(validated_short(view, WELL)) and not _scale_is_taken_out(view)
+    if view.status == "running" or learned is None or _scale_is_taken_out(view):
+        return False
+    passed_on = _passes_the_scale_on(view, size)
+    short_of = validated_short(view, WELL)
+    if short_of is None and learned.guessing is None and learned.variance is None:
+        return passed_on is True
+    return passed_on is not False and (learned.share < WELL if short_of is None else short_of)
+
+
+def _passes_the_scale_on(view: RunView, size: float) -> bool | None:
+    """Whether the outputs of the first layer with weights are as large as its inputs; None where that is not known:
+    they were not recorded, or are no plain sums (a recurrence bounds them).
+    """
+    first = next((parameter.module for parameter in view.parameters if parameter.is_weight), "")
+    of_sums = next((module.type for module in view.modules if module.name == first), "").startswith(("Linear", "Conv"))
+    mean, std = view.layer("activation_mean", first), view.layer("activation_std", first)
+    if not of_sums or mean is None or std is None or len(mean) != len(std):
+        return None
+    return float(np.median(np.hypot(mean.values, std.values))) > size
 
 
 def _scale_is_taken_out(view: RunView) -> bool:

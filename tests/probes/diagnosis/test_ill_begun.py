@@ -28,7 +28,8 @@ def view(
         gain: standard deviation of the weights times root of the fan-in; He: 1.4.
         steps: size of the updates over that of the weights.
         biases: largest of the biases before the first update.
-        more: ``loss`` and ``manifest`` to use in place of those, size of the ``inputs``, deviation of the ``targets``.
+        more: ``loss`` and ``manifest`` to use in place of those, size of the ``inputs``, deviation of the ``targets``
+            and of the ``outputs`` of the first layer.
     """
     loss = end + (first - end) * np.exp(-STEPS / 25.0) + 0.02 * RNG.standard_normal(400)
     series = {
@@ -50,13 +51,15 @@ def view(
     low = np.tile([-gain / 8, -biases, 1.0, 0.0, -gain / 8, -biases], (10, 1))
     high = np.tile([gain / 8, biases, 1.0, 0.0, gain / 8, biases], (10, 1))
     inputs = more.get("inputs", 1.0)
+    outputs = more.get("outputs", gain * inputs)
     layers = {
         "weight_std": (NAMES, FRAMES, np.tile([gain / 8, 0.0, 0.0, 0.0, gain / 8, 0.0], (10, 1))),
         "weight_min": (NAMES, FRAMES, low),
         "weight_max": (NAMES, FRAMES, high),
         "weight_norm": (NAMES, FRAMES, np.ones((10, 6))),
         "update_norm": (NAMES, FRAMES[1:], np.zeros((9, 6)) + steps),
-        "activation_std": (["a", "n", "b"], FRAMES[1:], np.tile([gain, 1.0, gain / 2], (9, 1))),
+        "activation_mean": (["a", "n", "b"], FRAMES[1:], np.zeros((9, 3))),
+        "activation_std": (["a", "n", "b"], FRAMES[1:], np.tile([outputs, 1.0, gain / 2], (9, 1))),
         "input_mean": (["all"], FRAMES[1:], np.full(9, inputs)),
         "input_std": (["all"], FRAMES[1:], np.full(9, inputs / 2)),
     }
@@ -176,6 +179,23 @@ class TestInputsInHundreds:
     def test_a_loss_that_breaks(self):
         assert self.said(loss=np.where(STEPS < 3, 9.0, np.nan)) == ["warning"]
         assert self.said(loss=np.where(STEPS < 3, 9.0, np.nan), inputs=1.0) == []
+
+    def regressed(self, left, known=True, **options):
+        """A regression that comes down from a huge first loss; its targets have a variance of 1."""
+        own = {"loss": {"class": "MSELoss", "reduction": "mean"} if known else None, "data": {}}
+        loss = left + 300.0 * np.exp(-STEPS / 10)
+        return self.said(loss=loss, targets=1.0, manifest=own, **options)
+
+    def test_a_regression_is_measured_by_its_targets(self):
+        assert self.regressed(0.5) == ["warning"]
+        assert self.regressed(0.1) == ["info"], "it does well"
+        assert self.regressed(0.5, status="running") == ["info"], "it may get better yet"
+        assert self.regressed(0.5, outputs=1.4) == ["info"], "the first layer takes the scale out"
+
+    def test_where_nothing_is_known_of_guessing_the_scale_must_be_seen_to_go_on(self):
+        assert self.regressed(0.5, known=False) == ["warning"]
+        assert self.regressed(0.5, known=False, outputs=1.4) == ["info"]
+        assert self.regressed(0.5, known=False, inputs=10.0) == ["info"]
 
 
 def test_a_loss_is_broken_when_it_stays_so():
