@@ -28,14 +28,18 @@ in the first few steps only.
   several layers with weights of a usual size at first, and the loss has come to rest with 0.05 to 0.3 of it gone, and a
   poor accuracy (where none is known, above `restless`): a warning, after 100 steps (500 in a run that goes on).
 
+- *Tossed about*: in a run that has ended and came to little (as in an overrun, below), the loss lay above where it
+  began for `TOSSED` (a quarter) of the run or more, in a row from within its first tenth on (medians of twenty blocks,
+  by 3 standard errors), came down by 0.05 or more in the end, and the median step size up there was above 0.02: a
+  warning, after 100 steps. Not with dropout above 0.5, which raises the training loss by itself.
 - *An overrun*: with Adam or one of its kin, a step size in the first ten steps above `overrun` (1), where some weights
   began at a usual size (standard deviation times root of the fan-in above 0.3, lookup tables left out; torch's default
   is 0.6): the initialisation is gone; and after 100 steps (200 in a run that goes on) less than 0.6 of the loss is gone
   (0.5 where no accuracy is known) and the accuracy is poor: a warning.
 - *An overshot*: a step size in the first ten steps above `overrun`, in a net of several layers with weights of a usual
-  size, and a loss that rose to more than 3 times its first value within 20 steps, where the accuracy stays below 0.8 of
-  the way from guessing to 1 (or, where none is known, less than 0.7 of the loss is gone): a warning, after 20 steps (50
-  in a run that goes on).
+  size, and a loss that rose to more than 3 times its first value within 20 steps, where the accuracy (of validation, if
+  there is one) stays below 0.8 of the way from guessing to 1 (or, where none is known, less than 0.7 of the loss is
+  gone): a warning, after 20 steps (50 in a run that goes on).
 - *Overgrown*: in the first ten steps the weights (lookup tables left out) have grown to more than twice their size, and
   in the first hundred the outputs lost all but a twentieth of what they varied across the examples
   (`batch_variation` of the last module): the net has forgotten its inputs. After as many steps, and with as little
@@ -111,13 +115,14 @@ from probes.diagnosis.course import course
 from probes.diagnosis.finding import Evidence, Finding
 from probes.diagnosis.gradients import step_size, without_decay
 from probes.diagnosis.numbers import round_rate, short
-from probes.diagnosis.outcome import answers_poorly, answers_short, came_to_little
+from probes.diagnosis.outcome import answers_poorly, came_to_little, validated_short
 from probes.diagnosis.progress import guessing_loss, progress_if_known, where_it_began
 from probes.diagnosis.rates import highest_rates
 from probes.diagnosis.rule import Rule
 from probes.diagnosis.seen_loss import loss_as_logged
-from probes.diagnosis.signal import at_rest, block_medians, level, trailing_run
+from probes.diagnosis.signal import at_rest, block_medians, level, longest_run, noise, trailing_run
 from probes.diagnosis.signs.divided import divided_by_nothing
+from probes.diagnosis.signs.dropped import shares_dropped
 from probes.diagnosis.signs.held_small import held_small
 from probes.diagnosis.signs.initial import gains_of_weights
 from probes.diagnosis.signs.memory import Forgetful, forgetful
@@ -150,6 +155,9 @@ FEWEST_LATER = 3
 UNSETTLED, SOMETHING, HARDLY = 0.02, 0.05, 0.3
 """Step size of a run that rests without coming to rest: twenty times the usual; and the shares of the loss between
 which it has learned something, but hardly anything."""
+BLOCKS, LEAST_IN_A_BLOCK, TOSSED, TOLD = 20, 3, 0.25, 3.0
+"""Blocks whose medians tell where a loss lay, values that each needs, the part of them that lies above its beginning in
+a run that was tossed about, and standard errors of such a median."""
 LONG = 500
 """Steps after which the rest of a run that goes on is no plateau."""
 
@@ -158,7 +166,7 @@ LONG = 500
 class TooHigh:
     """Which sign, at which frame (index), the step size there, and the loss before and after."""
 
-    kind: Literal["blow", "restless", "overrun", "overshot", "overgrown", "outgrown", "raised"]
+    kind: Literal["blow", "restless", "tossed", "overrun", "overshot", "overgrown", "outgrown", "raised"]
     frame: int
     size: float
     before: float
@@ -254,7 +262,7 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     if found is None:
         found = _outgrown(view, sizes, loss.finite) or _raised(view, sizes, loss.finite)
     if found is None:
-        found = _unsettled(view, sizes, loss.finite, thresholds["restless"])
+        found = _unsettled(view, sizes, loss.finite, thresholds["restless"]) or _tossed(view, sizes, loss.finite)
     if found is None:
         return []
     step = int(sizes.steps[found.frame])
@@ -284,6 +292,12 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
         what = f"By step {step} the weights had grown to {short(found.size)} times their size"
         went = f"{name} went from {short(found.before)} to {short(found.after)} only, and rests there"
         limit = OUTGROWN
+    elif found.kind == "tossed":
+        what = f"Steps changed the weights by {short(found.size)} of their size at first"
+        went = (
+            f"{name}, which began at {short(found.before)}, stayed above that for long; it came to {short(found.after)}"
+        )
+        limit = UNSETTLED
     else:
         what = f"Each step changes the weights by {short(found.size)} of their size"
         went = f"{name} went from {short(found.before)} to {short(found.after)} only"
@@ -346,7 +360,7 @@ def _overshot(view: RunView, sizes: Curve, loss: Curve, limit: float) -> TooHigh
     if rise is None or learned is None or _layers(view) < 2 or not len(sizes) or sizes.steps[0] > 2:
         return None
     first = np.where(np.isfinite(sizes.values) & (sizes.steps <= OVERRUN_FIRST), sizes.values, 0.0)
-    frame, short_of_good = int(np.argmax(first)), answers_short(view, GOOD)
+    frame, short_of_good = int(np.argmax(first)), validated_short(view, GOOD)
     mediocre = learned.share < MOST_LEFT if short_of_good is None else short_of_good
     if not first[frame] > limit or not mediocre or not _something_to_overrun(view):
         return None
@@ -399,6 +413,28 @@ def _unsettled(view: RunView, sizes: Curve, loss: Curve, restless: float) -> Too
     if _layers(view) < 2 or not _something_to_overrun(view):
         return None
     return TooHigh("restless", int(later[0]), usual, learned.start, learned.end)
+
+
+def _tossed(view: RunView, sizes: Curve, loss: Curve) -> TooHigh | None:
+    """A loss that large steps held above where it began for a good part of a run that has ended and came to little."""
+    if view.status == "running" or view.last_step < OVERRUN_STEPS or len(loss) < BLOCKS * LEAST_IN_A_BLOCK:
+        return None
+    learned = progress_if_known(view)
+    if learned is None or not learned.start > 0 or not came_to_little(view, learned) or _layers(view) < 2:
+        return None
+    if learned.share < SOMETHING or max(shares_dropped(view).values(), default=0.0) > HALF:
+        return None  # nothing was learned at any rate; and dropped units raise the loss of training by themselves
+    ends, blocks = block_medians(loss.steps, loss.values, BLOCKS)
+    error = 1.25 * TOLD * noise(loss.values) / math.sqrt(len(loss) / BLOCKS)
+    start, length = longest_run(blocks > learned.start + error)
+    if length < TOSSED * BLOCKS or start > BLOCKS // 10:
+        return None
+    since, until = (0 if start == 0 else int(ends[start - 1])), int(ends[start + length - 1])
+    there = np.flatnonzero((sizes.steps > since) & (sizes.steps <= until) & np.isfinite(sizes.values))
+    usual = level(sizes.values[there]) if len(there) >= FEWEST_LATER else 0.0
+    if not usual > UNSETTLED or not _something_to_overrun(view):
+        return None
+    return TooHigh("tossed", int(there[0]), usual, learned.start, learned.end)
 
 
 def _raised(view: RunView, sizes: Curve, loss: Curve) -> TooHigh | None:

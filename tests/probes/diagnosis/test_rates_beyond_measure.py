@@ -84,6 +84,40 @@ def test_what_did_no_harm_or_is_no_leap_of_the_weights(loss, sizes, accuracy, la
     assert told(view(loss, sizes, accuracy, layers=layers)) == []
 
 
+def test_the_answers_of_validation_count_not_those_known_by_heart():
+    heart, other = rising(1.0), rising(0.75)
+    assert told(view(course(0.01, 40.0), SHOT, heart, validation=other)) == [("learning-rate-too-high", "warning")]
+    assert told(view(course(0.01, 40.0), SHOT, heart, validation=rising(0.97))) == []
+
+
+class TestTossedAbout:
+    """A loss above its beginning of 1.4 until the rate is lowered: by steps of a twentieth of the weights."""
+
+    steep = (0.05, 0.06, 0.08, 0.06, 0.05, 0.04, 0.04, 0.01, 0.001)
+
+    def run(self, top=2.0, until=160, end=1.1, sizes=steep, accuracy=0.45, **more):
+        level = np.interp(STEPS, [1, 10, until, until + 60, 400], [1.4, top, top, end, end])
+        loss = np.r_[np.full(5, 1.4), level[5:] + 0.15 * RNG.standard_normal(395)]
+        return told(view(loss, sizes, rising(accuracy), **more))
+
+    def test_a_loss_that_comes_down_with_the_rate_only(self):
+        assert self.run() == [("learning-rate-too-high", "warning")]
+
+    @pytest.mark.parametrize(
+        "healthy",
+        [
+            {"top": 1.4},  # a plateau
+            {"until": 50},  # a rise that is over soon
+            {"end": 0.2, "accuracy": 0.95},  # it learned all the same
+            {"sizes": CALM},  # small steps: something else raises the loss
+            {"status": "running"},
+            {"layers": ("out",)},
+        ],
+    )
+    def test_a_plateau_a_short_rise_or_one_that_did_no_harm(self, healthy):
+        assert self.run(**healthy) == []
+
+
 def test_the_leap_is_told_while_the_run_goes_on_after_fifty_steps():
     early, later = (view(course(0.3, 40.0)[:n], SHOT, rising(0.75), status="running") for n in (30, 60))
     assert told(early) == []
