@@ -30,6 +30,10 @@ of its norm so far.
   the weights): a warning. A clipped net that learns is left alone, and so are Adam and its kin, whose steps do not
   depend on the norm.
 
+- Or, after 100 steps, a gradient that no frame shows has left its trace: under Adam and its kin the steps of some
+  weights are below 3e-4 of what gradient and learning rate account for in all frames (3 or more) of the latter half,
+  by a hundred times more than the largest gradient recorded explains. The mean of squares holds it. A warning.
+
 AutoTrainer takes a ratio of 70 between gradient norms, or NaN. Growth alone is not enough: leaving a plateau
 multiplies the gradient by thousands, and so does the beginning of most trainings.
 
@@ -88,6 +92,7 @@ from probes.diagnosis.progress import progress_if_known
 from probes.diagnosis.rule import Rule
 from probes.diagnosis.signal import block_medians, level, noise, opening
 from probes.diagnosis.signs.divided import divided_by_nothing
+from probes.diagnosis.signs.smothered import DIVIDED, Smothered, smothered
 from probes.diagnosis.tracks import training_loss, training_losses
 from probes.diagnosis.view import Curve, Floats, LayerTable, Mask, NotJudged, RunView
 
@@ -95,6 +100,8 @@ RUNAWAY, MINIMUM_FRAMES = 1e6, 6
 """Growth of the gradient over its first frames that is damage by itself, and frames that show it. The rewards of an
 agent grow by thousands, and its gradients with them; in supervised trainings that go well it is below ten.
 """
+LEAST_STEPS = 100
+"""Steps before which nothing is said of weights that stand still."""
 SAME = 1e-3
 """Difference, as a share, below which two norms are the same clipped one."""
 
@@ -242,6 +249,9 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
         name, loss = "", None
     sizes = _overshoots(view, norm)
     found = criterion(norm, sizes, loss, _broken_at(view, norm), **thresholds)
+    left = smothered(view) if found is None and view.last_step >= LEAST_STEPS else None
+    if left is not None:
+        return [_report_smothered(view, left)]
     if found is None and _cut(view, norm, sizes, thresholds["cut"]):
         return [_report_cut(view, norm, name)]
     if found is None:
@@ -282,6 +292,26 @@ def _report_cut(view: RunView, norm: Curve, loss_name: str) -> Finding:
             lower or "lower the learning rate by a factor of ten",
             "for recurrent nets: use LSTM or GRU, and initialise the recurrent weights orthogonally",
             "log the norm before clipping (what torch.nn.utils.clip_grad_norm_ returns)",
+        ),
+    )
+
+
+def _report_smothered(view: RunView, left: Smothered) -> Finding:
+    return RULE.finding(
+        "warning",
+        f"The steps of {names(left.weights)} have become at most {short(left.share)} of what their gradient and the "
+        "learning rate account for: a gradient between two frames was so large that the optimizer's mean of squares "
+        "still holds it. These weights stand still.",
+        (left.since, view.last_step),
+        view,
+        layers=left.weights,
+        evidence=(
+            Evidence("update_norm", left.share, DIVIDED, "<", left.since, left.weights[0], "step over what is due"),
+        ),
+        suggestions=(
+            "clip the gradient norm at about 1 (torch.nn.utils.clip_grad_norm_): the optimizer then never sees it",
+            "in a recurrent net use tanh, not a rectifier, for what is fed back",
+            "log the gradient norm of every step, and look at the batch and the step where it leaps",
         ),
     )
 
