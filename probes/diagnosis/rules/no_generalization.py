@@ -12,7 +12,8 @@ inputs, or the two splits do not belong together (other preprocessing, another o
 
 Criterion
 ---------
-After `steps_needed` (200) steps (half as many when a tenth of the training loss is gone) and at least 5 validations
+After `steps_needed` (200) steps (half as many when a tenth of the training loss is gone, a quarter in a run that has
+ended when its fall is certain) and at least 5 validations
 (3, when a tenth of the training loss is gone and they are all above guessing), the training loss has fallen by
 `learned` (0.025) or more of its initial level or of guessing (0.4 times as much with 10 validations, when it is
 certain), and no validation loss since the first tenth of the run lies below `chance` (0.95) times that of guessing, or,
@@ -26,7 +27,10 @@ not have risen above the share of the most frequent class by more than 0.05 plus
 Two validations are enough where the first was taken before the first step, in a net that computes the same in
 validation (no batch normalisation): when it lies above 2 times the beginning of the training loss (and 5 deviations of
 its noise), every later one above 3 times the first, and the training loss has not risen, the validation inputs are on
-another scale. The net, which knew neither at first, must have been about as wrong on both.
+another scale. The net, which knew neither at first, must have been about as wrong on both. Where no validation came
+before the first step, 4 are enough after the first one when all of them lie above 2 times, and their median above 3
+times, that one and the beginning of the training loss (and 5 deviations of its noise), of which more than a tenth is
+left.
 
 Where no validation loss was logged, an accuracy of it stands in: none of at least 5 values since the first tenth of the
 run is above the share of the most frequent class by more than 0.05 and twice their noise, while training is above it by
@@ -86,6 +90,8 @@ from probes.diagnosis.view import NotJudged, RunView
 
 TENTH = 0.1
 """Fall of the training loss that takes more than learning how often each class comes."""
+QUARTER = 0.25
+"""Part of the steps needed that is enough in a run that has ended, when training learned for certain."""
 FEW = 5
 """Values of an accuracy that stands in for a validation loss."""
 _SUGGESTIONS = (
@@ -150,6 +156,8 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
         raise NotJudged("no training loss to compare with")
     after = curve.values[curve.steps > 0.1 * view.last_step]
     needed = int(thresholds["steps_needed"] * (0.5 if learned.share >= TENTH else 1.0))
+    if view.status != "running" and _certain(view, learned):
+        needed = int(thresholds["steps_needed"] * QUARTER)
     # All above guessing, while the training loss says that a good deal is learned: three validations are enough.
     known = learned.guessing if learned.guessing is not None else _seen_to_guess(view, learned, float(curve.values[0]))
     clear = learned.share >= TENTH and len(after) >= 3 and known is not None
@@ -227,17 +235,39 @@ def _by_accuracy(view: RunView, thresholds: Mapping[str, float]) -> Sequence[Fin
     ]
 
 
-def _prepared(view: RunView, seen: Prepared) -> Finding:
-    """The finding when the validation inputs are not those that the net is trained for."""
+def _never_better(view: RunView, learned: Progress, name: str, since: NeverBetter) -> Finding:
+    """The finding where the first validation stands in for that of a net that knows nothing."""
     return RULE.finding(
         "warning",
-        f"Before the first step {seen.validation} was {short(seen.start)}, where {seen.train} began at "
-        f"{short(seen.train_start)}: the same net, on other inputs. It has been {short(seen.least)} or more since, "
+        f"{learned.series} fell from {short(learned.start)} to {short(learned.end)}, nearly all of it since step "
+        f"{since.step}, where {name} was {short(since.first)}; it has never been lower than {short(since.best)} since, "
+        f"and is at {short(since.end)}.",
+        (since.step, view.last_step),
+        view,
+        evidence=(
+            Evidence(name, since.best, since.first, ">", note="best value since, against the first"),
+            Evidence(name, since.end, since.first, ">", note="level at the end"),
+            Evidence(learned.series, since.gained, HARDLY, "<", since.step, note="share of its fall by then"),
+        ),
+        suggestions=_SUGGESTIONS,
+    )
+
+
+def _prepared(view: RunView, seen: Prepared) -> Finding:
+    """The finding when the validation inputs are not those that the net is trained for."""
+    when = "Before the first step" if seen.step == 0 else f"At step {seen.step}"
+    other = ": the same net, on other inputs" if seen.step == 0 else ""
+    return RULE.finding(
+        "warning",
+        f"{when} {seen.validation} was {short(seen.start)}, where {seen.train} began at "
+        f"{short(seen.train_start)}{other}. It has been {short(seen.least)} or more since, "
         f"while {seen.train} is at {short(seen.train_end)}: they are not prepared as those of the training are.",
         (0, view.last_step),
         view,
         evidence=(
-            Evidence(seen.validation, seen.start, seen.train_start, ">", 0, note="before the first step"),
+            Evidence(seen.validation, seen.start, seen.train_start, ">", 0, note="before the first step")
+            if seen.step == 0
+            else Evidence(seen.validation, seen.start, step=seen.step, note="the first validation"),
             Evidence(seen.validation, seen.least, seen.start, ">", note="lowest later value, against the first"),
             Evidence(seen.train, seen.train_end, seen.train_start, "<", note="level now, and at the beginning"),
         ),

@@ -228,6 +228,21 @@ class TestNoGeneralization:
         series = {"train/loss": (steps, 2.3 - 0.6 * steps / last), "val/loss": (times, np.full(len(times), level))}
         assert bool(judged(self.slug, series, manifest=CLASSIFIER, status="running").findings) == said
 
+    @pytest.mark.parametrize(
+        ("fallen", "level", "status", "said"),
+        [
+            (0.12, 2.31, "finished", True),  # a run of 80 steps that learned for certain
+            (0.12, 2.31, "running", False),  # too early to tell
+            (0.12, 2.15, "finished", False),  # validation learned as well
+            (0.02, 2.31, "finished", False),  # nothing was learned for certain
+        ],
+    )
+    def test_a_short_run_that_is_over(self, fallen, level, status, said):
+        steps, times = np.arange(1, 81), np.arange(0, 81, 10)
+        loss = 2.3 - fallen * steps / 80 + 0.02 * np.random.default_rng(1).standard_normal(80)
+        series = {"train/loss": (steps, loss), "val/loss": (times, np.full(len(times), level))}
+        assert bool(judged(self.slug, series, manifest=CLASSIFIER, status=status).findings) == said
+
     def test_a_rise_after_learning_is_overfitting_instead(self):
         assert self.run(np.where(VALIDATIONS < 100, 1.5, self.chance)).findings == []
 

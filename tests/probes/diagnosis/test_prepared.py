@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -60,3 +61,41 @@ def test_inputs_on_another_scale_are_told_at_the_second_validation(tmp_path):
 )
 def test_inputs_on_the_same_scale_nets_at_rest_and_other_nets_are_not(more, shift, rate, tmp_path):
     assert prepared_differently(trained(tmp_path / "run", net(*more), shift, rate)) is None
+
+
+class TestValidatedAfterEachEpochOnly:
+    """No validation before the first step: the first one, after an epoch, stands in for it."""
+
+    steps = np.arange(1, 401)
+    at = np.arange(40, 401, 40)
+
+    def seen(self, validation, end=0.2, modes=(), status="finished"):
+        noise = 0.03 * np.random.default_rng(0).standard_normal(400)
+        series = {
+            "train/loss": (self.steps, end + (1.0 - end) * np.exp(-self.steps / 60) + noise * end),
+            "val/loss": (self.at[: len(validation)], validation),
+        }
+        manifest = {"model": {"mode_dependent": list(modes)}}
+        return prepared_differently(RunView.of_arrays(series, manifest=manifest, status=status))
+
+    wrong = (0.9, 2.5, 30.0, 40.0, 25.0, 30.0, 28.0, 33.0, 30.0, 31.0)
+
+    def test_several_times_as_wrong_as_a_net_that_knows_nothing_from_the_next_one_on(self):
+        found = self.seen(self.wrong)
+        assert found is not None and (found.step, found.least) == (40, 2.5)
+        assert self.seen(self.wrong, status="running") is not None
+        assert self.seen(self.wrong[:4]) is None, "three later ones are few"
+
+    @pytest.mark.parametrize(
+        "healthy",
+        [
+            (0.5, 0.4, 0.5, 0.9, 1.5, 2.5, 4.0, 5.0, 6.0, 7.0),  # learned by heart: gets worse bit by bit
+            (30.0, 31.0, 29.0, 30.0, 31.0, 30.0, 29.0, 30.0, 31.0, 30.0),  # in other units, and at rest
+            (0.9, 20.0, 0.4, 0.3, 0.3, 25.0, 0.3, 0.3, 0.2, 0.2),  # spikes
+        ],
+    )
+    def test_not_what_gets_worse_slowly_or_is_in_other_units_or_comes_back(self, healthy):
+        assert self.seen(healthy) is None
+
+    def test_nor_where_the_training_examples_are_known_by_heart(self):
+        assert self.seen(self.wrong, end=0.02) is None
