@@ -24,6 +24,11 @@ logged, the last layer has C outputs, and both losses begin within 0.05 of ln C;
 validation loss, which must then have been taken before the first step. When the validation accuracy is known, it must
 not have risen above the share of the most frequent class by more than 0.05 plus what it varies by.
 
+Where neither ln C is known nor anything was validated before the first step, the first validation stands in for
+guessing when training had made less than a quarter of its fall by then (5 values of its loss or more): no later one is
+below it, the level at the end is above it by a twentieth and 3 deviations of its noise, and the validation accuracy has
+not risen.
+
 Two validations are enough where the first was taken before the first step, in a net that computes the same in
 validation (no batch normalisation): when it lies above 2 times the beginning of the training loss (and 5 deviations of
 its noise), every later one above 3 times the first, and the training loss has not risen, the validation inputs are on
@@ -84,6 +89,7 @@ from probes.diagnosis.numbers import percent, short
 from probes.diagnosis.progress import Progress, majority_share, progress
 from probes.diagnosis.rule import Rule
 from probes.diagnosis.signal import closing, noise
+from probes.diagnosis.signs.never_better import HARDLY, NeverBetter, never_better
 from probes.diagnosis.signs.prepared import Prepared, prepared_differently
 from probes.diagnosis.tracks import accuracy, training_loss, validation_loss, validation_losses
 from probes.diagnosis.view import NotJudged, RunView
@@ -165,6 +171,9 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     if (len(after) < 5 and not clear) or view.last_step < needed:
         raise NotJudged(f"{len(after)} values of {name} in {view.last_step} steps, needs 5 in {needed}")
     if known is None and curve.steps[0] > 0:
+        since = never_better(view, learned, curve, thresholds["learned"])
+        if since is not None:
+            return [_never_better(view, learned, name, since)]
         raise NotJudged("the validation loss of guessing is not known (none was logged before the first step)")
     guessing = float(curve.values[0]) if known is None else known
     best = float(after.min())

@@ -37,8 +37,8 @@ class NeverBetter:
 
 
 def never_better(view: RunView, learned: Progress, validation: Curve, least: float) -> NeverBetter | None:
-    """What a finite validation loss has done since the first one; None where it was ever better, or training had learned
-    much by then, or has learned less than ``least`` of its loss by now.
+    """What a finite validation loss has done since the first one; None where it was ever better, or training had
+    learned much by then, or has learned less than ``least`` of its loss by now.
     """
     _, train = training_loss(view)
     train = train.finite
