@@ -36,8 +36,9 @@ gradient of all parameters together, that of the last module's outputs and the l
 below 1/30 of what they were in the first frame, times the square of the share of the training loss that is left (its
 level in those frames over its level until the gradient first fell below a third); and a quarter or more is left. Of a
 cross-entropy the gradient falls with the loss, of a squared error as its root. Not with nine in ten answers right.
-Where there is no one loss that has to fall (rewards are logged, several losses) it takes a gradient of exactly zero,
-and every loss that was logged must be left so.
+Where there is no one loss that has to fall (rewards are logged, several losses), or one that may keep a constant at its
+best (the logarithm of a density, an energy), it takes a gradient of exactly zero, and every loss that was logged must
+be left so.
 
 Evidence
 --------

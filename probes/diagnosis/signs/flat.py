@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from probes.diagnosis.gradients import total_norm
+from probes.diagnosis.manifest import read_loss
 from probes.diagnosis.task import accuracy_at_end
 from probes.diagnosis.tracks import VALIDATION_SPLITS, split_of, training_loss
 from probes.diagnosis.view import Curve, Floats, NotJudged, RunView, Steps
@@ -21,6 +22,11 @@ to the loss, of a squared error as its root; what a loss keeps at its best (targ
 fall further: the less is left, the further the fall must go, by the square of what is left."""
 LARGE = 1.0 / 3.0
 """Share of the first gradient above which the loss that is logged is the one it began with."""
+WITH_A_CONSTANT = frozenset({"nll", "elbo", "nelbo", "likelihood", "logp", "bpd", "energy", "action"})
+"""Words for a loss that may keep any constant at its best, as the logarithm of a density does: what is left of it says
+little, unless the gradient is exactly zero."""
+DENSITIES = ("GaussianNLLLoss", "PoissonNLLLoss")
+"""Loss functions that are such."""
 RIGHT = 0.9
 """Share of right answers with which nothing is left to learn."""
 
@@ -101,10 +107,13 @@ def _shares(view: RunView, total: Curve) -> tuple[Steps, Floats]:
 
 
 def _losses(view: RunView, *, none_at_all: bool) -> list[tuple[str, Curve]]:
-    """The one training loss; where there is none such, and no gradient at all, whatever is logged as a loss."""
+    """The one training loss that should fall to nothing; any, or all that are logged, where there is no gradient."""
     try:
         name, curve = training_loss(view)
-        return [(name, curve.finite)]
+        words = set(split_of(name)[1].split("_"))
+        kind = read_loss(view.manifest)
+        constant = bool(words & WITH_A_CONSTANT) or (kind is not None and kind.name in DENSITIES)
+        return [(name, curve.finite)] if none_at_all or not constant else []
     except NotJudged:
         if not none_at_all:
             return []

@@ -104,6 +104,11 @@ def test_a_loss_that_need_not_fall_takes_a_gradient_of_zero():
     assert said(nothing, np.geomspace(1.0, 1e-3, 10), names=("dqn/loss",), extra=reward) == []
 
 
+def test_so_does_a_loss_that_may_keep_a_constant():
+    assert said(GONE, STANDS, names=("train/nll",)) == []
+    assert said(np.where(FRAMES < 20, 1.0, 0.0), STANDS, names=("train/nll",)) == ["warning"]
+
+
 def test_nor_is_anything_said_of_a_loss_whose_beginning_is_not_known():
     late = {"train/loss": (STEPS[100:], np.ones(300))}
     assert said(np.where(FRAMES < 30, 1.0, 1e-5), STANDS, names=(), extra=late) == []
