@@ -41,7 +41,11 @@ Losses below zero (a Wasserstein critic's) are left out. Information in a run th
 
 In a run that is over, after `steps_needed`, it is said of an agent whose rewards (all series that are plainly such, of
 20 values or more) end below where they began, by 4 standard errors, with no eighth of the latter half above that; or,
-of 80 values or more, when more than half of what had been gained is gone in each eighth of the latter half. Where
+of 80 values or more, when more than half of what had been gained is gone in each eighth of the latter half; or, after
+twice `steps_needed`, of as many and of a net that began as it was drawn, when they stay: no eighth of the run is 3
+standard errors above the first, nor the latter half 2 above the former, nor the rest above the first twentieth, and a
+rise by 0.75 of the spread of single rewards would have been seen (not of a mean of zero, as in a game against itself).
+Where
 the loss cannot be judged, after twice `steps_needed`, it is said when an accuracy of 5 values or more ends no higher
 than it began and at that of guessing among the outputs of the last layer. A triplet loss that began above a usual
 margin (0.1, 0.2, 0.3, 0.5, 1) and ends at it, to 0.03 of it, is measured from there if the outputs have become more
@@ -114,12 +118,14 @@ from probes.diagnosis.progress import certain_variance, guessing_loss, majority_
 from probes.diagnosis.rule import Rule
 from probes.diagnosis.signal import block_medians, closing, level, noise, opening
 from probes.diagnosis.signs.awakening import is_awakening
+from probes.diagnosis.signs.drawn import begins_as_drawn
 from probes.diagnosis.signs.rivals import WON, Won, discriminator_has_won
 from probes.diagnosis.signs.standing import (
     Standing,
     gains_are_lost,
     margin_it_stays_at,
     rewards_are_lost,
+    rewards_stay,
     stays_at_chance,
 )
 from probes.diagnosis.signs.told_apart import LITTLE, Apart, little_told_apart
@@ -208,6 +214,9 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     if gone is not None:
         return [_gains_lost(view, gone)]
     long = over and view.last_step >= 2 * thresholds["steps_needed"]
+    same = rewards_stay(view) if long and begins_as_drawn(view) else None
+    if same is not None:
+        return [_rewards_stay(view, same)]
     try:
         return _of_losses(view, thresholds) or _if_told_alike(view, long)
     except NotJudged:
@@ -297,6 +306,23 @@ def _rewards_lost(view: RunView, lost: Standing) -> Finding:
             "check the sign: a policy gradient raises rewards by minimising -log_prob * return",
             "check that an action is paid for what comes after it: returns are summed from the last step back",
             "check that actions and rewards belong together: the same step, the same environment",
+        ),
+    )
+
+
+def _rewards_stay(view: RunView, same: Standing) -> Finding:
+    """An agent that gets as much as it got by its first moves, at any time."""
+    return RULE.finding(
+        "warning",
+        f"{same.series} was {short(same.start)} at first and is {short(same.end)} after {view.last_step} steps, and no "
+        "higher at any time, beyond the chance of single ones: the agent learns nothing of what it is rewarded for.",
+        (0, view.last_step),
+        view,
+        evidence=(Evidence(same.series, same.end, same.reference, "<", note="mean of the last eighth, and first"),),
+        suggestions=(
+            "take several episodes for a step, and subtract a baseline from the returns: one game says next to nothing",
+            "check that actions and rewards belong together: the same step, the same environment, the action taken",
+            "let it explore longer, or reward what leads to the goal: a reward that is never met teaches nothing",
         ),
     )
 

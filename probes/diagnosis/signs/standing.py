@@ -1,5 +1,5 @@
-"""Nothing is learned, told by other than the training loss: rewards that are lost, answers that stay at chance, a
-triplet loss that stays at its margin.
+"""Nothing is learned, told by other than the training loss: rewards that are lost or stay, answers that stay at
+chance, a triplet loss that stays at its margin.
 """
 
 from __future__ import annotations
@@ -26,6 +26,10 @@ ERRORS = 4.0
 """Standard errors by which a reward has fallen; single episodes depend on each other."""
 EIGHTHS, LOST = 8, 0.5
 """Parts of a run, and the share of what an agent had gained that it is without in each of the latter half."""
+HIGHER, RISEN, SEEN = 3.0, 2.0, 0.75
+"""Standard errors of a rise of rewards in any of many parts, and in one of them; the rise, in spreads of single
+rewards, that would have been seen.
+"""
 AT_MOST, TIMES = 0.05, 1.5
 """Accuracy at chance over C classes: 1 / C and this share of the way to 1, and no more than this many times 1 / C."""
 MARGINS = (0.1, 0.2, 0.3, 0.5, 1.0)
@@ -77,6 +81,44 @@ def _lost_again(view: RunView, name: str) -> Standing | None:
         means[late] < means[best] - ERRORS * np.hypot(errors[best], errors[late])
     )
     return Standing(name, float(means[0]), float(means[-1]), float(means[best])) if clear and gone.all() else None
+
+
+def rewards_stay(view: RunView) -> Standing | None:
+    """Whether an agent gets no more at any time than at the beginning, by all that was logged.
+
+    None of the run's eighths is `HIGHER` standard errors above the first, nor is the rest of the run `RISEN` above its
+    first twentieth (an agent may learn at once) or the latter half above the former; and three quarters of the
+    spread of single rewards more would have been seen. A mean of zero may be that of a game against
+    itself, and rewards that are all the same the most there is: then, None.
+    """
+    found = [_stay(view, name) for name in rewards(view) if _is_plain(name)]
+    return found[0] if found and all(found) else None
+
+
+def _stay(view: RunView, name: str) -> Standing | None:
+    curve = view.series(name)
+    values = curve.finite.values if curve is not None else np.empty(0)
+    if curve is None or len(values) < EIGHTHS * MINIMUM_IN_ONE or begins_late(view, curve.steps):
+        return None
+    eighth, half, first = len(values) // EIGHTHS, len(values) // 2, max(5, len(values) // 20)
+    spread = float(values[: 2 * eighth].std(ddof=1))
+    if not spread > 0 or abs(values.mean()) < ERRORS * values.std() / math.sqrt(len(values)):
+        return None
+    start = values[:eighth]
+    pairs = [(part, start, HIGHER) for part in np.array_split(values, EIGHTHS)[1:]]
+    pairs += [(values[first:], values[:first], RISEN), (values[half:], values[:half], RISEN)]
+    if any(_above(later, before, errors * spread) for later, before, errors in pairs):
+        return None
+    late = values[half:]
+    most = late.mean() - start.mean() + RISEN * spread * math.sqrt(1 / len(late) + 1 / len(start))
+    if most > SEEN * spread:
+        return None
+    return Standing(name, float(start.mean()), float(values[-eighth:].mean()), float(start.mean()))
+
+
+def _above(later: Floats, before: Floats, chance: float) -> bool:
+    """Whether the mean of ``later`` [T] is above that of those ``before`` [S] by the ``chance`` of single rewards."""
+    return float(later.mean() - before.mean()) > chance * math.sqrt(1 / len(later) + 1 / len(before))
 
 
 def _is_plain(name: str) -> bool:
