@@ -21,8 +21,9 @@ from probes.diagnosis.view import Curve, NotJudged, RunView
 
 LITTLE = 0.05
 """Share of what tells the examples apart that is next to nothing: hard tasks leave a tenth or more."""
-FRAMES, SINCE, VALUES = 2, 0.3, 30
-"""Frames since that share of the run (they may be a doubling of the steps apart), and values of the loss, that tell it.
+FRAMES, SINCE, VALUES = 2, 0.2, 30
+"""Frames since that share of the run (at steps 1, 2, 5, 10 and so on the last two may lie as far back as a fifth of it),
+and values of the loss, that tell it.
 """
 SAME = 0.05
 """Difference of two standard deviations of one tensor, of which one may be that of a sample."""

@@ -16,9 +16,15 @@ RULE = RULES["loss-not-decreasing"]
 
 
 def fitted(
-    explained: float, *, mean: float = 0.0, status: str = "finished", other: float = 1.0, kind: str = "MSELoss"
+    explained: float,
+    *,
+    mean: float = 0.0,
+    status: str = "finished",
+    other: float = 1.0,
+    kind: str = "MSELoss",
+    length: int = 300,
 ) -> tuple[RunView, float]:
-    """A view of a regression of 300 steps that has come to rest, and its R^2.
+    """A view of a regression of ``length`` steps that has come to rest, and its R^2.
 
     The targets are a line of the inputs and noise, around ``mean``; the net answers the line. ``other`` scales the
     spread of the last module against that of what the loss compares.
@@ -29,8 +35,8 @@ def fitted(
     targets = answers + np.sqrt(1.0 - explained) * noise
     error = answers - targets
     left = float({"MSELoss": np.mean(error**2), "L1Loss": np.mean(np.abs(error))}[kind])
-    steps = np.arange(1, 301)
-    loss = left + (2.0 + mean**2) * np.exp(-steps / 15.0) + 0.02 * left * rng.standard_normal(300)
+    steps = np.arange(1, length + 1)
+    loss = left + (2.0 + mean**2) * np.exp(-steps / 15.0) + 0.02 * left * rng.standard_normal(length)
     deviation, many = float(answers.std()), len(FRAMES)
     series = {
         "train/loss": (steps, loss),
@@ -65,6 +71,11 @@ def test_outputs_that_are_alike_are_told_and_a_hard_task_is_not() -> None:
     assert "whatever the input" in message
     assert messages(fitted(0.1)[0]) == []
     assert messages(fitted(0.9)[0]) == []
+
+
+def test_two_frames_are_enough_however_far_the_next_is() -> None:
+    assert messages(fitted(0.02, length=498)[0])
+    assert messages(fitted(0.1, length=498)[0]) == []
 
 
 def test_an_absolute_error_leaves_at_least_its_square() -> None:
