@@ -56,7 +56,7 @@ frames agree on that variance to a hundredth: always answering the mean costs no
 In such a run a mean squared, Huber or absolute error that has fallen, and is at rest, is told as well where the
 outputs are alike for all examples: their variance across the examples is below 0.05 of itself and the squared error
 together (of fitted outputs that is R^2, without the part that any mean explains). The last module must be seen to give
-the outputs that are compared, in 2 frames or more since the first three tenths of the run, and in the last.
+the outputs that are compared, in 2 frames or more since the first fifth of the run, and in the last.
 
 Not a finding when the loss was small from the beginning, as in fine-tuning: below half of that of guessing
 among as many classes as the last layer has outputs; or when the accuracy is good (above 0.7), or rises by a
