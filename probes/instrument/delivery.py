@@ -74,7 +74,14 @@ class Delivery:
     def scalars(
         self, step: int, time: float, host: Mapping[str, float], device: Mapping[str, Tensor] | None = None
     ) -> None:
-        """Numbers of one step, those on a device as one-element tensors."""
+        """The probes' own numbers of one step, those on a device as one-element tensors."""
+        if host:
+            self.writer.scalars(step, time, host)
+        if device:
+            self._device_scalars.add(step, time, device)
+
+    def logged(self, step: int, time: float, host: Mapping[str, float], device: Mapping[str, Tensor]) -> None:
+        """Numbers that the program logged at a step: one of them may be the loss."""
         if host:
             self.writer.scalars(step, time, host)
             self.loss_in_use.log(step, host)

@@ -105,7 +105,7 @@ class Engine:
         )
         self._by_root = True  # whether the last frame's passes were of the whole model
         self.optimizer_hooks = OptimizerHooks(optimizers, self.concerns, self)
-        self._by_hand: StepsByHand | None = StepsByHand(self._watchlist.tensors)  # until an optimizer steps
+        self.by_hand: StepsByHand | None = StepsByHand(self._watchlist.tensors)  # until an optimizer steps
         self._followed_given = bool(optimizers)
         self._due = self._frames_wanted and schedule.due(1)
         # A container is never called itself, only its parts are; a TransformerEncoderLayer must not carry a hook.
@@ -136,7 +136,7 @@ class Engine:
     # ---- the forward pass ----
 
     def _on_forward(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        if torch.compiler.is_compiling() or torch.jit.is_tracing():  # type: ignore[attr-defined,no-untyped-call]
+        if torch.compiler.is_compiling() or torch._C._is_tracing():
             return
         self._modes.saw(module.training, torch.is_grad_enabled())
         if self._wait_from is None and not (torch.is_grad_enabled() and self._due):
@@ -147,8 +147,8 @@ class Engine:
                 if training:
                     self._data_wait = max(0.0, self._clock() - self._wait_from)
                 self._wait_from = None
-            if training and self._by_hand is not None:
-                self._by_hand.before_training()
+            if training and self.by_hand is not None:
+                self.by_hand.before_training()
             if training and self._due:
                 self._open_collector()
                 self._collector.begin_pass(module, args, kwargs)
@@ -195,10 +195,10 @@ class Engine:
         return False
 
     def before_step(self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        if not self.in_owner:
+        if os.getpid() != self._pid:
             return
         with self.guard:
-            self._by_hand = None
+            self.by_hand = None
             if not self._began:
                 self._begin()
             self._stepping = optimizer
@@ -227,7 +227,7 @@ class Engine:
                 self._frame.before_step(() if self._has_closure else mine, changed, scale)
 
     def after_step(self, optimizer: Optimizer) -> None:
-        if not self.in_owner:
+        if os.getpid() != self._pid:
             return
         with self.guard:
             new = self.counter.advance(optimizer)
@@ -265,13 +265,13 @@ class Engine:
 
     def logs(self, split: str, names: Iterable[str]) -> None:
         """Called before numbers are logged: where no optimizer steps, the steps are told from them."""
-        if self._by_hand is None or not split.startswith("train"):
+        if self.by_hand is None or not split.startswith("train"):
             return
         found: Found = None  # also when looking for it fails
         with self.guard:
-            found = self._by_hand.logged(names)
+            found = self.by_hand.logged(names)
             if found == "no change" or (found is not None and self._followed_given):
-                self._by_hand = None
+                self.by_hand = None
                 remedy = (
                     "give watch the optimizer that steps, or None to follow any"
                     if self._followed_given
@@ -318,28 +318,38 @@ class Engine:
         self._taken += 1
         values: dict[str, float] = self._modes.take()
         elsewhere: dict[str, Tensor] = {}
-        # Each under the guard by itself: a failure of one must not keep the others and the next step from their turn.
-        with self.guard:
+        # Each tried by itself: a failure of one must not keep the others and the next step from their turn.
+        try:
             rates, device_rates, new = self._rates.read(self.optimizer_hooks.outermost)
             values |= rates
             elsewhere |= device_rates
             if new and self._taken > 1:
                 self.describe()
-        with self.guard:
+        except Exception as error:  # noqa: BLE001  the wall: said once, and no more frames are taken
+            self.guard.failed(error)
+        try:
             values |= self._times(now)
-        with self.guard:
+        except Exception as error:  # noqa: BLE001  see above
+            self.guard.failed(error)
+        try:
             if skipped is not None and skipped.device.type != "cpu":
                 elsewhere["optimizer/skipped"] = skipped
             elif skipped is not None and skipped.item():
                 values["optimizer/skipped"] = 1.0
             self.delivery.scalars(self.counter.step, _time.time(), values, elsewhere)
-        with self.guard:
+        except Exception as error:  # noqa: BLE001  see above
+            self.guard.failed(error)
+        try:
             if self._taken >= self._filters_due:
                 self._filters_due = next_snapshot(self._taken)
                 self.take_filters()
-        with self.guard:
+        except Exception as error:  # noqa: BLE001  see above
+            self.guard.failed(error)
+        try:
             if self._frame is None:
                 self._plan_next()
+        except Exception as error:  # noqa: BLE001  see above
+            self.guard.failed(error)
         self._step_ended = self._wait_from = now
         self._data_wait = None
         self.guard.restart(now)
@@ -361,7 +371,8 @@ class Engine:
     def _plan_next(self) -> None:
         self._due = self._frames_wanted and self._schedule.due(self._taken + 1)
         if not self._due:
-            self._collector.close()
+            if self._collector.is_open:
+                self._collector.close()
         elif not self._by_root:
             self._open_collector()
 

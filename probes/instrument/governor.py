@@ -69,20 +69,14 @@ class Governor:
         self._credit = budget * CREDIT_SECONDS
         self._account = 0.0
         self._costs: deque[float] = deque(maxlen=_RECENT)
+        self._expected = 0.0  # what the next frame will cost, seconds: the first is free, being unknown
         self._last_step = 0
         self._since_frame = 0.0
 
-    @property
-    def expected_cost(self) -> float:
-        """What the next frame will cost, seconds: the median of the last few. The first is free, being
-        unknown.
-        """
-        return median(self._costs) if self._costs else 0.0
-
     def due(self, step: int) -> bool:
-        if is_log_spaced(step) and self._account + self._credit >= self.expected_cost:
+        if is_log_spaced(step) and self._account + self._credit >= self._expected:
             return True
-        if self._costs and self._account >= self.expected_cost:
+        if self._costs and self._account >= self._expected:
             return True
         waited = step - self._last_step
         return self._since_frame >= LONGEST_WAIT_SECONDS and waited >= LONGEST_WAIT_STEPS
@@ -90,10 +84,11 @@ class Governor:
     def spend(self, own_seconds: float, probe_seconds: float) -> None:
         self._since_frame += own_seconds + probe_seconds
         self._account += self.budget * own_seconds - probe_seconds
-        self._account = min(self._account, _BURST * max(self.expected_cost, 1e-6))
+        self._account = min(self._account, _BURST * max(self._expected, 1e-6))
 
     def frame_taken(self, step: int, seconds: float) -> None:
         self._costs.append(seconds)
+        self._expected = median(self._costs)
         self._last_step = step
         self._since_frame = 0.0
 

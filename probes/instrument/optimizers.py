@@ -49,6 +49,9 @@ class StepCounter:
 
     def advance(self, optimizer: Optimizer) -> bool:
         """Takes in one step of an optimizer; returns whether it is a new step of the loop."""
+        if len(self._stepped) == 1 and self._stepped[0] is optimizer:  # as at nearly all steps
+            self.step += 1
+            return True
         if not self.begins(optimizer):
             self._stepped.append(optimizer)
             return False
@@ -79,6 +82,7 @@ class OptimizerHooks:
         self, optimizers: Iterable[Optimizer], concerns: Callable[[Optimizer], bool], listener: StepListener
     ) -> None:
         self.optimizers: list[Optimizer] = list(optimizers)
+        self.outermost = list(self.optimizers)  # but those that step in the steps of others: their parts and bases
         self._concerns = concerns
         self._listener = listener
         self._handles: list[RemovableHandle] = []
@@ -108,7 +112,10 @@ class OptimizerHooks:
 
     def follows(self, optimizer: Optimizer) -> bool:
         """Whether this optimizer's steps are counted."""
-        return any(optimizer is known for known in self.optimizers)
+        for known in self.optimizers:  # noqa: SIM110  any() would be a frame more, at every step
+            if known is optimizer:
+                return True
+        return False
 
     def touches(self, optimizer: Optimizer) -> bool:
         """Whether it steps parameters that a followed optimizer steps."""
@@ -133,15 +140,14 @@ class OptimizerHooks:
                 followed.append(optimizer)
         self._looks = _LOOKS
         self.optimizers = followed if any(f is optimizer for f in followed) else [*followed, optimizer]
+        self._find_outermost()
 
     def _depth_now(self) -> int:
         """How many steps of followed optimizers this thread is inside of."""
         return sum(self.follows(optimizer) for optimizer in _stepping())
 
-    @property
-    def outermost(self) -> list[Optimizer]:
-        """The followed optimizers but those that step in the steps of others: the parts and bases of these."""
-        return [o for o in self.optimizers if o not in self._inner]
+    def _find_outermost(self) -> None:
+        self.outermost = [o for o in self.optimizers if o not in self._inner]
 
     def scaler_stepped(self, optimizer: Optimizer, stepped: bool) -> None:
         """Called after a GradScaler had its chance to step an optimizer."""
@@ -164,6 +170,7 @@ class OptimizerHooks:
             self._listener.before_step(optimizer, args, kwargs)
         elif foreign:
             self._inner.add(optimizer)
+            self._find_outermost()
 
     @outside_graphs
     def _after(self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -171,7 +178,7 @@ class OptimizerHooks:
             self._depth = max(1, self._depth_now())
         self._depth -= 1
         if self._depth == 0:
-            _scaler_watch.saw_step(optimizer)
+            _scaler_watch.stepped.add(id(optimizer))
             self._listener.after_step(optimizer)
 
     @outside_graphs
@@ -187,10 +194,14 @@ class OptimizerHooks:
         if self.follows(optimizer):
             self._after(optimizer, args, kwargs)
 
-    @outside_graphs
     def _after_foreign(self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        if not self.follows(optimizer):
+            self._look_at_foreign(optimizer)
+
+    @outside_graphs
+    def _look_at_foreign(self, optimizer: Optimizer) -> None:
         """Takes in an optimizer made anew by the loop, when it has stepped."""
-        if self.follows(optimizer) or optimizer in self._outer or (self._depth and self._depth_now()):
+        if optimizer in self._outer or (self._depth and self._depth_now()):
             return
         if self.touches(optimizer):
             self._adopt(optimizer)
@@ -223,7 +234,7 @@ class _ScalerWatch:
         self._lock = threading.Lock()
         self._hooks: list[OptimizerHooks] = []
         self._original: Callable[..., Any] | None = None
-        self._stepped: set[int] = set()
+        self.stepped: set[int] = set()  # ids of the optimizers that stepped since a scaler last had its chance
 
     def add(self, hooks: OptimizerHooks) -> None:
         with self._lock:
@@ -240,14 +251,11 @@ class _ScalerWatch:
                 torch.amp.GradScaler.step = self._original  # type: ignore[method-assign]
                 self._original = None
 
-    def saw_step(self, optimizer: Optimizer) -> None:
-        self._stepped.add(id(optimizer))
-
     def _wrap(self, original: Callable[..., Any]) -> Callable[..., Any]:
         def step(scaler: Any, optimizer: Optimizer, *args: Any, **kwargs: Any) -> Any:
-            self._stepped.clear()
+            self.stepped.clear()
             result = original(scaler, optimizer, *args, **kwargs)
-            stepped = id(optimizer) in self._stepped
+            stepped = id(optimizer) in self.stepped
             for hooks in list(self._hooks):
                 hooks.scaler_stepped(optimizer, stepped)
             return result

@@ -117,9 +117,10 @@ class Probe:
         engine = self._engine
         if self._closed or not engine.in_owner:
             return
-        engine.logs(split, scalars)
+        if engine.by_hand is not None:
+            engine.logs(split, scalars)
         with engine.guard:
-            engine.delivery.scalars(engine.counter.step, time.time(), host, device)
+            engine.delivery.logged(engine.counter.step, time.time(), host, device)
 
     def close(self, status: str = "finished", reason: str | None = None) -> None:
         """Removes every hook, writes what is left and records how the run ended. May be called again.
