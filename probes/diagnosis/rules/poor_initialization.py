@@ -51,8 +51,9 @@ less than 0.6 of the loss is gone and the accuracy is poor as above; with a fadi
 gone, with an accuracy that gets a fifth wrong or none; with weights that are too large where the
 accuracy is poor and the level of guessing is not known; with extreme ones where validation gets wrong a tenth or more
 of what guessing gets wrong, or where neither the level of guessing nor an accuracy is known, and the loss falls so
-certainly (5 standard errors) at the end that as many steps again would take off half of it. And with extreme weights
-at any time when the loss is no number any more. Nothing
+certainly (5 standard errors) at the end that as many steps again would take off half of it, or does not fall any more
+and leaps to the end (a twentieth of the latter half, 100 values or more, at 2.5 times its level). And with extreme
+weights at any time when the loss is no number any more. Nothing
 otherwise.
 
 Apart from these, in a run that is over and learned as little: a bias of an LSTM or GRU one whole gate of which begins

@@ -8,7 +8,7 @@ import numpy as np
 
 from probes.diagnosis.outcome import answers_poorly, answers_short, came_to_little, validated_short
 from probes.diagnosis.progress import Progress, majority_share
-from probes.diagnosis.signal import closing
+from probes.diagnosis.signal import closing, level
 from probes.diagnosis.signs.late_start import LASTS, late_start
 from probes.diagnosis.slope import fall, is_certain
 from probes.diagnosis.task import falls_short
@@ -25,6 +25,8 @@ NEARLY_ALL = 0.9
 """The same share where weights begin beyond anything that is in use: it takes a tenth wrong to blame them."""
 CERTAIN = 5.0
 """Standard errors of a fall that is beyond doubt."""
+ENOUGH, LEAP, OFTEN = 100, 2.5, 0.05
+"""Values of a loss, and how many of them lie how far above their level, in a net that small steps still throw about."""
 A_QUARTER = 0.25
 """Part of the run that such a plateau takes where outputs next to nothing are there to explain it."""
 FADING_STEPS = 1000
@@ -62,7 +64,7 @@ def did_harm(view: RunView, kind: Kind, learned: Progress, least: float, steps_n
         _knows_only_its_examples(view)
         or bool(not known and answers_poorly(view))
         or (extreme and _gets_wrong(view, 1.0 - NEARLY_ALL))
-        or (extreme and not known and _far_from_done(view))
+        or (extreme and not known and (_far_from_done(view) or _restless(view)))
     )
 
 
@@ -81,6 +83,20 @@ def _far_from_done(view: RunView) -> bool:
     found = fall(steps, loss.values)
     unmeasured = answers_poorly(view) is None and found is not None and found.promise >= HALF
     return unmeasured and found is not None and is_certain(found, steps, loss.values, CERTAIN)
+
+
+def _restless(view: RunView) -> bool:
+    """Whether, without an accuracy, the loss leaps to the end: a twentieth or more of the latter half lies at `LEAP`
+    times its level, and a line through it does not fall for certain.
+    """
+    loss = training_loss(view)[1].finite
+    late = loss.values[len(loss) // 2 :]
+    if answers_poorly(view) is not None or len(late) < ENOUGH or not level(late) > 0:
+        return False
+    steps = loss.steps.astype(np.float64)
+    found = fall(steps, loss.values)
+    still_falls = found is not None and is_certain(found, steps, loss.values, CERTAIN)
+    return not still_falls and float(np.mean(late > LEAP * level(late))) >= OFTEN
 
 
 def _knows_only_its_examples(view: RunView) -> bool:

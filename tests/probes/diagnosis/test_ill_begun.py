@@ -255,3 +255,16 @@ class TestFarTooLargeWithoutAMeasure:
         assert self.said(gain=30.0, pace=40.0) == [], "at rest"
         assert self.said(gain=1.4) == [], "usual weights"
         assert self.said(gain=30.0, status="running") == []
+
+    def test_a_loss_that_comes_down_and_leaps_to_the_end(self):
+        def told(share, gain=30.0, height=6.0):
+            loss = 8.0 + 1e6 * np.exp(-STEPS / 10.0)
+            loss[np.random.default_rng(1).random(400) < share] *= height
+            own = {"loss": {}, "data": {}}
+            run = view(loss=loss, manifest=own, targets=1.0, norm="Identity", gain=gain)
+            return [finding.severity for finding in judge(run, [RULES["poor-initialization"]]).findings]
+
+        assert told(0.15) == ["warning"]
+        assert told(0.01) == [], "now and then"
+        assert told(0.15, height=1.5) == [], "the noise of batches"
+        assert told(0.15, gain=1.4) == [], "usual weights"
