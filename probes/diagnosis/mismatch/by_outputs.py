@@ -39,16 +39,26 @@ BOUNDS: Mapping[str, tuple[float, float]] = {
     "relu6": (0.0, 6.0),
     "softplus": (0.0, math.inf),
     "state": (-1.0, 1.0),
+    "signed": (-1.0, 1.0),
+    "unit": (0.0, 1.0),
 }
-"""Activation -> the range of its outputs."""
+"""Activation -> the range of its outputs; "signed" and "unit" are functions that no module holds."""
 
 STATES = ("LSTM", "GRU", "RNN", "LSTMCell", "GRUCell", "RNNCell")
 """Modules whose outputs are a state that a tanh bounds (of an RNN with ReLU, and of a projected LSTM, it does not)."""
 
-TO_ONE = ("tanh", "softsign", "hardtanh", "state")
+TO_ONE = ("tanh", "softsign", "hardtanh", "state", "signed")
 """Activations that end at -1 and 1 (a hardtanh may end elsewhere)."""
 
-ENDING = {"state": "tanh (the state of a recurrent module)"}
+BEYOND, FLATTER = 1.1, 0.8
+"""Largest output of the last module, over the bound of what the loss is given, that was squashed on the way; standard
+deviation behind over before, as a share of the largest that was: what is only scaled keeps it."""
+
+ENDING = {
+    "state": "tanh (the state of a recurrent module)",
+    "signed": "squashing function",
+    "unit": "squashing function",
+}
 """What an ending is called in a message, where not by its name."""
 
 OF_SIGNS = ("SoftMarginLoss", "soft_margin_loss", "HingeEmbeddingLoss", "hinge_embedding_loss")
@@ -89,7 +99,7 @@ def by_outputs(
             return None
         if outputs.normalised(classes):
             return _squashed(kind, outputs, "probabilities (they are 0 to 1, with a mean of 1/C)", classes)
-        if outputs.within(0.0, 1.0) and (slug in SQUASHED or kept):
+        if outputs.within(0.0, 1.0) and (slug in (*SQUASHED, "unit") or kept):
             return _squashed(kind, outputs, "values between 0 and 1, as after a sigmoid", classes)
         if slug in TO_ONE and outputs.within(-1.0, 1.0):
             return _squashed(kind, outputs, f"values between -1 and 1, after a {ENDING.get(slug, slug)}", classes, 2.0)
@@ -113,7 +123,7 @@ def by_outputs(
                 Evidence("data/output_max", float(outputs.high.max()), 0.0, ">", note="highest output"),
             )
     elif kind == "BCEWithLogitsLoss":
-        if outputs.within(0.0, 1.0) and (slug in SQUASHED or kept):
+        if outputs.within(0.0, 1.0) and (slug in (*SQUASHED, "unit") or kept):
             return _squashed(kind, outputs, "values between 0 and 1, as after a sigmoid", None)
         if slug in TO_ONE and outputs.within(-1.0, 1.0):
             return _squashed(kind, outputs, f"values between -1 and 1, after a {ENDING.get(slug, slug)}", None, 2.0)
@@ -137,17 +147,37 @@ def by_outputs(
 
 
 def _ending(view: RunView, last: ModuleInfo | None, outputs: Outputs) -> str | None:
-    """The activation that the outputs come from: that of the last module; "state" where they are a recurrent state.
-
-    They are where they have its width and never leave its bounds, on both sides of 0.
+    """The activation that the outputs come from: that of the last module, if it is one; "state" where they are a
+    recurrent state, which has their width and bounds, on both sides of 0; "signed" or "unit" where they were squashed.
     """
-    if last is None or last.activation is not None or last.type not in STATES:
+    if last is None or last.activation is not None:
         return last.activation if last is not None else None
     ours = shape_of(view, "output_shape")
-    same = bool(ours) and ours[-1] == last.output_shape[-1]
-    projected = any(p.module == last.name and "weight_hr" in p.name for p in view.parameters)
-    bounded = outputs.within(*BOUNDS["state"]) and float(outputs.low.min()) < 0.0
-    return "state" if same and bounded and not projected else None
+    if last.type in STATES:
+        same = bool(ours) and ours[-1] == last.output_shape[-1]
+        projected = any(p.module == last.name and "weight_hr" in p.name for p in view.parameters)
+        bounded = outputs.within(*BOUNDS["state"]) and float(outputs.low.min()) < 0.0
+        return "state" if same and bounded and not projected else None
+    bound = next((slug for slug in ("unit", "signed") if outputs.within(*BOUNDS[slug])), None)
+    of_its_shape = len(ours) >= 2 and ours[1:] == last.output_shape[1:]
+    return bound if bound is not None and of_its_shape and _is_squashed(view, last.name) else None
+
+
+def _is_squashed(view: RunView, last: str) -> bool:
+    """Whether the outputs of the module ``last`` went through a function that is no module: they go `BEYOND` the bounds
+    of what the loss is given, in two frames or more and the last, and vary the less behind it the larger they are.
+    """
+    largest, before = view.layer("activation_max_abs", last), view.layer("activation_std", last)
+    behind = view.series("data/output_std")
+    if largest is None or before is None or behind is None:
+        return False
+    beyond = largest.values > BEYOND
+    steps = np.intersect1d(before.steps[before.values > 0], behind.finite.steps)
+    if len(steps) < 3 or beyond.sum() < 2 or not beyond[-1]:
+        return False
+    own, given = (curve.values[np.isin(curve.steps, steps)] for curve in (before, behind.finite))
+    ratio = given / own
+    return bool((ratio[-2:] < FLATTER * ratio.max()).all())
 
 
 def _signs_wanted(view: RunView, kind: str, outputs: Outputs) -> Mismatch | None:

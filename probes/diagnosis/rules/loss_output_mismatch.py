@@ -37,7 +37,9 @@ with decides, over at least `frames` (2) frames:
   of their range, where a bound is within 1.25 standard deviations of their mean.
 
 The outputs of an LSTM, a GRU or an RNN that go into the loss as they are (they have its width, and lie within -1 and 1
-on both sides of 0) count as those of a tanh.
+on both sides of 0) count as those of a tanh. So do outputs within -1 and 1, and those within 0 and 1 as of a sigmoid,
+that were squashed by a function that is no module: the last module gives as many, in two frames or more and the last
+beyond 1.1, and their standard deviation in the last two frames is below 0.8 times as much of the module's as it was.
 
 Without a loss that is given or recognised, a single output for each example is reported whose gradient is, in five
 frames (three of an absolute error) and no other way in between, the same function of the output for all examples of a

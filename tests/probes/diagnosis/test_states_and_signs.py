@@ -1,4 +1,6 @@
-"""What a loss is given that it does not expect: the state of a recurrent module, labels of 0 and 1 for -1 and 1."""
+"""What a loss is given that it does not expect: the state of a recurrent module, what a function without a module has
+squashed, labels of 0 and 1 for -1 and 1.
+"""
 
 from __future__ import annotations
 
@@ -83,3 +85,43 @@ def test_labels_of_zero_and_one_for_a_loss_of_signs(criterion, tmp_path):
     (message,) = said(nn.Linear(6, 1), criterion, x, y, tmp_path / "wrong", steps=10)
     assert "expects -1 and 1" in message
     assert said(nn.Linear(6, 1), criterion, x, 2 * y - 1, tmp_path / "right", steps=10) == []
+
+
+class Through(nn.Module):
+    """A net of three inputs whose outputs go through a function that is no module."""
+
+    def __init__(self, function, outputs):
+        super().__init__()
+        self.body = nn.Sequential(nn.Linear(3, 64), nn.ReLU(), nn.Linear(64, outputs))
+        self.function = function
+
+    def forward(self, x):
+        return self.function(self.body(x))
+
+
+def regression():
+    torch.manual_seed(3)
+    x = torch.randn(256, 3)
+    return x, 1.5 * (x[:, :1] + 0.3 * x[:, 1:2])
+
+
+@pytest.mark.parametrize("function", [torch.tanh, lambda out: out.clamp(-1, 1)])
+def test_a_function_that_ends_below_the_targets(function, tmp_path):
+    (message,) = said(Through(function, 1), nn.MSELoss(), *regression(), tmp_path / "run", steps=220)
+    assert "squashing function gives only -1 to 1" in message
+
+
+def test_targets_within_its_reach_and_a_net_without_one_are_let_be(tmp_path):
+    x, y = regression()
+    assert said(Through(torch.tanh, 1), nn.MSELoss(), x, torch.tanh(y), tmp_path / "within", steps=220) == []
+    assert said(Through(lambda out: out, 1), nn.MSELoss(), x, y, tmp_path / "open", steps=220) == []
+
+
+def test_squashed_scores_of_classes_and_scores_that_are_only_scaled(tmp_path):
+    x, y = regression()
+    labels = torch.bucketize(y[:, 0], torch.tensor([-1.0, 0.0, 1.0]))
+    (message,) = said(Through(torch.tanh, 4), nn.CrossEntropyLoss(), x, labels, tmp_path / "squashed", steps=220)
+    assert "after a squashing function" in message
+    assert (
+        said(Through(lambda out: 0.05 * out, 4), nn.CrossEntropyLoss(), x, labels, tmp_path / "scaled", steps=220) == []
+    )
