@@ -122,6 +122,5 @@ def test_squashed_scores_of_classes_and_scores_that_are_only_scaled(tmp_path):
     labels = torch.bucketize(y[:, 0], torch.tensor([-1.0, 0.0, 1.0]))
     (message,) = said(Through(torch.tanh, 4), nn.CrossEntropyLoss(), x, labels, tmp_path / "squashed", steps=220)
     assert "after a squashing function" in message
-    assert (
-        said(Through(lambda out: 0.05 * out, 4), nn.CrossEntropyLoss(), x, labels, tmp_path / "scaled", steps=220) == []
-    )
+    # While they are small they lie within -1 and 1, and what the module gives does not.
+    assert said(Through(lambda out: 0.05 * out, 4), nn.CrossEntropyLoss(), x, labels, tmp_path / "scaled") == []
