@@ -28,11 +28,17 @@ A loss that falls faster and faster at a steady rate (at 1.2 times the mean pace
 it; the rate of the last 40% is 0.9 of its highest or more) has not come to its steepest part yet: while less than
 `learned` of it is gone, only an accuracy of 0.9 of the way to 1 excuses it.
 
-A run of fewer than 50 steps at a steady rate is a trial: a finding only when less than 0.12 of the loss is gone, or
-when it was validated 8 times and more, which nobody does in a trial: then each step was meant to be an epoch; 5 times
-are enough where the loss falls faster and faster. One of fewer than 20 steps is told when its loss began at that of
-guessing (as many classes as the last layer has outputs) and has fallen from there (3 standard errors of a straight line
-through all of it), by less than that; by less than half, where an accuracy is known to be below 0.9 of the way to 1.
+A run of 20 to `few` (100) steps at a steady rate that was validated once, after the last of them, is a single epoch,
+and no trial: with an accuracy as poor as above it is told already when its loss, of which less than 0.6 is gone, fell
+over its last two thirds at 0.35 times the mean pace or more (5 standard errors, there or over the whole run with 2
+there): the noise of few steps hides what the last of them gain.
+
+Any other run of fewer than 50 steps at a steady rate is a trial: a finding only when less than 0.12 of the loss is
+gone, or when it was validated 8 times and more, which nobody does in a trial: then each step was meant to be an epoch;
+5 times are enough where the loss falls faster and faster. One of fewer than 20 steps (of 40 and fewer, in a single
+epoch with so poor an accuracy) is told when its loss began at that of guessing (as many classes as the last layer has
+outputs) and has fallen from there (3 standard errors of a straight line through all of it), by less than that; by less
+than half, where an accuracy is known to be below 0.9 of the way to 1.
 
 Where no accuracy was logged, another score may tell, in a run that was validated 5 times and more at a steady rate: one
 of validation that is below `good` rises over its last 40%, and never falls there, at
@@ -122,7 +128,7 @@ from probes.diagnosis.signal import block_medians, closing, level, noise
 from probes.diagnosis.signs.rising import Rising, still_rising
 from probes.diagnosis.slope import Fall, fall, is_certain
 from probes.diagnosis.task import accuracy_at_end, falls_short, score_at_end
-from probes.diagnosis.tracks import training_loss, validation_loss
+from probes.diagnosis.tracks import accuracy, training_loss, validation_loss
 from probes.diagnosis.view import Curve, Floats, NotJudged, RunView, Steps
 
 MINIMUM_VALUES, FEWEST_VALUES, FEWEST_RATES = 8, 4, 3
@@ -157,7 +163,11 @@ CLEAR = 0.3
 RESTS = 0.01
 """Fall of the validation loss over a third of the run, as a share of its level, that is none."""
 
-Kind = Literal["steady", "schedule", "handful", "warm-up", "begun"]
+TWO_THIRDS, NOT_AT_REST = 0.67, 0.35
+"""Last part of a run of few steps, and its pace, over the mean one, that no such run has which has come to something
+(0.25 and less)."""
+
+Kind = Literal["steady", "epoch", "schedule", "handful", "warm-up", "begun"]
 
 
 @dataclass(frozen=True)
@@ -165,9 +175,9 @@ class Unfinished:
     """How the loss falls at the end, the share of its beginning that is gone, and what ended the run.
 
     Attributes:
-        kind: "steady": nothing did; "schedule": a brief one was over; "handful": the same, and only the validation
-            loss shows it; "warm-up": the rate was still being raised; "begun": the same, and the fall is seen over the
-            whole run only.
+        kind: "steady": nothing did; "epoch": the only one was over; "schedule": a brief one was over; "handful": the
+            same, and only the validation loss shows it; "warm-up": the rate was still being raised; "begun": the
+            same, and the fall is seen over the whole run only.
     """
 
     fall: Fall
@@ -184,6 +194,7 @@ def criterion(
     rates: Floats | None = None,
     validated: int = 0,
     untouched: bool = False,
+    once: bool = False,
     *,
     pace: float = 0.9,
     promise: float = 0.05,
@@ -202,6 +213,7 @@ def criterion(
         rates: learning rate at each step of the loss, [T]; None when unknown.
         validated: how often a validation loss was logged.
         untouched: whether the loss began at that of guessing.
+        once: whether it was validated after the last step, and before that not since the first.
         pace: fall at the end over the mean fall (healthy runs slow down: 0.6 and less).
         promise: gain of as many steps again, as a share of the level at the end.
         good: accuracy that is good enough, as a share of the way from ``common`` to 1.
@@ -221,10 +233,17 @@ def criterion(
             brief = _handful(along, values, guessing)
         if brief is not None:
             return brief
-    if steps[-1] < LEAST_STEPS and len(values) >= MINIMUM_VALUES and untouched and not excused:
+    once = once and poorly and is_steady(known)
+    if (
+        (steps[-1] < LEAST_STEPS or (once and steps[-1] <= 2 * LEAST_STEPS))
+        and len(values) >= MINIMUM_VALUES
+        and untouched
+        and not excused
+    ):
         first = _handful(steps.astype(np.float64), values, guessing)
         learns = accuracy is None and first is not None and first.share >= BARELY
-        return None if first is None or learns else Unfinished(first.fall, first.share)
+        if first is not None and not learns:
+            return Unfinished(first.fall, first.share)
     if steps[-1] < LEAST_STEPS or len(values) < MINIMUM_VALUES:
         return None
     found = fall(steps.astype(np.float64), values)
@@ -237,6 +256,9 @@ def criterion(
         begun = _begun(steps, values, guessing) if accuracy is not None and not excused else None
         if begun is not None:
             return begun
+    epoch = _epoch(steps.astype(np.float64), values, guessing) if once and steps[-1] < few else None
+    if epoch is not None:
+        return epoch
     if found is None:
         return None
     share = _gone(found, guessing)
@@ -272,6 +294,16 @@ def _brief(
         poor = share < 0.5 and found.pace >= 2.0 * BRIEF_PACE and found.certainty >= CERTAIN
     poor &= share > LEARNED and not _fine_tuned(found, guessing)
     return Unfinished(found, share, "schedule") if poor else None
+
+
+def _epoch(along: Floats, values: Floats, guessing: float | None) -> Unfinished | None:
+    """A loss of few steps at a steady rate that still falls over the last two thirds, and has far to go yet."""
+    found = fall(along, values, part=TWO_THIRDS)
+    if found is None or found.pace < NOT_AT_REST or _fine_tuned(found, guessing):
+        return None
+    share = 1.0 - closing(values) / _reference(found, guessing)
+    certain = is_certain(found, along, values, CERTAIN)
+    return Unfinished(found, share, "epoch") if certain and share < SOME else None
 
 
 def _begun(steps: Steps, values: Floats, guessing: float | None) -> Unfinished | None:
@@ -373,7 +405,8 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     if stand_in is not None and falls_short(stand_in, 0.0, thresholds["good"]):
         reached, common = stand_in, 0.0
     fresh = begins_at_guessing(view, loss.values)
-    found = criterion(loss.steps, loss.values, reached, common, guessing, rates, len(held), fresh, **thresholds)
+    once = _once(view, held)
+    found = criterion(loss.steps, loss.values, reached, common, guessing, rates, len(held), fresh, once, **thresholds)
     handful = view.last_step <= LEAST_STEPS
     if found is None and handful and rates is not None and _ends_low(rates):
         poorly = reached is None or falls_short(reached, common, thresholds["good"])
@@ -451,7 +484,8 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
 
 def _asked(kind: Kind, pace: float) -> float:
     """The fall at the end, over the mean one, from which a run of this kind is unfinished."""
-    return {"schedule": BRIEF_PACE, "handful": BRIEF_PACE, "warm-up": ON_ITS_WAY}.get(kind, pace)
+    asked = {"schedule": BRIEF_PACE, "handful": BRIEF_PACE, "warm-up": ON_ITS_WAY, "epoch": NOT_AT_REST}
+    return asked.get(kind, pace)
 
 
 def _better_and_better(
@@ -474,6 +508,14 @@ def _validated(view: RunView) -> Curve:
         return validation_loss(view)[1].finite
     except NotJudged:
         return Curve(np.empty(0, dtype=np.int64), np.empty(0))
+
+
+def _once(view: RunView, held: Curve) -> bool:
+    """Whether the only validation since the first step came after the last one: by its loss ``held``, or accuracy."""
+    track = accuracy(view, validation=True)
+    steps = held.steps if len(held) or track is None else track[1].steps
+    later = steps[steps > 0]
+    return len(later) == 1 and int(later[0]) >= view.last_step
 
 
 def _trained(view: RunView, held: Curve) -> Floats:

@@ -146,3 +146,38 @@ class TestALossThatCalmsDown:
 
     def test_left_where_it_was_it_is(self):
         assert self.run(1.64)
+
+
+class TestAnEpochOfFewSteps:
+    """Validated before and after one epoch, at a steady rate: what the last steps gain is hidden by noise."""
+
+    def run(self, last=70, pace=0.5, right=0.4, gone=0.5, rates=None, at=(0.0, 1.0), noise=0.04):
+        steps = np.arange(1, last + 1)
+        part = np.minimum(steps / last / 0.33, 1.0)  # all of the fall but ``pace`` of it is in the first third
+        fallen = gone * ((1.0 - pace) * part + pace * steps / last)
+        times = (last * np.array(at)).astype(int)
+        series = {
+            "train/loss": (steps, 1.79 * (1.0 - fallen) + noise * normal(last, seed=4)),
+            "optimizer/lr": (steps, np.full(last, 0.05) if rates is None else rates),
+            "val/acc": (times, np.linspace(0.17, right, len(times))),
+        }
+        return loud(series)
+
+    def test_poor_answers_and_a_loss_that_is_not_at_rest(self):
+        assert len(self.run()) == 1
+        assert len(self.run(last=44)) == 1
+        assert len(self.run(at=(1.0,), right=0.17)) == 1, "validated after it only"
+
+    def test_of_a_handful_a_fall_is_enough(self):
+        assert len(self.run(last=30, pace=0.1, gone=0.4)) == 1
+        assert not self.run(last=60, pace=0.1, gone=0.4)
+
+    def test_not_with_good_answers_or_a_loss_at_rest(self):
+        assert not self.run(right=0.9)
+        assert not self.run(gone=0.8)
+        assert not self.run(pace=0.0)
+
+    def test_nor_in_a_trial_or_a_longer_run(self):
+        assert not self.run(last=44, at=(0.0, 0.5, 1.0))
+        assert not self.run(last=44, at=(0.0, 0.5))
+        assert not self.run(last=400, pace=0.45)
