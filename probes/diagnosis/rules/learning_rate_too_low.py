@@ -19,9 +19,10 @@ times `steps_needed` on it is told already when the mean step is below 0.4 times
 than a tenth of `learned`. Not while the learning rate is still being raised in a run that goes on (a warm-up that
 outlasts the run is a rate that is too low), unless the warm-up is linear and, at its pace, will come to the rate that
 the optimizer was made with after 100,000 steps or more; and not for a loss that was below half of guessing from the
-beginning (fine-tuning). Where the loss has fallen by less than a quarter of `learned`, but falls to the end beyond
-doubt (5 standard errors, at half of the mean pace or more), three times `travel` is as little: so it is with an
-optimizer whose steps grow smaller with time. Nor for plain gradient descent at a rate above 0.003 whose gradient is
+beginning (fine-tuning), or that of answers which follow targets that move with the net (see `loss-diverging`). Where
+the loss has fallen by less than a quarter of `learned`, but falls to the end beyond doubt (5 standard errors, at half
+of the mean pace or more), three times `travel` is as little: so it is with an optimizer whose steps grow smaller with
+time. Nor for plain gradient descent at a rate above 0.003 whose gradient is
 below a thousandth of the weights: it is not the rate that is missing. Weights that do not move at all are told by
 `parameters-not-updated`.
 
@@ -94,6 +95,7 @@ from probes.diagnosis.progress import Progress, progress
 from probes.diagnosis.rule import Rule
 from probes.diagnosis.signs.driven import driven_sizes
 from probes.diagnosis.signs.endless import endless_warmup
+from probes.diagnosis.signs.followed import follows_targets
 from probes.diagnosis.signs.graded import MOVED, SLOW, Graded, graded
 from probes.diagnosis.signs.taken_away import HALF, taken_away
 from probes.diagnosis.signs.throttled import DROWNED, Throttled, throttled
@@ -174,6 +176,7 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
         raise NotJudged(f"{len(sizes)} frames of step sizes in {view.last_step} steps, needs 4 in {needed}")
     found = criterion(sizes, learned.share, _falls_to_the_end(view), **thresholds)
     fine_tuned = learned.guessing is not None and learned.start < 0.5 * learned.guessing
+    fine_tuned = fine_tuned or (found is not None and follows_targets(view))
     warms = view.warming_up
     endless = endless_warmup(view) if warms else None
     if found is None or _starved(view, sizes) or (warms and not endless and view.status == "running") or fine_tuned:

@@ -25,10 +25,11 @@ Criterion
 A rise is one for good when it has lasted three times as long as any before it from which the loss came back: a loss
 whose level wanders (other tasks, other parts of a stream) rises again and again.
 
-A loss above its start is not told where it has come to rest (the last quarter of its values since the rise at no more
-than twice the level of the quarter before) and the answers follow targets that move with the net: what is left is less
-than a quarter of the variance of the targets of all frames, or temporal differences (`td`, `q`) are logged beside it.
-Such a loss begins at nothing, while all answers are alike.
+Not told is a loss of answers that follow targets which move with the net, while it does not grow without bound (the
+last quarter of its values since the rise is at no more than 10 times the level of the quarter before): temporal
+differences (`td`, `q`) are logged beside it, or a squared or absolute error leaves open less than a quarter of the
+variance of the targets of all frames, or was next to nothing at first, beside the targets (a hundredth of their
+squares), in a net that began as it was drawn. Such a loss begins at nothing, while all answers are alike.
 
 While a run goes on, a loss that was lost and falls again is not told: the second half of the values since lies nearer
 to the best level, by a quarter or more, than the first half does (new classes, a restart of the learning rate). And in
@@ -175,11 +176,7 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
         return [_unlearned(view, name, lost)]
     if found is None or _a_term_falls(view, name):
         return []
-    if (
-        found.kind == "above the start"
-        and has_levelled(loss.values[found.since :])
-        and follows_targets(view, found.end)
-    ):
+    if has_levelled(loss.values[found.since :]) and follows_targets(view):
         return []
     if found.kind == "lost again" and view.status == "running" and _falls_again(loss.values[found.since :], found):
         return []

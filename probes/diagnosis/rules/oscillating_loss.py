@@ -16,7 +16,8 @@ Criterion
 ---------
 The last half of the finite values of the training loss is judged, at least `values_needed` (24) of them, without its
 straight trend. Its *swing* is the distance from its 10th to its 90th percentile (an irregular swing: the height of a
-rise), measured by the loss of guessing (ln C for C classes, where that is known) or by where the loss began.
+rise), measured by the loss of guessing (ln C for C classes, where that is known) or by where the loss began, or what
+always answering the mean of all targets seen would cost, if that is more.
 
 - *Regular*: it comes again at a fixed distance of at least 4 values, three times or more, with an autocorrelation of
   at least `rhythm` (0.6), and swings by more than half of `swing` (0.3); or by more than a third of that and more than
@@ -27,7 +28,8 @@ rise), measured by the loss of guessing (ln C for C classes, where that is known
   the mean of a few values, with neighbours that are alike; the last of them in the last third; and the loss no lower
   for it: its level in the last quarter is not below that of the quarter before by a tenth.
 
-A schedule that raises the learning rate again (cycles, warm restarts) swings on purpose: not judged. An irregular
+A schedule that raises the learning rate again (cycles, warm restarts) swings on purpose: not judged. Nor are regular
+swings of temporal differences (`td`, `q` beside the loss): it rises whenever a target network is renewed. An irregular
 swing while the run goes on is information, and so is a regular one of fewer than five periods: many runs begin with a
 few large swings and calm down.
 
@@ -86,6 +88,7 @@ import numpy as np
 from probes.diagnosis.finding import Evidence, Finding
 from probes.diagnosis.numbers import percent, round_rate, short
 from probes.diagnosis.rule import Rule
+from probes.diagnosis.signs.followed import learns_by_differences
 from probes.diagnosis.signs.swings import (
     autocorrelation,
     detrended,
@@ -193,7 +196,7 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     half = last_part(half, min(1.0, LAST_VALUES / len(half)))
     scale = scale_of_loss(view, name, finite)
     found = criterion(half.values, scale, batch_size(view), **thresholds)
-    if found is None:
+    if found is None or (found.period is not None and learns_by_differences(view)):
         return []
     stride = float(np.median(np.diff(half.steps)))
     rate = view.learning_rate(view.last_step)

@@ -8,7 +8,9 @@ import numpy as np
 
 from probes.diagnosis.beginning import begins_late
 from probes.diagnosis.progress import guessing_loss, where_it_began
+from probes.diagnosis.seen_loss import loss_as_logged
 from probes.diagnosis.signal import opening
+from probes.diagnosis.signs.followed import guessed_over_frames
 from probes.diagnosis.view import Curve, Floats, RunView
 
 
@@ -92,7 +94,8 @@ def upswings(values: Floats, height: float) -> list[int]:
 
 
 def scale_of_loss(view: RunView, name: str, loss: Curve) -> float:
-    """What swings of the finite ``loss`` are measured by: the loss of guessing when it is known, else where it began.
+    """What swings of the finite ``loss`` are measured by: the loss of guessing when it is known, else where it began,
+    or what it costs to answer always the mean of all targets seen, if that is more (a loss may begin at nothing).
 
     The beginning is the level of the first values or the mean of the first tenth, whichever is more: batches of one
     class alone can make the first few losses small by accident.
@@ -103,10 +106,12 @@ def scale_of_loss(view: RunView, name: str, loss: Curve) -> float:
     guessing = guessing_loss(view)
     if guessing is not None:
         return guessing
+    kind = loss_as_logged(view)
+    mean = guessed_over_frames(view, kind.name) if kind is not None and kind.reduction == "mean" else None
     if begins_late(view, loss.steps):
-        return where_it_began(view, name, loss)
+        return max(where_it_began(view, name, loss), mean or 0.0)
     values = loss.values
-    return max(opening(values), float(values[: max(10, len(values) // 10)].mean()))
+    return max(opening(values), float(values[: max(10, len(values) // 10)].mean()), mean or 0.0)
 
 
 def rate_goes_up_and_down(view: RunView, since: int) -> bool:

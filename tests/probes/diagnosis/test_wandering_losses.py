@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
+import probes
 from probes.diagnosis import RULES
 from probes.diagnosis.engine import judge
-from probes.diagnosis.signs.followed import follows_targets, has_levelled
+from probes.diagnosis.signs.followed import follows_targets, guessed_over_frames, has_levelled
 from probes.diagnosis.view import RunView
 
 
@@ -118,9 +121,72 @@ def test_a_gambler_that_learns_is_healthy_at_any_moment(until):
     assert of_gambler(losses[:until], targets[:until], status="running") == []
 
 
+def walked(run_dir, steps=1500, seed=0):
+    """Sutton and Barto's random walk by a net and batches of one: 1 for the right end, 0 for the left one."""
+    torch.manual_seed(seed)
+    net = nn.Sequential(nn.Linear(1, 16), nn.Tanh(), nn.Linear(16, 16), nn.Tanh(), nn.Linear(16, 1))
+    opt = torch.optim.Adam(net.parameters(), lr=1e-3)
+    place = 10
+    with probes.watch(net, opt, run_dir=run_dir) as probe:
+        for _ in range(steps):
+            after = place + (1 if torch.rand(()) < 0.5 else -1)
+            ends = after in (0, 20)
+            with torch.no_grad():
+                target = torch.tensor([[float(after == 20)]]) if ends else net(torch.tensor([[after / 10 - 1.0]]))
+            loss = nn.functional.mse_loss(net(torch.tensor([[place / 10 - 1.0]])), target)
+            opt.zero_grad()
+            loss.backward()
+            opt.step()
+            probe.log("train", loss=loss)
+            place = 10 if ends else after
+    return probes.open_run(run_dir)
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_a_net_that_walks_at_random_is_healthy_at_any_moment(tmp_path, seed):
+    run = walked(tmp_path / "run", seed=seed)
+    assert follows_targets(RunView.of_run(run))
+    rules = ["loss-diverging", "oscillating-loss", "learning-rate-too-low"]
+    for step in (300, 500, 750, 1000, 1250, None):
+        assert not [f for f in probes.diagnose(run, rules, at_step=step).findings if f.severity != "info"]
+
+
+def test_swings_are_measured_by_what_the_mean_of_the_targets_costs():
+    steps = np.arange(1, 601)
+    swing = 0.002 + 0.0015 * np.sin(steps / 10.0)
+    frames = np.array([1, 2, 5, 10, 20, 50, 100, 200, 500])
+    known = {"recognised_loss": {"class": "MSELoss", "reduction": "mean"}}
+    seen = {
+        "data/recognised": (frames, swing[frames - 1]),
+        "data/target_mean": (frames, np.linspace(0.0, 1.0, 9)),
+        "data/target_std": (frames, np.zeros(9)),
+    }
+
+    def swings(**beside):
+        view = RunView.of_arrays({"train/loss": (steps, swing)} | beside, manifest=known)
+        return [f.severity for f in judge(view, [RULES["oscillating-loss"]]).findings]
+
+    assert swings() == ["warning"]
+    assert swings(**seen) == []  # a hundredth of the variance of the targets
+    assert swings(**{"train/td_error": (steps, swing)}) == []  # a target network is renewed now and then
+
+
+def test_what_the_mean_of_all_targets_costs():
+    frames = np.arange(1, 101)
+    targets = np.random.default_rng(0).normal(3.0, 0.4, (100, 50))
+    series = {"data/target_mean": (frames, targets.mean(1)), "data/target_std": (frames, targets.std(1))}
+    view = RunView.of_arrays(series)
+    off = targets - targets.mean()
+    assert guessed_over_frames(view, "MSELoss") == pytest.approx((off**2).mean())
+    assert guessed_over_frames(view, "L1Loss") >= np.abs(off).mean()
+    huber = nn.functional.huber_loss(torch.from_numpy(off), torch.zeros(100, 50, dtype=torch.float64)).item()
+    assert guessed_over_frames(view, "HuberLoss") == pytest.approx(huber, rel=0.1)
+    assert guessed_over_frames(view, "CrossEntropyLoss") is None
+
+
 def test_the_measures():
     flat = np.r_[np.full(4, 1.0), np.full(4, 1.9)]
     assert has_levelled(flat) and has_levelled(np.r_[flat, np.full(8, 3.7)])
     assert not has_levelled(np.exp(np.arange(20.0)))
     assert not has_levelled(np.array([1.0]))
-    assert not follows_targets(RunView.of_arrays({"train/loss": ([1], [1.0])}), 1.0)
+    assert not follows_targets(RunView.of_arrays({"train/loss": ([1], [1.0])}))
