@@ -23,11 +23,12 @@ the number of outputs of the last layer, if the accuracy that was logged is 1 / 
 large to see such a fall (two standard errors of the levels above `blur`, 0.06 of the level), it is not judged.
 
 In a run that has ended, after twice `steps_needed`, with an accuracy that is no better than always giving the most
-frequent class (or than 1/C, where the classes were not counted and the loss began at ln C), 2.5 times `fall` is no
-learning either; nor is it after ten times `steps_needed`, measured from the loss of guessing. At such an accuracy 8
-values of the loss, as of epochs, are enough where its level stays within 0.03 of that of guessing all along; and they
-are, after twice `steps_needed`, of any loss that is no more than a tenth below that of guessing, or below the variance
-of the targets, and was logged every 10 steps or less often, where no accuracy says otherwise.
+frequent class (or than 1/C, where the classes were not counted and the loss began at ln C), or, among three classes or
+more, less than a tenth of the way from there to 1, 2.5 times `fall` is no learning either; nor is it after ten times
+`steps_needed`, measured from the loss of guessing. At an accuracy no better than that class 8 values of the loss, as of
+epochs, are enough where its level stays within 0.03 of that of guessing all along; and they are, after twice
+`steps_needed`, of any loss that is no more than a tenth below that of guessing, or below the variance of the targets,
+and was logged every 10 steps or less often, where no accuracy says otherwise.
 
 A warning; only information in a run that goes on and has done fewer than five times `steps_needed`, for many nets
 begin with a plateau, and what keeps a net from learning is told by other rules; or in which the variation across the
@@ -144,6 +145,8 @@ MUCH = 50
 """Steps before the first value of a loss, after which a small problem may have been learned already."""
 LONG_CONTEST = 1000
 """Steps after which a discriminator that is never wrong, in a run that goes on, has won."""
+HARDLY = 0.1
+"""Accuracy, as a share of the way from the commonest class to 1, that is hardly better than always giving that."""
 AT_MOST = 0.05
 """Accuracy, as a share of the way from 1 / C to 1, that is chance over C outputs."""
 WELL_BELOW = 0.1
@@ -251,7 +254,8 @@ def _of_losses(view: RunView, thresholds: dict[str, float]) -> Sequence[Finding]
         return []  # what was learned within the first epoch does not show
     ended = view.status != "running"
     long = known is not None and view.last_step >= LONG * needed
-    guesses = ended and ((view.last_step >= 2 * needed and _at_chance(view, opening(loss.values))) or long)
+    astray = view.last_step >= 2 * needed and (_at_chance(view, opening(loss.values)) or _hardly_beyond_chance(view))
+    guesses = ended and (astray or long)
     if guesses:
         thresholds = {**thresholds, "fall": AT_CHANCE * thresholds["fall"]}
     reached = known if known is not None or not ended else _guessing_of_outputs_at_chance(view)
@@ -471,6 +475,19 @@ def _at_chance(view: RunView, start: float) -> bool:
     if len(values) < 5 or common <= 0:
         return False
     return closing(values) < common + 0.03
+
+
+def _hardly_beyond_chance(view: RunView) -> bool:
+    """Whether, among three classes or more, every accuracy known over many values is hardly better than guessing.
+
+    Of two classes that chance decides between, the best answers may be hardly better.
+    """
+    known, common = guessing_loss(view), majority_share(view)
+    tracks = [accuracy(view, validation=validation) for validation in (False, True)]
+    ends = [closing(track[1].finite.values) for track in tracks if track is not None and len(track[1].finite) >= 5]
+    if known is None or known < math.log(3) or not ends:
+        return False
+    return max(ends) < common + HARDLY * (1.0 - common)
 
 
 def _of_epochs(view: RunView, loss: Curve, needed: int) -> bool:

@@ -18,7 +18,8 @@ ended when its fall is certain) and at least 5 validations
 `learned` (0.025) or more of its initial level or of guessing (0.4 times as much with 10 validations, when it is
 certain), and no validation loss since the first tenth of the run lies below `chance` (0.95) times that of guessing, or,
 where training gained little, has gained more than a third as much (by the last of 4 validations or more since then:
-what random labels have in common with others by chance is lost again).
+what random labels have in common with others by chance is lost again: where that level is back within 0.02 of guessing,
+one of 0.9 in between is let pass, if training gained three times as much).
 Guessing is ln C for a mean cross-entropy over C classes, also where the loss function is not known but an accuracy is
 logged, the last layer has C outputs, and both losses begin within 0.05 of ln C; with other losses it is the first
 validation loss, which must then have been taken before the first step. When the validation accuracy is known, it must
@@ -105,6 +106,8 @@ _SUGGESTIONS = (
     "check that shuffling keeps inputs and targets together",
     "check that both splits get the same preprocessing and the same numbering of the classes",
 )
+LOST_AGAIN, BY_CHANCE = 0.98, 0.9
+"""Validation loss, of that of guessing, at which what was gained by chance is lost again; and the least of it."""
 LATEST = 4
 """Validations, since the first tenth of the run, of which the last few show where they have come to."""
 NEAR = 0.05
@@ -140,6 +143,8 @@ def criterion(
     """
     # What a net that learns a rule gains on its training examples it gains, nearly, on others.
     limit = chance if share >= learned else 0.0
+    if late is not None and late > LOST_AGAIN * guessing:
+        limit = min(limit, max(BY_CHANCE, 1.0 - share / 3.0))
     level = best if late is None else max(best, late)
     return (
         share >= learned * (1.0 if not sure else 0.4)

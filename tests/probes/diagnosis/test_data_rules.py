@@ -243,6 +243,18 @@ class TestNoGeneralization:
         series = {"train/loss": (steps, loss), "val/loss": (times, np.full(len(times), level))}
         assert bool(judged(self.slug, series, manifest=CLASSIFIER, status=status).findings) == said
 
+    @pytest.mark.parametrize(
+        ("least", "end", "said"),
+        [
+            (2.14, 2.29, True),  # what was gained by chance is lost again
+            (2.14, 2.2, False),  # it is kept
+            (1.95, 2.29, False),  # too much for chance: overfitting
+        ],
+    )
+    def test_what_was_gained_by_chance_for_a_while(self, least, end, said):
+        validation = np.interp(VALIDATIONS, [0, 60, 200, 400], [2.3, least, end, end])
+        assert bool(self.run(validation).findings) == said
+
     def test_a_rise_after_learning_is_overfitting_instead(self):
         assert self.run(np.where(VALIDATIONS < 100, 1.5, self.chance)).findings == []
 
@@ -253,7 +265,7 @@ class TestNoGeneralization:
         assert self.run(self.chance, loss=FLAT).findings == []
 
     def test_without_a_level_of_guessing_nothing_is_said(self):
-        series = {"train/loss": (STEPS, FALLING), "val/loss": (VALIDATIONS[1:], self.chance[1:])}
+        series = {"train/loss": (STEPS, FALLING), "val/loss": (VALIDATIONS[1:], self.chance[:0:-1])}
         assert "guessing is not known" in judged(self.slug, series).not_judged[0].reason
         assert len(self.run(self.chance, manifest={}).findings) == 1, "the value before the first step is that level"
 
@@ -273,6 +285,15 @@ class TestLossThatFallsToGuessing:
     def test_a_loss_on_its_way_down_is_let_be(self):
         falling = np.log(10) + 40 - 0.1 * STEPS
         assert findings(self.slug, {"train/loss": (STEPS, falling)}, manifest=CLASSIFIER) == []
+
+    def test_answers_hardly_better_than_guessing_after_a_fall_of_a_thirtieth(self):
+        slightly = np.log(10) * (1.0 - 0.035 * STEPS / 400) + 0.01 * RNG.standard_normal(400)
+        for right, classes, fires in ((0.17, 10, True), (0.23, 10, False), (0.545, 2, False)):
+            loss = slightly * np.log(classes) / np.log(10)
+            own = CLASSIFIER | {"data": {"classes": classes, "label_counts": [30] * classes}}
+            accuracy = np.linspace(1 / classes, right, 21)
+            series = {"train/loss": (STEPS, loss), "val/accuracy": (VALIDATIONS, accuracy)}
+            assert bool(findings(self.slug, series, manifest=own)) == fires
 
     def test_an_accuracy_that_rises_to_chance_is_no_learning(self):
         for last, fires in ((0.34, True), (0.55, False)):
