@@ -22,7 +22,7 @@ from probes.diagnosis.view import Curve, NotJudged, RunView
 LITTLE = 0.05
 """Share of what tells the examples apart that is next to nothing: hard tasks leave a tenth or more."""
 FRAMES, SINCE, VALUES = 2, 0.2, 30
-"""Frames since that share of the run (at steps 1, 2, 5, 10 and so on the last two may lie as far back as a fifth of it),
+"""Frames since that share of the run (at steps 1, 2, 5, 10 and so on the last two may lie a fifth of it back),
 and values of the loss, that tell it.
 """
 SAME = 0.05
