@@ -35,6 +35,7 @@ ALSO: dict[str, set[str]] = {
     },
     "learning-rate-too-high": {"collapsed-activations", "constant-predictions", "dead-units"},
     "dead-units": {"collapsed-activations", "constant-predictions", "loss-not-decreasing", "missing-gradients"},
+    "constant-predictions": {"missing-gradients"},  # its sigmoid lets nothing back when the scores have grown
     "gradients-not-cleared": {"overfitting"},
     "no-generalization": {"overfitting"},
     "learning-rate-too-low": {"loss-not-decreasing", "slow-convergence"},
