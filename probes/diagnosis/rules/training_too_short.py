@@ -15,8 +15,8 @@ Criterion
 A straight line through the last 40% of the steps gives the fall at the end, judged from 8 values of the loss and 20
 steps on. A finding when that fall is at least `pace` (0.9) times the mean fall per step of the whole run, is certain
 (5 standard errors, there or, where these steps are too few to tell, of a line through the whole run, with 2 there; or 5
-there and as much times the mean since the first tenth of the run, for what the first steps gain tells nothing), and
-as many steps again would gain more than `promise` (0.05) of the level at the end, and the level is poor:
+there and 0.97 times the mean since the first tenth of the run, for what the first steps gain tells nothing), and as
+many steps again would gain more than `promise` (0.05) of the level at the end, and the level is poor:
 
 - where an accuracy was logged: it is above always giving the most frequent class by less than `good` (0.65) of the
   way to 1, and the loss has lost less than 0.6 of its beginning; alike where no accuracy was, but a score of
@@ -143,6 +143,10 @@ HALVES, ALL, MUCH = 0.5, 1.0, 0.8
 of steps leaves, and the last one the part of it that is gone where little is left to wish for."""
 STILL = 0.005
 """Noise of a loss, of its level, that is none: each step was on all examples."""
+STRAIGHT = 0.97
+"""Fall at the end, over the mean one since the first tenth, of a loss that goes down in a straight line: one that
+settles to what is left has slowed down by more, though the first steps may have hidden it.
+"""
 EXCUSED = 0.9
 """Accuracy, as a share of the way to 1, that any training may end at."""
 SEEN, GLIMPSED = 3.0, 2.0
@@ -262,7 +266,7 @@ def criterion(
     if found is None:
         return None
     share = _gone(found, guessing)
-    as_since_settled = found.settled >= pace and found.certainty >= CERTAIN
+    as_since_settled = found.settled >= STRAIGHT and found.certainty >= CERTAIN
     if (found.pace < pace and not as_since_settled) or not is_certain(found, steps.astype(np.float64), values, CERTAIN):
         return None
     if known is not None and _ends_low(known) and _rose(values, _reference(found, guessing)):
@@ -431,11 +435,12 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     if found.kind in ("warm-up", "begun"):
         along += ", while its learning rate was still being raised: it ended within the warm-up"
     late = found.kind == "steady" and rising is None and trend.pace < thresholds["pace"]
+    asked = STRAIGHT if late else _asked(found.kind, thresholds["pace"])
     evidence = [
         Evidence(
             name,
             trend.settled if late else trend.pace,
-            None if rising is not None or found.kind == "begun" else _asked(found.kind, thresholds["pace"]),
+            None if rising is not None or found.kind == "begun" else asked,
             ">",
             note="fall at the end over the mean fall of the run" + (" since its first tenth" if late else ""),
         ),
