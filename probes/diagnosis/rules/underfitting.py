@@ -18,7 +18,8 @@ quarter by no more than a tenth of its whole fall, or the noise); the validation
 by at most `hug` (0.25) of what was learned plus 2% of the beginning; and the accuracy, where it is known, is below
 `good` (0.85), or, where a layer is narrow, that part of the way from always giving the most frequent class to 1.
 Something was learned: 5% of the beginning or of guessing, or an accuracy 0.08 beyond that of always answering the most
-frequent class (not asked for where dropout is 0.9 or more). It is a warning when the training loss has fallen by less
+frequent class (not asked for where dropout is 0.9 or more, nor, in a run that has ended, of a `straight` or `proven`
+linear map: there may be nothing that it can learn). It is a warning when the training loss has fallen by less
 than
 
 - `narrow` (0.75) of its beginning, and a hidden layer of a classifier has two units, or three for nine classes or more,
@@ -231,6 +232,8 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     one_unit = view.status != "running" and any(obstacle.strict for obstacle in obstacles)
     over = schedule_is_over(view)
     held = any(obstacle.kind == "clamped" for obstacle in obstacles)
+    # One linear map may be unable to learn anything: that it is one was seen, and does not rest on what came of it.
+    one_map = view.status != "running" and any(obstacle.kind in ("straight", "proven") for obstacle in obstacles)
     no_room = over and any(obstacle.kind in ("narrow", "squeezed") for obstacle in obstacles)
     if (
         not (
@@ -242,7 +245,7 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
             or (smothered and over)
         )
         or view.warming_up
-        or not (smothered or held or _learned(view, learned, right) or (no_room and _fell(losses)))
+        or not (smothered or held or one_map or _learned(view, learned, right) or (no_room and _fell(losses)))
     ):
         return []
     # A net that is right far more often without its dropout than with it does not know its examples by heart.

@@ -95,3 +95,24 @@ def late(view):
         "read_layers": view.layers,
         "manifest": view.manifest,
     }
+
+
+@pytest.mark.parametrize(("between", "told"), [(lambda x: x, True), (F.relu, False)])
+def test_one_linear_map_that_can_learn_nothing_is_told_from_one_that_has_learned_nothing(between, told, tmp_path):
+    """Five shells around the origin: no hyperplane tells them apart. With ReLUs, at a rate that moves nothing."""
+    torch.manual_seed(0)
+    net = Net(between, 64)
+    optimizer = torch.optim.Adam(net.parameters(), lr=1e-3 if told else 1e-7)
+    with probes.watch(net, optimizer, run_dir=tmp_path / "run", every=20) as probe:
+        for _ in range(200):
+            classes = torch.randint(0, 5, (256,))
+            x = F.normalize(torch.randn(256, 32)) * (1.0 + 2.0 * classes[:, None])
+            scores = net(x)
+            loss = F.cross_entropy(scores, classes)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            probe.log("train", loss=loss, accuracy=(scores.argmax(1) == classes).float().mean())
+    found = [f.rule for f in probes.diagnose(tmp_path / "run").findings if f.severity == "warning"]
+    assert ("underfitting" in found) is told
+    assert "loss-not-decreasing" in found
