@@ -23,7 +23,8 @@ Criterion
   look small beside the loss that it began with. A warning.
 
 A rise is one for good when it has lasted three times as long as any before it from which the loss came back: a loss
-whose level wanders (other tasks, other parts of a stream) rises again and again.
+whose level wanders (other tasks, other parts of a stream) rises again and again. That is not asked of a rise above the
+start whose latter half lies above 1.5 times the highest value before it.
 
 Not told is a loss of answers that follow targets which move with the net, while it does not grow without bound (the
 last quarter of its values since the rise is at no more than 10 times the level of the quarter before): temporal
@@ -103,6 +104,8 @@ LONG_RISE, LONG_LOSS = 100, 500
 """Values above the start, or with most of the gain lost, that are enough in the longest of runs."""
 CAME_BACK = 3.0
 """Length of a rise for good over that of the longest one before, from which the loss came back."""
+NEW = 1.5
+"""Level over the highest value before a rise, from which no earlier rise compares with it: this one goes on and on."""
 RETURNS = 0.75
 """Height over the best level in the second half of a rise, over that in the first, of a loss on its way back."""
 EARLY_STEPS, FALLEN = 100, 0.7
@@ -140,7 +143,7 @@ def criterion(
     above = trailing_run(loss.values > limit)
     far = above >= FAR_VALUES and float(np.median(loss.values[-FAR_VALUES:])) > FAR * start
     long = far or above >= max(patience, min(0.05 * summary.values, LONG_RISE))
-    if long and above >= CAME_BACK * _longest_before(loss.values > limit, above):
+    if long and (_is_new(loss.values, above) or above >= CAME_BACK * _longest_before(loss.values > limit, above)):
         return Divergence("above the start", len(loss) - above, start, end, limit)
     gain = start - best
     limit = best + max(lost * gain, 6.0 * summary.noise)
@@ -157,6 +160,12 @@ def criterion(
     if values >= max(patience, min(LOST_SHARE * summary.values, LONG_LOSS)):
         return Divergence("lost again", len(loss) - values, best, end, limit)
     return None
+
+
+def _is_new(values: Floats, trailing: int) -> bool:
+    """Whether the latter half of the last ``trailing`` values lies far above anything that the loss came back from."""
+    before = values[: len(values) - trailing]
+    return len(before) > 0 and float(np.median(values[-(trailing + 1) // 2 :])) > NEW * float(before.max())
 
 
 def _longest_before(high: Mask, trailing: int) -> int:
