@@ -44,6 +44,15 @@ def test_a_rise_that_outlasts_all_before_is_one():
     assert diverges({"train/loss": (np.arange(1, 1001), loss)}) == []
 
 
+@pytest.mark.parametrize(("height", "told"), [(2.0, False), (20.0, True)])
+def test_a_rise_far_above_all_before_is_told_before_it_outlasts_them(height, told):
+    """Twenty steps up, where the loss came back from twenty at twice its start."""
+    loss = np.exp(0.1 * np.random.default_rng(0).standard_normal(300))
+    loss[100:120] = 2.0
+    loss[-20:] = np.geomspace(2.0, height, 20)
+    assert (diverges({"train/loss": (np.arange(1, 301), loss)}) != []) is told
+
+
 def test_what_was_gained_and_lost_for_three_times_as_long_as_ever_before():
     def of(first, last):
         loss = np.full(1200, 0.2)
