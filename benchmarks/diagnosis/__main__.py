@@ -45,7 +45,8 @@ often. Of the fifth, first sight is by rules that had not been mended since the 
 for the fifth (the rules before found 20 of its 35); one healthy program was added when those were mended for it, too.
 Of the seventh, the eighth and the ninth, it is by rules that had been mended for all sets before. The eighth is to be
 what the rules have not met: ports from the studies of training bugs, the common mistakes in uncommon nets, health that
-looks ill. The ninth is an ordinary day: the mistakes that are asked about most often, and what people run.
+looks ill. The ninth is an ordinary day: the mistakes that are asked about most often, and what people run; one of
+its programs was recorded anew, because recording had hidden PyTorch's warnings from the probes.
 Lists of expected findings that were completed after the first sight count there too: four of the first two sets, which
 moved the counts from 37 and 36 to 38 and 37, and from 35 and 33 to 37 and 35, and two of the third. Each faulty program
 of these sets has a twin with its mistake mended, which must reach the score that the faulty one misses: what is said of
