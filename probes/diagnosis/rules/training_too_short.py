@@ -61,8 +61,7 @@ steps and more it is judged.
 A run that ends while its learning rate is still being raised has ended within its warm-up: a finding when the loss
 was falling at the end at 0.6 times the mean pace or more (2 standard errors, and promise) and less than 0.9 of it is
 gone. A loss that slows down under a rate that rises has come a good part of its way. Where the noise hides the pace at
-the end, a fall over the whole run (3 standard errors) of less than 0.6 of the loss is enough, unless an accuracy of 0.9
-of the way to 1 excuses it, or none is known.
+the end, a fall over the whole run (3 standard errors) of less than 0.4 of the loss is enough at a poor accuracy.
 
 A loss that rose above its beginning (the median of a tenth of the run, by 3 standard errors) and fell with the learning
 rate at the end of a schedule is not falling because it was trained for too short a time: not a finding.
@@ -151,8 +150,8 @@ EXCUSED = 0.9
 """Accuracy, as a share of the way to 1, that any training may end at."""
 SEEN, GLIMPSED = 3.0, 2.0
 """Standard errors of a fall in a handful of steps, and in a warm-up: for what is said, any fall will do."""
-SOME = 0.6
-"""Fall of the loss of a run that has not come far within its warm-up."""
+SOME, MOST = 0.4, 0.6
+"""Fall of the loss of a run that has not come far within its warm-up, and of one with far to go after its one epoch."""
 RAISED, ON_ITS_WAY, DONE = 2.0, 0.6, 0.9
 """Rise of the rate over a run that makes it a warm-up, fall at the end over the mean one of a loss that has not slowed
 down, and the part of the loss that is all one can wish for."""
@@ -257,7 +256,7 @@ def criterion(
             left = closing(values) / _reference(found, guessing)
             early = left > 1.0 - DONE and found.pace >= ON_ITS_WAY
             return Unfinished(found, 1.0 - left, "warm-up") if early else None
-        begun = _begun(steps, values, guessing) if accuracy is not None and not excused else None
+        begun = _begun(steps, values, guessing) if found is not None and poorly else None
         if begun is not None:
             return begun
     epoch = _epoch(steps.astype(np.float64), values, guessing) if once and steps[-1] < few else None
@@ -307,7 +306,7 @@ def _epoch(along: Floats, values: Floats, guessing: float | None) -> Unfinished 
         return None
     share = 1.0 - closing(values) / _reference(found, guessing)
     certain = is_certain(found, along, values, CERTAIN)
-    return Unfinished(found, share, "epoch") if certain and share < SOME else None
+    return Unfinished(found, share, "epoch") if certain and share < MOST else None
 
 
 def _begun(steps: Steps, values: Floats, guessing: float | None) -> Unfinished | None:

@@ -114,17 +114,7 @@ class TestTheEndOfAWarmUpThatNoiseHides:
 
     def test_not_at_a_rate_that_was_reached_or_answers_that_are_good(self):
         assert not self.run(np.full(60, 0.002))
-        assert not self.run(0.002 * self.steps / 60, right=0.95)
-
-    def test_answers_that_are_neither_poor_nor_good_do_not_excuse_it(self):
-        assert len(self.run(0.002 * self.steps / 60, right=0.8)) == 1
-
-    def test_nor_does_a_last_part_in_which_noise_hides_any_fall(self):
-        loss = 1.79 - 0.6 * np.minimum(self.steps, 30) / 30 + 0.05 * normal(60, seed=3)
-        series = {"train/loss": (self.steps, loss), "val/acc": ([0, 60], [0.5, 0.77])}
-        rising, steady = 0.05 * self.steps / 60, np.full(60, 0.05)
-        assert len(loud(series | {"optimizer/lr": (self.steps, rising)})) == 1
-        assert not loud(series | {"optimizer/lr": (self.steps, steady)})
+        assert not self.run(0.002 * self.steps / 60, right=0.9)
 
 
 class TestALossThatCalmsDown:
