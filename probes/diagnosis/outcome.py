@@ -6,7 +6,7 @@ import numpy as np
 
 from probes.diagnosis.progress import Progress, majority_share
 from probes.diagnosis.signal import closing
-from probes.diagnosis.task import accuracy_at_end, falls_short
+from probes.diagnosis.task import accuracy_at_end, falls_short, score_at_end
 from probes.diagnosis.tracks import accuracy
 from probes.diagnosis.view import RunView
 
@@ -14,6 +14,21 @@ MOST, HALF = 0.6, 0.5
 """Share of the loss that is gone in a run that came to something, with an accuracy beside it and without."""
 RIGHT = 0.65
 """Share of what always giving the commonest class gets wrong, that a classifier of some use gets right."""
+
+
+def reached_at_end(view: RunView, part: float) -> tuple[str, float | None, float]:
+    """What the answers are measured by, how good they are at the end, and what guessing gives.
+
+    The "accuracy" beside that of always giving the commonest class; where none was logged, a "validation score" beside
+    0, if it is below ``part``, else None.
+    """
+    reached = accuracy_at_end(view)
+    if reached is not None:
+        return "accuracy", reached, majority_share(view)
+    score = score_at_end(view)
+    if score is not None and falls_short(score, 0.0, part):
+        return "validation score", score, 0.0
+    return "validation score", None, majority_share(view)
 
 
 def answers_short(view: RunView, part: float) -> bool | None:

@@ -108,7 +108,8 @@ from probes.diagnosis.beginning import need_beginning
 from probes.diagnosis.finding import Evidence, Finding
 from probes.diagnosis.gradients import step_size
 from probes.diagnosis.numbers import percent, round_rate, short
-from probes.diagnosis.progress import guessing_loss, majority_share
+from probes.diagnosis.outcome import reached_at_end
+from probes.diagnosis.progress import guessing_loss
 from probes.diagnosis.rates import highest_rates, mean_rates
 from probes.diagnosis.rule import Rule
 from probes.diagnosis.signal import closing, level, opening, trailing_run
@@ -116,7 +117,7 @@ from probes.diagnosis.signs.averaged import PROMISE, Averaged, averaged_over_cla
 from probes.diagnosis.signs.distant import FAR, LATE, Distant, distant_targets
 from probes.diagnosis.signs.scaled import PART, STARVED, Scaled, divided_again
 from probes.diagnosis.slope import Fall, fall, is_certain, is_straight
-from probes.diagnosis.task import accuracy_at_end, falls_short, score_at_end
+from probes.diagnosis.task import falls_short
 from probes.diagnosis.tracks import training_loss, validation_loss
 from probes.diagnosis.view import Curve, Floats, NotJudged, RunView
 
@@ -277,10 +278,7 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
         raise NotJudged("neither the learning rate nor the size of the steps was recorded")
     guessing = guessing_loss(view)
     rates, highest = known if known is not None else (None, None)
-    reached, common = accuracy_at_end(view), majority_share(view)
-    score = score_at_end(view) if reached is None else None
-    if score is not None and falls_short(score, 0.0, POOR):
-        reached, common = score, 0.0
+    _, reached, common = reached_at_end(view, POOR)
     poor = reached is not None and falls_short(reached, common, POOR)
     found = criterion(loss, rates, size, guessing, highest, poor, **thresholds)
     if found is not None and found.kind == "straight" and not _goes_on(view):

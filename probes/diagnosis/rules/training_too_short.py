@@ -120,13 +120,14 @@ import numpy as np
 from probes.diagnosis.beginning import need_beginning
 from probes.diagnosis.finding import Evidence, Finding
 from probes.diagnosis.numbers import percent, short
-from probes.diagnosis.progress import begins_at_guessing, guessing_loss, majority_share
+from probes.diagnosis.outcome import reached_at_end
+from probes.diagnosis.progress import begins_at_guessing, guessing_loss
 from probes.diagnosis.rates import highest_rates, mean_rates
 from probes.diagnosis.rule import Rule
 from probes.diagnosis.signal import block_medians, closing, level, noise
 from probes.diagnosis.signs.rising import Rising, still_rising
 from probes.diagnosis.slope import Fall, fall, is_certain
-from probes.diagnosis.task import accuracy_at_end, falls_short, score_at_end
+from probes.diagnosis.task import falls_short
 from probes.diagnosis.tracks import accuracy, training_loss, validation_loss
 from probes.diagnosis.view import Curve, Floats, NotJudged, RunView, Steps
 
@@ -399,14 +400,10 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     need_beginning(view, loss.steps, name)
     if len(loss) < 0.9 * len(curve):
         raise NotJudged(f"{len(curve) - len(loss)} of {len(curve)} values of {name} are not finite")
-    reached = accuracy_at_end(view)
+    measure, reached, common = reached_at_end(view, thresholds["good"])
     rates = highest_rates(view, loss)
     held = _validated(view)
-    common, guessing = majority_share(view), guessing_loss(view)
-    measure = "accuracy" if reached is not None else "validation score"
-    stand_in = score_at_end(view) if reached is None else None
-    if stand_in is not None and falls_short(stand_in, 0.0, thresholds["good"]):
-        reached, common = stand_in, 0.0
+    guessing = guessing_loss(view)
     fresh = begins_at_guessing(view, loss.values)
     once = _once(view, held)
     found = criterion(loss.steps, loss.values, reached, common, guessing, rates, len(held), fresh, once, **thresholds)
