@@ -21,12 +21,12 @@ def outside_graphs(function: Callable[P, R]) -> Callable[P, R]:
     functions, which at every step have long left the processor's caches.
     """
     disabled: Callable[P, R] | None = None
-    compiles: Callable[[], object] = lambda: True  # noqa: E731  whether compiled code is around the call
+    compiles: Callable[[], object] | None = None  # tells, by None, that no compiled code is around the call
 
     @functools.wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
         nonlocal disabled, compiles
-        if disabled is None:
+        if disabled is None or compiles is None:
             if "torch._dynamo" not in sys.modules:
                 return function(*args, **kwargs)
             compiles = _frames_are_watched()

@@ -326,11 +326,11 @@ class Engine:
             if new and self._taken > 1:
                 self.describe()
         except Exception as error:  # noqa: BLE001  the wall: said once, and no more frames are taken
-            self.guard.failed(error)
+            self.fail(error)
         try:
             values |= self._times(now)
         except Exception as error:  # noqa: BLE001  see above
-            self.guard.failed(error)
+            self.fail(error)
         try:
             if skipped is not None and skipped.device.type != "cpu":
                 elsewhere["optimizer/skipped"] = skipped
@@ -338,18 +338,18 @@ class Engine:
                 values["optimizer/skipped"] = 1.0
             self.delivery.scalars(self.counter.step, _time.time(), values, elsewhere)
         except Exception as error:  # noqa: BLE001  see above
-            self.guard.failed(error)
+            self.fail(error)
         try:
             if self._taken >= self._filters_due:
                 self._filters_due = next_snapshot(self._taken)
                 self.take_filters()
         except Exception as error:  # noqa: BLE001  see above
-            self.guard.failed(error)
+            self.fail(error)
         try:
             if self._frame is None:
                 self._plan_next()
         except Exception as error:  # noqa: BLE001  see above
-            self.guard.failed(error)
+            self.fail(error)
         self._step_ended = self._wait_from = now
         self._data_wait = None
         self.guard.restart(now)

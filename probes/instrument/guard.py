@@ -54,10 +54,6 @@ class Guard:
         self._on_error(error)
         return True
 
-    def failed(self, error: Exception) -> None:
-        """Takes in what one of several parts of a visit raised; the others still have their turn."""
-        self._on_error(error)
-
     def spent(self, now: float) -> float:
         """Seconds since `restart`, with the visit under way up to ``now``."""
         return self._seconds + (now - self._visit.began if self._visit.depth else 0.0)
