@@ -19,6 +19,10 @@ from probes.diagnosis.view import Floats, NotJudged, RunView
 
 PATIENCE = 150
 """Steps of a run that goes on before a loss at rest is held against it."""
+FEWEST, MANY = 5, 20
+"""Values of a loss, such as the means of epochs, from which its depth alone may tell that it has no bottom; and from
+which its course does.
+"""
 BOTTOMLESS = 3.0
 """Depth below zero, in sizes of the loss at the beginning, from which a loss that falls ever faster has no bottom."""
 NARROWED = 5.0
@@ -56,21 +60,23 @@ def without_bottom(view: RunView) -> Mismatch | None:
     except NotJudged:
         return None
     values = curve.finite.values
-    if len(values) < 20 or view.last_step < 50 or begins_late(view, curve.steps):
+    if len(values) < FEWEST or view.last_step < 50 or begins_late(view, curve.steps):
         return None
-    start = float(np.abs(values[: max(3, len(values) // 20)]).max())
+    many = len(values) >= MANY
+    start = float(np.abs(values[: max(3, len(values) // 20) if many else 1]).max())
     _, levels = block_medians(curve.finite.steps, values, 8)
-    falls = -np.diff(levels)
-    faster = bool((falls > 0).all()) and falls[-3:].min() > falls[:3].max() and values[0] > 0
-    endless = levels[-1] < -ABYSS * start and falls[4:].sum() > GOES_ON * falls[:4].sum()
-    straight = levels[-1] < -DEEP * start and falls.min() > STEADY * falls.max() and values[0] > 0
+    falls, half = -np.diff(levels), len(levels) // 2
+    faster = many and bool((falls > 0).all()) and falls[-3:].min() > falls[:3].max() and values[0] > 0
+    endless = levels[-1] < -ABYSS * start and falls[half:].sum() > GOES_ON * falls[:half].sum()
+    straight = many and levels[-1] < -DEEP * start and falls.min() > STEADY * falls.max() and values[0] > 0
     sunk = levels[-1] < -SUNK * start
     if not levels[-1] < -max(BOTTOMLESS * start, NARROWED) or not (faster or endless or straight or sunk):
         return None
     first = int(curve.steps[int(np.argmax(curve.values < 0))])
+    through = f"was below zero at step {first}" if values[0] < 0 else f"fell through zero at step {first}"
     course = "" if sunk else f", and falls {'faster and faster' if faster else 'on'}"
     return Mismatch(
-        f"{name} fell through zero at step {first} and is at {short(closing(values))}, after {short(start)} at the "
+        f"{name} {through} and is at {short(closing(values))}, after {short(start)} at the "
         f"beginning{course}: it has no lowest value, and is no measure of being right.",
         first,
         evidence=(Evidence(name, closing(values), -max(BOTTOMLESS * start, NARROWED), "<", note="level at the end"),),

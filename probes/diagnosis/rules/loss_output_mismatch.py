@@ -62,9 +62,10 @@ frame before: what is wrong yet is wrong where the ReLU cuts it off.
 With any loss, too, one that falls below zero and on without a bottom: faster and faster, by more than 3 times what it
 began with; or to 100 times that, at an end where it still falls by 0.3 of what it did in the first half; or, whatever
 the course, to a million times that; and to less than -5 in any case, for a logarithm of a density that began near zero
-falls so far when it narrows. So is a loss whose name says that it is never negative (mse, mae, bce, ce, ...; kl where
-classes are told apart), with nine in ten of its values in the latter half below zero, and one whose name says that it
-is a share in common (dice, iou, jaccard, tversky) and that was both below 0 and above 1.
+falls so far when it narrows. The depth tells from 5 values on (the means of epochs), the course from 20. So is a loss
+whose name says that it is never negative (mse, mae, bce, ce, ...; kl where classes are told apart), with nine in ten of
+its values in the latter half below zero, and one whose name says that it is a share in common (dice, iou, jaccard,
+tversky) and that was both below 0 and above 1.
 
 Of a generator and a discriminator (two losses so named) it is said when both losses are below a hundredth of where they
 began through the latter half, after 50 steps: what one gains the other must lose.
@@ -77,6 +78,11 @@ run has ended: the loss began at the mean square of the numbers 0 to C - 1, (C -
 the training accuracy at 1/C; half of the loss is gone, and it is 1 or more: usually a class off; and the accuracy is
 what rounding leaves of normal errors of that mean square (0.1 less to 0.25 more). An order that is fitted well (counts)
 is let be.
+
+Of a run that has ended after 100 steps and more it is said that the distance between probabilities and one-hot classes
+is no loss for them: of C outputs (3 or more) the loss began at 2 (C - 1) / C^2, the mean absolute error of equal
+probabilities, and has lost less than 0.4 of that, with an accuracy below 0.5; or at (C - 1) / C^2, the squared one, and
+less than 0.1, with one below 0.3 (to 3% above, 2% below; 10% where the first value may be a mean over many steps).
 
 A loss of one's own for classes is reported when its size was not that of a cross-entropy, it has come to rest, and the
 accuracy has stayed at chance. From 30 steps on it is when the scores differ by 1 or more (standard deviation, 5 times
@@ -136,6 +142,7 @@ from probes.diagnosis.mismatch.by_course import (
     over_the_batch,
     without_bottom,
 )
+from probes.diagnosis.mismatch.by_distance import distance_of_classes
 from probes.diagnosis.mismatch.by_entropy import entropy_is_paid_for
 from probes.diagnosis.mismatch.by_floor import by_loss, criterion
 from probes.diagnosis.mismatch.by_gradient import cut_off
@@ -173,6 +180,7 @@ def _seen(view: RunView, thresholds: dict[str, float]) -> Mismatch | None:
     kind, last, outputs = kind_of_loss(view), last_module(view), outputs_of(view)
     found = warned_of_sizes(view) or over_the_batch(view, kind) or drawn_to_one_value(view) or cut_off(view)
     found = found or entropy_is_paid_for(view) or on_one_side(view) or classes_as_numbers(view)
+    found = found or distance_of_classes(view)
     if found is not None:
         return found
     if outputs is not None and kind:

@@ -7,9 +7,9 @@ learns little.
 
 Why it matters
 --------------
-The first layer's outputs and gradients grow with the inputs, its steps with their square: a learning rate that
-suits the other layers is far too high for it. Inputs far from zero move all weights of a unit together, and
-features on small scales are not seen beside large ones.
+The first layer's outputs and gradients grow with the inputs, its steps with their square: a learning rate that suits
+the other layers is far too high for it, or far too low where inputs are small (bytes divided by 255 twice). Inputs far
+from zero move all weights of a unit together, and features on small scales are not seen beside large ones.
 
 Criterion
 ---------
@@ -19,24 +19,28 @@ Over the frames, for each channel (median of the frames), one of
 - *off zero*: the mean is above `offset` (5) standard deviations, and above 1;
 - *unlike*: the largest standard deviation of a channel is above `spread` (100) times that of a quarter of those that
   vary (a few channels that hardly vary, such as the rim of a picture, are no loss);
-- *constant*: no channel varies at all.
+- *constant*: no channel varies at all;
+- *faint*: none of these, no channel has a standard deviation of `SMALL` (0.05), and of what the first layer with
+  weights gives less than 0.15 (of the standard deviation, `batch_variation`) is across the examples, over three frames
+  or more and in the latter half of them (batches with an outlier, by which a channel varies 10 times as much as
+  usual, do not count): the rest is its biases.
 
-Not judged when the first layer is a normalisation. A warning when, after 100 steps, the training loss has fallen
-by less than `learned` (0.3), measured from that of guessing where it began above it; for large or constant inputs
-also when, after 20 steps, it has fallen by less than 0.02. Large inputs make the first loss large too, so that a fall
-from there says little: they are a warning also when the validation accuracy is poor and no better than at first, when
-a run that has ended, or whose loss has come to rest in 1,000 steps, still gets wrong more than a third of what
-guessing gets wrong (and less than 0.6 of the loss is gone, where that of guessing is known), when such a run gets more
-than a fifth wrong and its loss is still above 1.5 ln C for C outputs (sure, and wrong), and when the first
-bounded activation is `saturated` (0.9) at the ends of its range, so that all but the signs of its sums is lost (and
-the accuracy is poor or, where there is none, less than 0.9 of the loss is gone). Inputs above 30, which the first
-weights feel a thousand times as strongly as normalised ones, are a warning also when the loss is no number any more,
-and when a run that has ended is not known to have come out well: its answers (or, where no accuracy is known, its loss)
-keep a fifth or more of what guessing gets wrong; or what guessing gives is not known. Not so where a normalisation
-comes before the second layer with weights, or the outputs of the first such layer, a dense one or a convolution, are of
-a usual size (root mean square below `size`; they must be known to be larger where guessing is not known): the net takes
-the scale out by itself. Only information otherwise.
-Pixels in [0, 1] are no finding.
+Not judged when the first layer is a normalisation. A warning when, after 100 steps, the training loss has fallen by
+less than `learned` (0.3), measured from that of guessing where it began above it; for large or constant inputs also
+when, after 20 steps, it has fallen by less than 0.02; for faint ones only when it has fallen by less than 0.1 in a run
+that has ended, or in 500 steps. Large inputs make the first loss large too, so that a fall from there says little: they
+are a warning also when the validation accuracy is poor and no better than at first, when a run that has ended, or whose
+loss has come to rest in 1,000 steps, still gets wrong more than a third of what guessing gets wrong (and less than 0.6
+of the loss is gone, where that of guessing is known), when such a run gets more than a fifth wrong and its loss is
+still above 1.5 ln C for C outputs (sure, and wrong), and when the first bounded activation is `saturated` (0.9) at the
+ends of its range, so that all but the signs of its sums is lost (and the accuracy is poor or, where there is none, less
+than 0.9 of the loss is gone). Inputs above 30, which the first weights feel a thousand times as strongly as normalised
+ones, are a warning also when the loss is no number any more, and when a run that has ended is not known to have come
+out well: its answers (or, where no accuracy is known, its loss) keep a fifth or more of what guessing gets wrong; or
+what guessing gives is not known. Not so where a normalisation comes before the second layer with weights, or the
+outputs of the first such layer, a dense one or a convolution, are of a usual size (root mean square below `size`; they
+must be known to be larger where guessing is not known): the net takes the scale out by itself. Only information
+otherwise. Pixels in [0, 1] are no finding.
 
 Evidence
 --------
@@ -90,6 +94,7 @@ from probes.diagnosis.progress import Progress, progress_if_known
 from probes.diagnosis.rule import Rule
 from probes.diagnosis.signal import at_rest
 from probes.diagnosis.signs.broken import broken_loss
+from probes.diagnosis.signs.faint import DROWNED, Faint, faint_inputs
 from probes.diagnosis.task import accuracy_at_end
 from probes.diagnosis.tracks import accuracy, training_loss
 from probes.diagnosis.view import Floats, NotJudged, RunView
@@ -106,6 +111,8 @@ FAR, WELL = 30.0, 0.8
 and share right of what guessing gets wrong, or gone of its loss, short of which they are blamed."""
 EARLY_STEPS, NOTHING = 20, 0.02
 """Steps after which inputs that are large or constant are told already, when nothing at all was learned."""
+PATIENCE, HARDLY = 500, 0.1
+"""Steps of a run that goes on after which inputs that hardly vary did harm, and the fall of the loss that is none."""
 
 
 @dataclass(frozen=True)
@@ -168,9 +175,10 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     found = criterion(mean, std, **thresholds)
     if found is not None and found.kind == "constant" and bool((np.ptp(means.values[whole], axis=0) > 0).any()):
         found = None  # batches of one example do not vary in themselves, but from one to the next
-    if found is None:
-        return []
     learned = progress_if_known(view)
+    if found is None:
+        faint = faint_inputs(view)
+        return [] if faint is None else [_faint(view, faint, learned)]
     severity: Severity = "info"
     if learned is not None and view.last_step >= MINIMUM_STEPS and not learned.share >= thresholds["learned"]:
         severity = "warning"
@@ -214,6 +222,41 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
             severity, message, (step, view.last_step), view, evidence=tuple(evidence), suggestions=tuple(advice)
         )
     ]
+
+
+def _faint(view: RunView, faint: Faint, learned: Progress | None) -> Finding:
+    """Inputs that hardly vary, beside what was learned from them."""
+    late = view.last_step >= (PATIENCE if view.status == "running" else MINIMUM_STEPS)
+    harmed = late and learned is not None and not learned.share >= HARDLY
+    message = (
+        f"The inputs hardly vary (no channel has a standard deviation above {short(faint.deviation)}), and of what "
+        f"{faint.layer} makes of them only {percent(faint.variation)} of the variation is across the examples."
+    )
+    evidence = [
+        Evidence("input_std", faint.deviation, note="standard deviation over the batch, largest of the channels"),
+        Evidence("batch_variation", faint.variation, DROWNED, "<", layer=faint.layer, note="across the examples"),
+    ]
+    if learned is not None:
+        message += f" {learned.series} went from {short(learned.start)} to {short(learned.end)}."
+        gone = f"fall of the loss ({percent(max(learned.share, 0.0))})"
+        evidence.append(Evidence(learned.series, learned.share, HARDLY, "<", note=gone))
+    advice = [
+        "normalise the inputs: subtract the mean and divide by the standard deviation, for each channel with its own",
+        "check that they are not scaled twice (bytes are divided by 255 once; ToTensor does it already)",
+    ]
+    if faint.outlier is not None:
+        advice.insert(0, f"a few values are as large as {short(faint.outlier)}: clip outliers before scaling by range")
+    else:
+        advice.append("where they are scaled by their minimum and maximum: look for outliers, which set that range")
+    return RULE.finding(
+        "warning" if harmed else "info",
+        message,
+        (0, view.last_step),
+        view,
+        layers=(faint.layer,),
+        evidence=tuple(evidence),
+        suggestions=tuple(advice),
+    )
 
 
 def _large_did_harm(view: RunView, learned: Progress | None, thresholds: dict[str, float]) -> bool:
