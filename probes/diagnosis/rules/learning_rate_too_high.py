@@ -30,8 +30,10 @@ in the first few steps only.
 
 - *Tossed about*: in a run that has ended and came to little (as in an overrun, below), the loss lay above where it
   began for `TOSSED` (a quarter) of the run or more, in a row from within its first tenth on (medians of twenty blocks,
-  by 3 standard errors), came down by 0.05 or more in the end, and the median step size up there was above 0.02: a
-  warning, after 100 steps. Not with dropout above 0.5, which raises the training loss by itself.
+  by 3 standard errors), came down by 0.05 or more in the end, and the median step size up there was above 0.02, or
+  until the loss had risen above 0.05: a warning, after 100 steps. Where one of these medians was above three times the
+  beginning, it is enough that the net stays mediocre, as after an overshot. Not with dropout above 0.5, which raises
+  the training loss by itself.
 - *An overrun*: with Adam or one of its kin, a step size in the first ten steps above `overrun` (1), where some weights
   began at a usual size (standard deviation times root of the fan-in above 0.3, lookup tables left out; torch's default
   is 0.6): the initialisation is gone; and after 100 steps (200 in a run that goes on) less than 0.6 of the loss is gone
@@ -116,7 +118,7 @@ from probes.diagnosis.finding import Evidence, Finding
 from probes.diagnosis.gradients import step_size, without_decay
 from probes.diagnosis.numbers import round_rate, short
 from probes.diagnosis.outcome import answers_poorly, came_to_little, validated_short
-from probes.diagnosis.progress import guessing_loss, progress_if_known, where_it_began
+from probes.diagnosis.progress import Progress, guessing_loss, progress_if_known, where_it_began
 from probes.diagnosis.rates import highest_rates
 from probes.diagnosis.rule import Rule
 from probes.diagnosis.seen_loss import loss_as_logged
@@ -127,7 +129,7 @@ from probes.diagnosis.signs.held_small import held_small
 from probes.diagnosis.signs.initial import gains_of_weights
 from probes.diagnosis.signs.memory import Forgetful, forgetful
 from probes.diagnosis.signs.overgrown import DOUBLED, OUTGROWN, outgrown, overgrown
-from probes.diagnosis.signs.overshot import overshot
+from probes.diagnosis.signs.overshot import JUMP, overshot
 from probes.diagnosis.slope import fall
 from probes.diagnosis.tracks import training_loss
 from probes.diagnosis.view import Curve, NotJudged, RunView
@@ -158,6 +160,8 @@ which it has learned something, but hardly anything."""
 BLOCKS, LEAST_IN_A_BLOCK, TOSSED, TOLD = 20, 3, 0.25, 3.0
 """Blocks whose medians tell where a loss lay, values that each needs, the part of them that lies above its beginning in
 a run that was tossed about, and standard errors of such a median."""
+HEALTHY = 0.05
+"""Step size that is healthy still, when weights begin."""
 LONG = 500
 """Steps after which the rest of a run that goes on is no plateau."""
 
@@ -360,11 +364,16 @@ def _overshot(view: RunView, sizes: Curve, loss: Curve, limit: float) -> TooHigh
     if rise is None or learned is None or _layers(view) < 2 or not len(sizes) or sizes.steps[0] > 2:
         return None
     first = np.where(np.isfinite(sizes.values) & (sizes.steps <= OVERRUN_FIRST), sizes.values, 0.0)
-    frame, short_of_good = int(np.argmax(first)), validated_short(view, GOOD)
-    mediocre = learned.share < MOST_LEFT if short_of_good is None else short_of_good
-    if not first[frame] > limit or not mediocre or not _something_to_overrun(view):
+    frame = int(np.argmax(first))
+    if not first[frame] > limit or not _mediocre(view, learned) or not _something_to_overrun(view):
         return None
     return TooHigh("overshot", frame, float(first[frame]), rise * float(loss.values[0]), learned.end)
+
+
+def _mediocre(view: RunView, learned: Progress) -> bool:
+    """Whether a net is far from good at the end, though it may have learned much."""
+    short_of_good = validated_short(view, GOOD)
+    return learned.share < MOST_LEFT if short_of_good is None else short_of_good
 
 
 def _something_to_overrun(view: RunView) -> bool:
@@ -420,7 +429,7 @@ def _tossed(view: RunView, sizes: Curve, loss: Curve) -> TooHigh | None:
     if view.status == "running" or view.last_step < OVERRUN_STEPS or len(loss) < BLOCKS * LEAST_IN_A_BLOCK:
         return None
     learned = progress_if_known(view)
-    if learned is None or not learned.start > 0 or not came_to_little(view, learned) or _layers(view) < 2:
+    if learned is None or not learned.start > 0 or _layers(view) < 2:
         return None
     if learned.share < SOMETHING or max(shares_dropped(view).values(), default=0.0) > HALF:
         return None  # nothing was learned at any rate; and dropped units raise the loss of training by themselves
@@ -429,12 +438,17 @@ def _tossed(view: RunView, sizes: Curve, loss: Curve) -> TooHigh | None:
     start, length = longest_run(blocks > learned.start + error)
     if length < TOSSED * BLOCKS or start > BLOCKS // 10:
         return None
-    since, until = (0 if start == 0 else int(ends[start - 1])), int(ends[start + length - 1])
-    there = np.flatnonzero((sizes.steps > since) & (sizes.steps <= until) & np.isfinite(sizes.values))
-    usual = level(sizes.values[there]) if len(there) >= FEWEST_LATER else 0.0
-    if not usual > UNSETTLED or not _something_to_overrun(view):
+    far = blocks.max() > JUMP * learned.start and _mediocre(view, learned)
+    if not (far or came_to_little(view, learned)) or not _something_to_overrun(view):
         return None
-    return TooHigh("tossed", int(there[0]), usual, learned.start, learned.end)
+    since, until = (0 if start == 0 else int(ends[start - 1])), int(ends[start + length - 1])
+    # Weights that were blown up on the way make the same steps look small.
+    for first, last, least in ((since, until, UNSETTLED), (0, int(ends[start]), HEALTHY)):
+        there = np.flatnonzero((sizes.steps > first) & (sizes.steps <= last) & np.isfinite(sizes.values))
+        usual = level(sizes.values[there]) if len(there) >= FEWEST_LATER else 0.0
+        if usual > least:
+            return TooHigh("tossed", int(there[-1]), usual, learned.start, learned.end)
+    return None
 
 
 def _raised(view: RunView, sizes: Curve, loss: Curve) -> TooHigh | None:

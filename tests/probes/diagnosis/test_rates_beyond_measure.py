@@ -10,7 +10,7 @@ from torch import nn
 import probes
 from probes.diagnosis import RULES
 from probes.diagnosis.engine import judge
-from probes.diagnosis.manifest import ParameterInfo
+from probes.diagnosis.manifest import ModuleInfo, ParameterInfo
 from probes.diagnosis.signs.overshot import overshot
 from probes.diagnosis.signs.squeezed import squeezed_by
 from probes.diagnosis.view import Curve, RunView
@@ -104,6 +104,15 @@ class TestTossedAbout:
     def test_a_loss_that_comes_down_with_the_rate_only(self):
         assert self.run() == ["warning"]
 
+    def test_weights_that_were_blown_up_make_the_same_steps_look_small(self):
+        grown = (0.07, 0.08, 0.09, 0.08, 0.07, 0.008, 0.004, 0.003, 0.001)
+        assert self.run(sizes=grown) == ["warning"]
+
+    def test_a_loss_thrown_far_off_leaves_a_net_that_is_only_mediocre(self):
+        assert self.run(top=40.0, end=0.5, accuracy=0.72) == ["warning"]
+        assert self.run(top=2.0, end=0.5, accuracy=0.72) == []
+        assert self.run(top=40.0, end=0.2, accuracy=0.95) == []
+
     @pytest.mark.parametrize(
         "healthy",
         [
@@ -179,7 +188,8 @@ def weights(*shapes):
 
 
 def squeezed(*shapes, kind="Linear"):
-    return squeezed_by(weights(*shapes), {f"l{i}": kind for i in range(len(shapes))})
+    modules = {f"l{i}": ModuleInfo(f"l{i}", kind, None, (32, shape[0])) for i, shape in enumerate(shapes)}
+    return squeezed_by(weights(*shapes), modules)
 
 
 def test_a_chain_of_dense_layers_is_squeezed_by_two_units_where_more_come_in():
@@ -191,6 +201,72 @@ def test_a_chain_of_dense_layers_is_squeezed_by_two_units_where_more_come_in():
     assert squeezed((2, 10), (1, 10)) is None  # beside each other: a gate
     assert squeezed((2, 10), (1, 2), kind="Bilinear") is None
     assert squeezed((1, 10)) is None
+
+
+def channels(last, outputs=1, read=None, places=(14, 14)):
+    """Two convolutions, and a dense layer that reads the means of what the second gives."""
+    shapes = ((8, 1, 3, 3), (last, 8, 3, 3), (outputs, read or last))
+    given = ((32, 8, *places), (32, last, *places), (32, outputs))
+    types = ("Conv2d", "Conv2d", "Linear")
+    modules = {f"l{i}": ModuleInfo(f"l{i}", types[i], None, given[i]) for i in range(len(shapes))}
+    return squeezed_by(weights(*shapes), modules)
+
+
+def test_what_a_regression_reads_of_an_image_may_be_too_few_numbers():
+    assert channels(2) == ("l1", 2, 196)
+    assert channels(3) is None
+    assert channels(2, read=98) is None  # flattened: many numbers of two channels
+    assert channels(1, read=2) is None  # the answers of two nets, weighed
+    assert channels(2, outputs=10) is None
+    assert channels(2, places=(2, 2)) is None
+
+
+def recurrent(units, moments):
+    parameters = [
+        ParameterInfo("rnn.weight_ih_l0", "rnn", (4 * units, 8), True),
+        ParameterInfo("rnn.weight_hh_l0", "rnn", (4 * units, units), True),
+        ParameterInfo("head.weight", "head", (1, units), True),
+    ]
+    given = {"rnn": ("LSTM", (32, moments, units)), "head": ("Linear", (32, 1))}
+    return squeezed_by(parameters, {name: ModuleInfo(name, kind, None, shape) for name, (kind, shape) in given.items()})
+
+
+def test_what_a_regression_reads_of_a_sequence_may_be_too_few_numbers():
+    assert recurrent(2, 12) == ("rnn", 2, 12)
+    assert recurrent(3, 12) is None
+    assert recurrent(2, 4) is None
+
+
+def of_images(run_dir, channels):
+    """What six filters see in an image, summed with signs: a single one sees too little of it."""
+    torch.manual_seed(0)
+    net = nn.Sequential(
+        nn.Conv2d(1, channels, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, 1)
+    )
+    opt = torch.optim.Adam(net.parameters(), lr=0.02)
+    x = torch.randn(256, 1, 8, 8)
+    seen = nn.functional.conv2d(x, torch.randn(6, 1, 3, 3)).relu().mean((2, 3))
+    y = (seen * torch.tensor([1.0, -1.0, 1.0, -1.0, 1.0, -1.0])).sum(1, keepdim=True)
+    y = (y - y.mean()) / y.std()
+    with probes.watch(net, opt, loss_fn=nn.MSELoss(), run_dir=run_dir, every=50) as probe:
+        for step in range(600):
+            part = torch.randint(256, (64,))
+            loss = nn.functional.mse_loss(net(x[part]), y[part])
+            opt.zero_grad()
+            loss.backward()
+            opt.step()
+            probe.log("train", loss=loss)
+            if step % 20 == 19:
+                with torch.no_grad():
+                    probe.log("val", loss=nn.functional.mse_loss(net(x), y))
+    return probes.diagnose(run_dir, ["underfitting"]).findings
+
+
+def test_a_convolution_of_one_channel_is_named_where_a_regression_rests_half_learned(tmp_path):
+    found = of_images(tmp_path / "one", 1)
+    assert [finding.severity for finding in found] == ["warning"]
+    assert "1 unit for 36 inputs" in found[0].message
+    assert of_images(tmp_path / "enough", 32) == []
 
 
 def regression(run_dir, units):
