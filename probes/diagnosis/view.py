@@ -59,6 +59,11 @@ class Curve:
         end = int(np.searchsorted(self.steps, step, side="right"))
         return Curve(self.steps[:end], self.values[:end])
 
+    def since(self, step: int) -> Curve:
+        """The points from ``step`` on."""
+        start = int(np.searchsorted(self.steps, step))
+        return Curve(self.steps[start:], self.values[start:])
+
 
 @dataclass(frozen=True)
 class FilterWeights:

@@ -17,7 +17,8 @@ of its norm so far.
 
 - The norm exceeds `growth` (100) times its usual size, and the training loss since lies above its best level
   by more than half of what had been gained (and by more than 5 times its noise), up to the end: ruined. At
-  least 3 loss values must say so.
+  least 3 loss values must say so. Not in a run that goes on where the loss, no higher than 3 times its beginning, falls
+  beyond doubt since (5 standard errors of a straight line, 2 of one through the latter half).
 - Or values become NaN or infinite, and before that the norm exceeded 10 times its usual size, or the updates
   were larger than the weights themselves.
 - Or, from the first frames on, the updates are larger than `overshoot` (1.0) times the weights they change
@@ -92,6 +93,7 @@ from probes.diagnosis.progress import progress_if_known
 from probes.diagnosis.rule import Rule
 from probes.diagnosis.signal import block_medians, level, noise, opening
 from probes.diagnosis.signs.divided import divided_by_nothing
+from probes.diagnosis.signs.recovering import recovers
 from probes.diagnosis.signs.smothered import DIVIDED, Smothered, smothered
 from probes.diagnosis.tracks import training_loss, training_losses
 from probes.diagnosis.view import Curve, Floats, LayerTable, Mask, NotJudged, RunView
@@ -102,6 +104,8 @@ agent grow by thousands, and its gradients with them; in supervised trainings th
 """
 LEAST_STEPS = 100
 """Steps before which nothing is said of weights that stand still."""
+FAR = 3.0
+"""Level of the loss over its first values that is a disaster, though it be falling."""
 SAME = 1e-3
 """Difference, as a share, below which two norms are the same clipped one."""
 
@@ -249,6 +253,8 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
         name, loss = "", None
     sizes = _overshoots(view, norm)
     found = criterion(norm, sizes, loss, _broken_at(view, norm), **thresholds)
+    if found is not None and found.damage == "loss" and loss is not None and _comes_down(view, norm, loss, found):
+        found = None
     left = smothered(view) if found is None and view.last_step >= LEAST_STEPS else None
     if left is not None:
         return [_report_smothered(view, left)]
@@ -259,6 +265,15 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
             raise NotJudged("no single training loss to judge the damage by")
         return []
     return [_report(view, table, norm, name, found)]
+
+
+def _comes_down(view: RunView, norm: Curve, loss: Curve, found: Explosion) -> bool:
+    """Whether a run goes on in which the loss falls again since the explosion, and never came far above its start."""
+    if found.loss_level is None or found.loss_limit is None or found.loss_level > FAR * opening(loss.finite.values):
+        return False
+    good = np.flatnonzero(loss.finite.values <= found.loss_limit)
+    lost = int(loss.finite.steps[min(good[-1] + 1, len(loss.finite) - 1)]) if len(good) else 0
+    return recovers(view, loss.finite, min(lost, int(norm.steps[found.frame])))
 
 
 def _at_the_limit(norm: Curve) -> Mask:

@@ -33,9 +33,10 @@ variance of the targets of all frames, or was next to nothing at first, beside t
 squares), in a net that began as it was drawn. Such a loss begins at nothing, while all answers are alike.
 
 While a run goes on, a loss that was lost and falls again is not told: the second half of the values since lies nearer
-to the best level, by a quarter or more, than the first half does (new classes, a restart of the learning rate). And in
-its first 100 steps it is not told while another series of training, a term of the loss say,
-has fallen to less than 0.7 of its beginning.
+to the best level, by a quarter or more, than the first half does (new classes, a restart of the learning rate). Nor is
+a rise, up to 3 times the start, since which the loss falls beyond doubt (5 standard errors of a straight line, 2 of one
+through the latter half: a curriculum that became harder). And in its first 100 steps it is not told while another
+series of training, a term of the loss say, has fallen to less than 0.7 of its beginning.
 
 Only losses whose first values are all positive are judged: a loss that begins around zero or below has no
 scale to measure a rise by.
@@ -91,6 +92,7 @@ from probes.diagnosis.progress import where_it_began
 from probes.diagnosis.rule import Rule
 from probes.diagnosis.signal import block_medians, closing, longest_run, opening, running_median, trailing_run
 from probes.diagnosis.signs.followed import follows_targets, has_levelled
+from probes.diagnosis.signs.recovering import recovers
 from probes.diagnosis.signs.unlearned import Unlearned, unlearned
 from probes.diagnosis.tracks import TRAIN_SPLITS, split_of, training_loss
 from probes.diagnosis.view import Curve, Floats, Mask, NotJudged, RunView
@@ -189,10 +191,12 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
         return []
     if found.kind == "lost again" and view.status == "running" and _falls_again(loss.values[found.since :], found):
         return []
+    critical = found.end > FAR * found.reference and found.kind == "above the start"
     since = int(loss.steps[found.since])
+    if not critical and recovers(view, loss, since):
+        return []
     rate = view.learning_rate(since)
     was = "its initial level" if found.kind == "above the start" else "its best level"
-    critical = found.end > 3.0 * found.reference and found.kind == "above the start"
     return [
         RULE.finding(
             "critical" if critical else "warning",
