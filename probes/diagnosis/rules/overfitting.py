@@ -28,20 +28,23 @@ only one beside the training loss, by the same word, logged where the net was ev
 in training (a language model without a causal mask) shows there as well.
 
 Or the training examples are *known by heart*: the training loss is below 1% of its start, the validation loss above
-a fifth of that, and the training accuracy ahead by `wrong` (0.125, one validation example in eight) or more. Training
-has nothing left to say then, whether the validation loss still creeps or not.
+a fifth of that (or of its own, where it was measured before the first step), and training ahead by
+`wrong` (0.125, one validation example in eight, or part of the variance) or more. Training has nothing left to say
+then, whether the validation loss still creeps or not. *Ahead* is meant of the accuracies or, where neither is known, of
+the parts of the variance of the targets that are explained.
 
 Or there is a *gap*: the validation loss no longer improves, or the run has ended with its schedule (at a rate below a
 fifth of its highest: nothing more is to come), and
 
 - the training loss is below 5% of its start, and the validation loss still above `gap` (0.35) of that start;
-- or the training accuracy is ahead by `ahead` (0.4) or more, and the training loss below 0.6 times the validation loss.
+- or training is ahead by `ahead` (0.4) or more, and the training loss below 0.6 times the validation loss.
 
-A rise of less than half of the minimum while the validation accuracy keeps its best level, and the training accuracy
-is not ahead by `ahead` (nor known by heart, nor all lost again), is only information: the net grows overconfident, no
-worse. So is a gap of the losses alone, with nine in ten validation examples right, or a training accuracy that is ahead
-by less than 0.08 (0.2, while the validation accuracy is at its best and the loss below 0.6 of the start). Debugger
-takes a ratio (val - train) / train above 0.1, which holds for most healthy nets whose training loss is small.
+A rise of less than half of the minimum while the validation accuracy keeps its best level (to 1%, twice its noise, or
+two examples, the smallest difference there is being one), and the training accuracy is not ahead by `ahead` (nor known
+by heart, nor all lost again), is only information: the net grows overconfident, no worse. So is a gap of the losses
+alone, with nine in ten validation examples right, or a training accuracy that is ahead by less than 0.08 (0.2, while
+the validation accuracy is at its best and the loss below 0.6 of the start). Debugger takes a ratio (val - train) /
+train above 0.1, which holds for most healthy nets whose training loss is small.
 
 Evidence
 --------
@@ -92,7 +95,7 @@ import numpy as np
 
 from probes.diagnosis.finding import Evidence, Finding, Severity
 from probes.diagnosis.numbers import percent, short
-from probes.diagnosis.progress import where_it_began
+from probes.diagnosis.progress import variance_of_targets, where_it_began
 from probes.diagnosis.rates import schedule_is_over
 from probes.diagnosis.rule import Rule
 from probes.diagnosis.signal import block_medians, closing, noise, running_median
@@ -110,8 +113,11 @@ Nets that do well in validation are below 0.15 of the start when their training 
 """
 GIVEN = 0.1
 """Training loss over the best in validation, of a net that may be given its answers in training."""
+LEADS = ("The training accuracy", "The part of the variance that is explained in training")
 FEWEST = 4
 """Validation values that show a gap: the first, and three that say where it has come to."""
+ROUNDED = 6
+"""Decimals to which accuracies are compared: one example in a million, above the rounding of float32."""
 LOST_ALL = 0.05
 """Rise over the minimum that is enough where validation stays above the start."""
 
@@ -145,6 +151,7 @@ def criterion(
     start: float,
     lead: float | None = None,
     final: float | None = None,
+    untrained: float | None = None,
     *,
     points: float = 5,
     rise: float = 0.15,
@@ -159,8 +166,10 @@ def criterion(
         validation: validation loss, [T].
         train: training loss at the same steps, [T].
         start: the loss before anything was learned.
-        lead: training accuracy less validation accuracy at the end; None when one of them is not known.
+        lead: training accuracy less validation accuracy at the end, or the same of the explained parts of the
+            variance; None when it is not known.
         final: training loss at the end of a run that ended with its schedule; None for any other.
+        untrained: validation loss before the first step; None where it was not measured then.
         points: fewest validation values that show a rise.
         rise: rise over the minimum, as a share of the minimum (noise of a few percent is usual near
             convergence).
@@ -186,7 +195,8 @@ def criterion(
     stuck = stuck and (rests or final is not None)
 
     all_lost = low < start < float(validation[-max(3, third) :].min())
-    heart = start > 0 and closing(train) < LEARNED_OUT * start and closing(validation) > LEFT * start
+    left = LEFT * (start if untrained is None else untrained)
+    heart = start > 0 and closing(train) < LEARNED_OUT * start and closing(validation) > left
     heart = heart and lead is not None and lead >= wrong
     limit = max((LOST_ALL if all_lost else rise) * abs(low), lost * (start - low), 4.0 * jitter)
     kept_falling = train_end < train_best - 0.02 * abs(train_best) or train_end < 0.5 * end
@@ -232,8 +242,11 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     aligned = at_steps_of(validation, train)
     start = max(where_it_began(view, train_name, train), float(validation.values[0]))
     lead = _lead(view)
+    if lead is None:
+        lead = _explained_lead(view, validation.values, aligned)
     final = closing(train.values) if schedule_is_over(view) else None
-    found = criterion(validation.values, aligned, start, lead, final, **thresholds)
+    untrained = float(validation.values[0]) if validation.steps[0] == 0 else None
+    found = criterion(validation.values, aligned, start, lead, final, untrained, **thresholds)
     points = int(thresholds["points"])
     if found is None and len(validation) < points:
         raise NotJudged(f"{len(validation)} finite values of {name}, needs {points} for a rise")
@@ -270,7 +283,9 @@ def _at_its_best(view: RunView) -> bool:
         return False
     values = track[1].finite.values
     best = float(running_median(values, 3).max())
-    return closing(values) >= best - max(2.0 * noise(values), 0.01 * abs(best))
+    apart = np.diff(np.unique(values.round(ROUNDED)))
+    example = float(apart.min()) if len(apart) else 0.0
+    return closing(values) >= best - max(2.0 * noise(values), 0.01 * abs(best), 2.5 * example)
 
 
 def _lead(view: RunView) -> float | None:
@@ -279,6 +294,17 @@ def _lead(view: RunView) -> float | None:
     if own is None or other is None or len(own[1].finite) < 3 or len(other[1].finite) < 3:
         return None
     return closing(own[1].finite.values) - closing(other[1].finite.values)
+
+
+def _explained_lead(view: RunView, validation: Floats, train: Floats) -> float | None:
+    """How much more of the variance of the targets is explained in training than in validation, at the end; None where
+    that is not known, or an accuracy tells.
+    """
+    known = any(accuracy(view, validation=which) is not None for which in (False, True))
+    variance = variance_of_targets(view)
+    if known or variance is None:
+        return None
+    return min(1.0, (closing(validation) - closing(train)) / variance)
 
 
 def _report(
@@ -307,7 +333,7 @@ def _report(
             f"{train_name} is at {short(found.train_end)}, {share} of it: the training examples are known by heart."
         )
         if lead is not None and (found.heart or lead >= 0.5 * ahead):
-            message += f" The training accuracy is ahead by {percent(lead)}."
+            message += f" {LEADS[_lead(view) is None]} is ahead by {percent(lead)}."
         first = f"use the checkpoint of step {step}, where {name} was lowest ({short(found.validation_best)})"
     decay = max((group.weight_decay for group in view.optimizers), default=0.0)
     dropout = any("Dropout" in module.type for module in view.modules)

@@ -70,3 +70,46 @@ class TestChanceAgreement:
 
     def test_what_was_learned_first_is_not_forgotten_over_a_later_rise(self) -> None:
         assert said("no-generalization", self.LOSS, [2.3, 2.2, 2.1, 2.15, 2.3, 2.35, 2.4], (0.2, 0.1)) == []
+
+
+class TestRegressions:
+    """The parts of the variance that are explained lead where there is no accuracy."""
+
+    @staticmethod
+    def of(left: float, noise: float = 1.0) -> list[str]:
+        """A net that learns 200 examples to nothing, of which validation leaves ``left`` of a variance of one."""
+        steps, times, frames = np.arange(1, 401), np.arange(0, 401, 40), np.array([1, 2, 5, 10, 20, 50, 100, 200])
+        series = {
+            "train/loss": (steps, np.exp(-steps / 20.0)),
+            "val/loss": (times, np.r_[1.0, np.full(len(times) - 1, left)]),
+            "data/target_std": (frames, np.full(len(frames), noise)),
+        }
+        manifest = {"loss": {"class": "MSELoss", "reduction": "mean"}}
+        view = RunView.of_arrays(series, {}, manifest=manifest, status="finished")
+        return [f.severity for f in RULES["overfitting"].judge(view, **RULES["overfitting"].thresholds)]
+
+    def test_known_by_heart_with_a_fifth_of_the_variance_left_elsewhere(self) -> None:
+        assert self.of(0.25) == ["warning"]
+
+    def test_a_regression_that_explains_nine_tenths_elsewhere_is_none(self) -> None:
+        assert self.of(0.1) == []
+
+
+def test_two_validation_examples_that_turn_wrong_are_chance() -> None:
+    """The loss creeps up by two fifths while 2 of 113 answers change; with 6 of them it is overfitting."""
+
+    def severity(turned: int) -> list[str]:
+        times = 40 * np.arange(12)
+        right = np.r_[0.4, 0.9, np.full(4, 110 / 113), np.full(3, 109 / 113), np.full(3, (110 - turned) / 113)]
+        steps = np.arange(1, 481)
+        series = {
+            "train/loss": (steps, 0.7 * np.exp(-steps / 40.0)),
+            "train/accuracy": (steps, np.full(480, 1.0)),
+            "val/loss": (times, np.r_[0.7, 0.2, 0.08, 0.07, 0.07, 0.07, 0.08, 0.09, 0.1, 0.104, 0.104, 0.104]),
+            "val/accuracy": (times, right),
+        }
+        view = RunView.of_arrays(series, {}, manifest=CLASSES, status="finished")
+        return [f.severity for f in RULES["overfitting"].judge(view, **RULES["overfitting"].thresholds)]
+
+    assert severity(2) == ["info"]
+    assert severity(6) == ["warning"]
