@@ -185,6 +185,7 @@ CAUSES: Mapping[str, tuple[str, ...]] = {
         "symmetric-initialization",
         "weight-decay-too-strong",
         "loss-output-mismatch",
+        "underfitting",
     ),
     "oscillating-loss": (
         "learning-rate-too-high",

@@ -15,12 +15,15 @@ Criterion
 ---------
 After `steps_needed` (100) steps and 10 values of the training loss it is at rest (its last tenth lies below its third
 quarter by no more than a tenth of its whole fall, or the noise); the validation loss, where there is one, is above it
-by at most `hug` (0.25) of what was learned plus 2% of the beginning; and the accuracy, where it is known, is below
-`good` (0.85), or, where a layer is narrow, that part of the way from always giving the most frequent class to 1.
-Something was learned: 5% of the beginning or of guessing, or an accuracy 0.08 beyond that of always answering the most
-frequent class (not asked for where dropout is 0.9 or more, nor, in a run that has ended, of a `straight` or `proven`
-linear map: there may be nothing that it can learn). It is a warning when the training loss has fallen by less
-than
+by at most `hug` (0.25) of what was learned plus 2% of the beginning (a loss that is measured against the variance of
+the targets is first divided by how many times that of training it was before the first step, up to twice); and the
+accuracy, where it is known, is below `good` (0.85), or, where a layer is narrow, that part of the way from always
+giving the most frequent class to 1. Something was learned: 5% of the beginning or of guessing, or an accuracy 0.08
+beyond that of always answering the most frequent class (not asked for where dropout is 0.9 or more, nor, in a run that
+has ended, of a `straight`, `certain` or `proven` linear map: there may be nothing that it can learn; with a narrow
+layer it is then enough that the training loss fell at all, by 5 standard errors of a straight line, or that of
+validation by 1%, 5 times its noise).
+It is a warning when the training loss has fallen by less than
 
 - `narrow` (0.75) of its beginning, and a hidden layer of a classifier has two units, or three for nine classes or more,
   or its last layer reads no more numbers than that;
@@ -29,7 +32,8 @@ than
   the end or after 200 steps, neither rest nor the validation loss is asked for; such a loss makes it critical: the
   units that are kept are scaled up tenfold or more);
 - `squeezed` (0.5), and a hidden layer has two units or one, fewer than half as many as there are inputs, in a chain of
-  dense layers with one or two outputs that is no classifier;
+  dense layers with one or two outputs that is no classifier; or its last layer, a dense one, reads no more than two
+  numbers, which are all the channels or units of the layer in front of it (images, sequences);
 - `answers` (0.7), and dropout stands behind the last layer: the gradients of its outputs are zero as often as a module
   of the model drops (0.2 or more);
 - `frozen` (0.5), and more than half of the weights are frozen;
@@ -45,12 +49,14 @@ than
   zeros may be where the gradients of the answers have as many: beyond the margin of a hinge loss nothing is left). Of
   what is no classifier the same is said where the model is a `Sequential` of nothing but dense layers, and neither an
   autoencoder (as many outputs as inputs) nor a factorisation (a layer narrower than both);
+- `certain` (0.9), and the same of what is no classifier, or a model of another class whose dense layers are seen in the
+  first frame to pass on all, and by signals that a tanh would bend too (exactly all, to a single output): where the
+  loss is a mean squared error, the variance of the targets is known, and the run is over;
 - `proven` (0.75), and the accuracy is below `passable` (0.95), where a classifier is such a `Sequential` of nothing but
   dense layers, none narrower than inputs and outputs: what it calls is known, and so is that it is one linear map.
 
 Where a layer is narrow, or dropout 0.9 or more, a run that ended with its schedule (a rate below a fifth of its
-highest) need not have come to rest: nothing more was to come. With a narrow layer it is then enough to have learned
-that the loss fell at all (5 standard errors of a straight line).
+highest) need not have come to rest: nothing more was to come.
 
 In a run that goes on and has done fewer than 200 steps it is only information. So it is without such a cause, and then
 given when less than half was learned: labels that the inputs do not
@@ -105,13 +111,14 @@ from probes.diagnosis.finding import Evidence, Finding
 from probes.diagnosis.manifest import ParameterInfo
 from probes.diagnosis.numbers import percent, short
 from probes.diagnosis.outcome import answers_poorly
-from probes.diagnosis.progress import Progress, majority_share, progress
+from probes.diagnosis.progress import Progress, majority_share, progress, variance_of_targets
 from probes.diagnosis.rates import schedule_is_over
 from probes.diagnosis.rule import Rule
-from probes.diagnosis.signal import at_rest, closing
+from probes.diagnosis.signal import at_rest, closing, noise, opening
 from probes.diagnosis.signs.dropped import dropped_answers, shares_dropped
 from probes.diagnosis.signs.held_small import held_small
-from probes.diagnosis.signs.linearity import dense_alone, in_a_row, narrowed, passes_on
+from probes.diagnosis.signs.initial import first_loss
+from probes.diagnosis.signs.linearity import certainly_in_a_row, dense_alone, in_a_row, narrowed, passes_on
 from probes.diagnosis.signs.squeezed import squeezed_by
 from probes.diagnosis.slope import fall
 from probes.diagnosis.tracks import accuracy, training_loss, validation_loss
@@ -122,17 +129,33 @@ BEYOND_CHANCE = 0.08
 HALF = 0.5
 CERTAIN = 5.0
 """Standard errors of a fall beyond doubt."""
+SOMETHING = 0.01
+"""Fall of the validation loss that is something."""
 BETTER = 0.2
 DROPS_MOST = 0.75
 DROPS_ALL = 0.9
 PATIENCE = 200
 """Steps of a run that goes on before it is a warning: what seems to be at rest may be a plateau."""
+DEARER = 2.0
+"""Times as much as those of training that validation examples may cost by chance."""
 LEAST_OFF = 0.45
 """Share of zeros in the gradients of a layer that a ReLU after it may leave at least."""
 _ONE_MAP = "there is no activation between its layers, which together are one linear map"
 
+_MAPS = ("straight", "certain", "proven")
+
 Kind = Literal[
-    "narrow", "squeezed", "dropped", "answers", "frozen", "clamped", "linear", "stacked", "straight", "proven"
+    "narrow",
+    "squeezed",
+    "dropped",
+    "answers",
+    "frozen",
+    "clamped",
+    "linear",
+    "stacked",
+    "straight",
+    "certain",
+    "proven",
 ]
 
 
@@ -163,6 +186,7 @@ def criterion(
     linear: float = 0.3,
     stacked: float = 0.3,
     straight: float = 0.5,
+    certain: float = 0.9,
     proven: float = 0.75,
     passable: float = 0.95,
     hug: float = 0.25,
@@ -176,7 +200,7 @@ def criterion(
         gap: validation loss above training loss, as a share of the same reference; 0 without validation.
         right: best accuracy known, 0 to 1; None when none is.
         kinds: obstacles seen in the model, "narrow", "squeezed", "dropped", "answers", "frozen", "clamped", "linear",
-            "stacked", "straight" or "proven".
+            "stacked", "straight", "certain" or "proven".
         common: accuracy of always giving the most frequent class; 0 where it is not known.
         narrow: fall below which a layer of two or three units is held to be the cause (such models end at 0.2 to 0.65,
             on tasks that wider ones learn to 0.97 and more).
@@ -190,6 +214,8 @@ def criterion(
         stacked: the same for several layers with nothing between them that was seen (a smooth function that the forward
             pass calls is not).
         straight: the same, where the first frame shows that nothing lies between them.
+        certain: the same of what is no classifier, against the variance of the targets (a tenth of it is much: one
+            layer would do as well).
         proven: the same, where the model is a `Sequential` of dense layers alone (a line between two moons leaves 0.4
             of the loss, and an eighth of the answers wrong).
         passable: accuracy at which one linear map of several layers does what is asked of it.
@@ -199,6 +225,7 @@ def criterion(
     """
     limits = {"narrow": narrow, "dropped": dropped, "frozen": frozen, "linear": linear, "stacked": stacked}
     limits |= {"straight": straight, "answers": answers, "proven": proven, "squeezed": squeezed, "clamped": clamped}
+    limits["certain"] = certain
     enough = passable if "proven" in kinds else good
     enough = common + enough * (1.0 - common) if "narrow" in kinds else enough
     if right is not None and right >= enough and "dropped" not in kinds:
@@ -233,23 +260,26 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     over = schedule_is_over(view)
     held = any(obstacle.kind == "clamped" for obstacle in obstacles)
     # One linear map may be unable to learn anything: that it is one was seen, and does not rest on what came of it.
-    one_map = view.status != "running" and any(obstacle.kind in ("straight", "proven") for obstacle in obstacles)
-    no_room = over and any(obstacle.kind in ("narrow", "squeezed") for obstacle in obstacles)
+    one_map = view.status != "running" and any(obstacle.kind in _MAPS for obstacle in obstacles)
+    # Where hardly anything passes through a layer it may learn hardly anything: it is enough that it does.
+    narrow = any(obstacle.kind in ("narrow", "squeezed") for obstacle in obstacles)
+    cannot = one_map or (narrow and view.status == "finished" and (_fell(losses) or _validation_fell(view, learned)))
     if (
         not (
             at_rest(losses)
             or one_unit
             or (held and view.status != "running")
-            or no_room
+            or (over and narrow)
             or smothering
             or (smothered and over)
         )
         or view.warming_up
-        or not (smothered or held or one_map or _learned(view, learned, right) or (no_room and _fell(losses)))
+        or not (smothered or held or cannot or _learned(view, learned, right))
     ):
         return []
     # A net that is right far more often without its dropout than with it does not know its examples by heart.
-    gap = 0.0 if validation is None or smothering else (validation[1] - learned.end) / learned.reference
+    beside = learned.end if validation is None or smothering else validation[1] / _dearer(view, learned)
+    gap = (beside - learned.end) / learned.reference
     kind = criterion(learned.share, gap, right, [o.kind for o in obstacles], majority_share(view), **thresholds)
     if kind is None or (not kind and validation is None):
         return []
@@ -328,9 +358,19 @@ def _learned(view: RunView, learned: Progress, right: float | None) -> bool:
 
 
 def _fell(losses: Floats) -> bool:
-    """Whether a loss fell at all, beyond doubt: all that a net with no room may come to."""
+    """Whether a loss fell at all, beyond doubt."""
     trend = fall(np.arange(len(losses), dtype=np.float64), losses, part=1.01)
     return trend is not None and trend.certainty >= CERTAIN
+
+
+def _validation_fell(view: RunView, learned: Progress) -> bool:
+    """Whether the validation loss, which is of the same examples each time, fell by a hundredth, beyond its noise."""
+    try:
+        values = validation_loss(view)[1].finite.values
+    except NotJudged:
+        return False
+    least = max(SOMETHING * learned.reference, CERTAIN * noise(values))
+    return len(values) >= MINIMUM_VALUES and opening(values, points=1) - closing(values) > least
 
 
 def _validation_end(view: RunView) -> tuple[str, float] | None:
@@ -340,6 +380,20 @@ def _validation_end(view: RunView) -> tuple[str, float] | None:
         return None
     values = curve.finite.values
     return (name, closing(values)) if len(values) >= 3 else None
+
+
+def _dearer(view: RunView, learned: Progress) -> float:
+    """How many times as much the validation examples cost before the first step as those of training, from 1 to 2, by
+    a loss that is measured against the targets: some of these are far off, by chance. 1 where it is not known.
+    """
+    try:
+        curve = validation_loss(view)[1].finite
+    except NotJudged:
+        return 1.0
+    if learned.variance is None or not len(curve) or curve.steps[0] > 0:
+        return 1.0
+    own = max(first_loss(view) or 0.0, learned.start, learned.variance)
+    return min(max(float(curve.values[0]) / own, 1.0), DEARER)
 
 
 def _right(view: RunView) -> float | None:
@@ -418,7 +472,7 @@ def _obstacles(view: RunView, learned: Progress) -> list[Obstacle]:
         )
     if classes is not None and weights:
         found.extend(_shape_of(view, weights, classes))
-    elif (pinched := squeezed_by(weights, {name: module.type for name, module in modules.items()})) is not None:
+    elif (pinched := squeezed_by(weights, modules)) is not None:
         name, units, inputs = pinched
         found.append(
             Obstacle(
@@ -428,10 +482,21 @@ def _obstacles(view: RunView, learned: Progress) -> list[Obstacle]:
                 f"give {name} more units: {2 * inputs} or more instead of {units}",
             )
         )
-    elif weights and in_a_row(view):
+    elif weights and (kind := _one_map(view, learned, weights)) is not None:
         layers = tuple(dict.fromkeys(p.module for p in weights))
-        found.append(Obstacle("straight", _ONE_MAP, layers[:-1], "put an activation such as ReLU between the layers"))
+        found.append(Obstacle(kind, _ONE_MAP, layers[:-1], "put an activation such as ReLU between the layers"))
     return found
+
+
+def _one_map(view: RunView, learned: Progress, weights: Sequence[ParameterInfo]) -> Kind | None:
+    """How certain it is that what is no classifier is one linear map of several layers; None where it is not known."""
+    alone = in_a_row(view)
+    order = list(dict.fromkeys(parameter.module for parameter in weights))
+    # Deep linear nets learn in steps, with plateaus between them: what they come to is known at the end.
+    measured = variance_of_targets(view) is not None and learned.variance is not None and view.status != "running"
+    if measured and (alone or (_no_nonlinearity(view, order) and certainly_in_a_row(view))):
+        return "certain"
+    return "straight" if alone else None
 
 
 def _shape_of(view: RunView, weights: Sequence[ParameterInfo], classes: int) -> list[Obstacle]:

@@ -4,7 +4,8 @@ Random weights pass a signal on in proportion: the mean square of what a layer w
 |W|^2 / m times that of what it reads, and the gradient that comes back through it has |W|^2 / m times the mean square
 per unit (He, Zhang, Ren, Sun, Delving deep into rectifiers, 2015, section 2.2). An activation between two layers takes
 a part of either: its slope is below one (0.5 to 0.7 in the root of the mean square for ReLU, GELU, SiLU and softplus, a
-quarter for sigmoid). Before the first steps the weights know nothing of the signal, so that nothing else does.
+quarter for sigmoid). Before the first steps the weights know nothing of the signal, so that nothing else does. The
+gradient that comes back through a layer of one unit is exactly its own times |W|, where nothing lies in front of it.
 """
 
 from __future__ import annotations
@@ -20,6 +21,11 @@ FIRST_STEPS = 3
 """Steps within which the first frame shows weights as they were initialised."""
 FORWARD, BACKWARD = 0.85, 0.9
 """Parts of what random weights would pass on, forward and back, that an activation would take something of."""
+MORE = 1.3
+"""Part beyond which the layer reads something else than what the other gives."""
+DRIVEN, EXACT = 0.4, 1e-3
+"""Standard deviation of what a layer gives, at which a tanh or a sine takes a part that is seen; and error of the part
+that passes back through a single unit where nothing takes any."""
 _KEEP = ("Identity", "Flatten", "Unflatten", "Dropout")
 WIDE = 16
 """Units and inputs of a layer from which these parts are known well enough (their error is about 1 / sqrt(units))."""
@@ -38,10 +44,37 @@ def dense_alone(view: RunView) -> bool:
 
 def in_a_row(view: RunView) -> bool:
     """Whether the model is dense layers alone (`dense_alone`), is no autoencoder, and none is narrow on purpose."""
-    if not dense_alone(view) or narrowed(view):
+    return dense_alone(view) and _maps(view)
+
+
+def certainly_in_a_row(view: RunView) -> bool:
+    """The same of a model of any class, whose weights are those of dense layers, each called once: the first frame
+    shows that each passes on all that the one before gives, no more, and by signals that an activation would bend.
+    """
+    dense = [module for module in view.modules if module.type == "Linear"]
+    homes = {p.module for p in view.parameters if p.is_weight}
+    if len(dense) < 2 or not homes <= {module.name for module in dense} or any((m.calls or 1) > 1 for m in dense):
+        return False
+    return _maps(view) and passes_on(view) and all(_bends_nothing(view, a, b) for a, b in itertools.pairwise(dense))
+
+
+def _maps(view: RunView) -> bool:
+    """Whether dense layers neither give back what they read, as an autoencoder, nor are narrow on purpose."""
+    if narrowed(view):
         return False
     inputs, outputs = _ends(view)
     return inputs != outputs or inputs == 1
+
+
+def _bends_nothing(view: RunView, before: ModuleInfo, after: ModuleInfo) -> bool:
+    """Whether what lies between two layers is nothing, and not an activation that small signals pass as they are."""
+    forward, backward = _parts(view, before, after)
+    if backward is None or backward > MORE or (forward is not None and forward > MORE):
+        return False
+    if after.output_shape[-1:] == (1,):
+        return abs(backward - 1.0) <= EXACT
+    spread = _first(view, "activation_std", before.name)
+    return spread is not None and spread >= DRIVEN
 
 
 def narrowed(view: RunView) -> bool:

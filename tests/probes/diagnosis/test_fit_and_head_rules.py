@@ -437,6 +437,13 @@ class TestUnderfitting:
         assert [f.severity for f in self.run(little, modules=self.modules, series=rates)] == said
         assert self.run(little, series=rates) == [], "a net with room has other troubles"
 
+    @pytest.mark.parametrize(("fell", "said"), [(0.05, ["warning"]), (0.0, [])])
+    def test_a_narrow_net_of_which_only_validation_shows_that_it_learned_a_little(self, fell, said):
+        rates = {"optimizer/lr": (STEPS, np.linspace(0.1, 1e-5, len(STEPS)))}
+        beside = 2.3 - fell * (1.0 - np.exp(-STEPS[9::10] / 20))
+        rates["val/loss"] = (STEPS[9::10], beside)
+        assert [f.severity for f in self.run(2.3 + NOISE, modules=self.modules, series=rates)] == said
+
     def test_what_is_good_or_overfits_or_still_falls_is_clear(self):
         assert self.run(LEARNED, modules=self.modules) == []
         assert self.run(gap=1.0, modules=self.modules) == []

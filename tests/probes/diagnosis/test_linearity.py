@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 import probes
 from probes.diagnosis.rules.underfitting import _no_nonlinearity
-from probes.diagnosis.signs.linearity import passes_on
+from probes.diagnosis.signs.linearity import certainly_in_a_row, passes_on
 from probes.diagnosis.view import RunView
 
 
@@ -116,3 +116,56 @@ def test_one_linear_map_that_can_learn_nothing_is_told_from_one_that_has_learned
     found = [f.rule for f in probes.diagnose(tmp_path / "run").findings if f.severity == "warning"]
     assert ("underfitting" in found) is told
     assert "loss-not-decreasing" in found
+
+
+class Regressor(nn.Module):
+    """Dense layers from six numbers to ``outputs``, each with ``between`` after it but the last."""
+
+    def __init__(self, between, outputs=1, width=32):
+        super().__init__()
+        self.a, self.b, self.c = nn.Linear(6, width), nn.Linear(width, width), nn.Linear(width, outputs)
+        self.between = between
+
+    def forward(self, x):
+        return self.c(self.between(self.b(self.between(self.a(x)))))
+
+
+def fitted(run_dir, net, bend, steps=300, scale=1.0):
+    """Fit a plane with a bend, of which a linear map leaves a part, or with none."""
+    torch.manual_seed(0)
+    optimizer = torch.optim.Adam(net.parameters(), lr=3e-3)
+    x = torch.randn(512, 6)
+    y = x @ torch.randn(6, net.c.out_features) / 6**0.5 + bend * (x[:, :1].abs() - 0.8)
+    y = (y - y.mean(0)) / y.std(0)
+    with probes.watch(net, optimizer, run_dir=run_dir, every=50, loss_fn=nn.MSELoss()) as probe:
+        for step in range(steps):
+            part = torch.randint(512, (64,))
+            loss = F.mse_loss(net(scale * x[part]), y[part])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            probe.log("train", loss=loss)
+            if step % 25 == 24:
+                with torch.no_grad():
+                    probe.log("val", loss=F.mse_loss(net(scale * x), y))
+    return RunView.of_run(probes.open_run(run_dir)), probes.diagnose(run_dir, ["underfitting"]).findings
+
+
+@pytest.mark.parametrize("outputs", [1, 3])
+def test_a_regression_by_layers_with_nothing_between_them_is_told_where_a_tenth_is_left(outputs, tmp_path):
+    torch.manual_seed(1)
+    net = Regressor(lambda x: x, outputs)
+    for layer in (net.a, net.b):
+        nn.init.kaiming_normal_(layer.weight)
+    view, found = fitted(tmp_path / "bent", net, bend=0.8)
+    assert certainly_in_a_row(view)
+    assert [finding.severity for finding in found] == ["warning"]
+    assert "one linear map" in found[0].message
+    assert fitted(tmp_path / "plane", Regressor(lambda x: x, outputs), bend=0.0)[1] == []
+
+
+@pytest.mark.parametrize("between", [F.relu, F.gelu, torch.tanh, torch.sin, F.leaky_relu])
+@pytest.mark.parametrize("scale", [1.0, 0.1])
+def test_an_activation_that_is_called_is_seen_though_small_signals_may_pass_it(between, scale, tmp_path):
+    torch.manual_seed(1)
+    assert not certainly_in_a_row(fitted(tmp_path / "run", Regressor(between), bend=0.8, steps=5, scale=scale)[0])
