@@ -26,7 +26,8 @@ validation by 1%, 5 times its noise).
 It is a warning when the training loss has fallen by less than
 
 - `narrow` (0.75) of its beginning, and a hidden layer of a classifier has two units, or three for nine classes or more,
-  or its last layer reads no more numbers than that;
+  or its last layer reads no more numbers than that; or, of four classes and more, each entry of its only table
+  (an embedding of 16 times as many entries or more) has no more, and these or their mean are all that the net reads;
 - `dropped` (0.7), and dropout of 0.75 or more is in the model (then validation may be better than training; with 0.9 or
   more, and far more right in validation than in training, a loss that ends above its beginning, or a poor accuracy at
   the end or after 200 steps, neither rest nor the validation loss is asked for; such a loss makes it critical: the
@@ -119,6 +120,7 @@ from probes.diagnosis.signs.dropped import dropped_answers, shares_dropped
 from probes.diagnosis.signs.held_small import held_small
 from probes.diagnosis.signs.initial import first_loss
 from probes.diagnosis.signs.linearity import certainly_in_a_row, dense_alone, in_a_row, narrowed, passes_on
+from probes.diagnosis.signs.looked_up import narrow_table
 from probes.diagnosis.signs.squeezed import squeezed_by
 from probes.diagnosis.slope import fall
 from probes.diagnosis.tracks import accuracy, training_loss, validation_loss
@@ -530,6 +532,18 @@ def _shape_of(view: RunView, weights: Sequence[ParameterInfo], classes: int) -> 
                 (order[-1],),
                 f"give {order[-1]} more to read: {8 * classes} channels or more instead of {read}",
                 strict=read == 1 and classes >= 4,
+            )
+        )
+    # To tell two or three classes apart, a number for each word may do: that is a linear model of their counts.
+    if not found and classes >= 4 and (table := narrow_table(view, limit)) is not None:
+        numbers = f"{table.numbers} number{'s' * (table.numbers > 1)}"
+        found.append(
+            Obstacle(
+                "narrow",
+                f"{table.name} has {numbers} for each of {table.entries:,} entries to tell {classes} classes",
+                (table.name,),
+                f"give the entries of {table.name} more numbers: {8 * limit} or more instead of {table.numbers}",
+                strict=table.numbers == 1,
             )
         )
     if len(order) == 1:
