@@ -104,7 +104,8 @@ def _group(group: Mapping[str, object], watchlist: Watchlist) -> dict[str, objec
 
 
 def describe_loss(loss_fn: object) -> dict[str, object] | None:
-    """What the loss is called, with the settings of a loss module that are plain values."""
+    """What the loss is called, with the settings of a loss module that are plain values, and whether it weighs classes
+    (`weighted`)."""
     if loss_fn is None:
         return None
     if isinstance(loss_fn, nn.Module):
@@ -113,7 +114,9 @@ def describe_loss(loss_fn: object) -> dict[str, object] | None:
             for key, value in vars(loss_fn).items()
             if not key.startswith("_") and key != "training" and isinstance(value, (str, int, float, bool))
         }
-        return {"class": type(loss_fn).__name__, **settings}
+        # Weights are tensors, and not plain values: that there are some is what a level of the loss is read by.
+        weighted = any(isinstance(getattr(loss_fn, name, None), Tensor) for name in ("weight", "pos_weight"))
+        return {"class": type(loss_fn).__name__, **settings, **({"weighted": True} if weighted else {})}
     return {"class": getattr(loss_fn, "__name__", type(loss_fn).__name__)}
 
 

@@ -30,6 +30,12 @@ epochs, are enough where its level stays within 0.03 of that of guessing all alo
 `steps_needed`, of any loss that is no more than a tenth below that of guessing, or below the variance of the targets,
 and was logged every 10 steps or less often, where no accuracy says otherwise.
 
+Of uneven classes a net finds the shares in its first steps, by its biases. In a run that has ended the loss is measured
+from what always giving these costs (their entropy in the labels seen, one for each example, 100 or more and 10 for each
+class; without class weights), where the accuracy, in validation if there is one, is within 0.03 of the share of the
+most frequent class, and the validation loss not below that cost by more than 0.02 of it. Where that class has more than
+0.7 of all, the cost must be known to 0.015 of it, as it is for yes and no when always the same is answered.
+
 A warning; only information in a run that goes on and has done fewer than five times `steps_needed`, for many nets
 begin with a plateau, and what keeps a net from learning is told by other rules; or in which the variation across the
 examples of the last hidden module is faint (below a quarter of all variation) and has grown in each of the last 4
@@ -121,6 +127,7 @@ from probes.diagnosis.signal import block_medians, closing, level, noise, openin
 from probes.diagnosis.signs.awakening import is_awakening
 from probes.diagnosis.signs.drawn import begins_as_drawn
 from probes.diagnosis.signs.rivals import WON, Won, discriminator_has_won
+from probes.diagnosis.signs.shares_alone import shares_alone
 from probes.diagnosis.signs.standing import (
     Standing,
     gains_are_lost,
@@ -188,7 +195,8 @@ def criterion(
     tail = values[-max(6, len(values) // 5) :]
     began, end, sigma = level(head), level(tail), noise(values)
     start = min(began, guessing)
-    error = 2.5 * sigma * float(np.sqrt(1 / len(head) + 1 / len(tail)))
+    known = guessing < began  # without an error
+    error = 2.5 * sigma * float(np.sqrt((0.0 if known else 1 / len(head)) + 1 / len(tail)))
     if end > 1.5 * began > 0:
         return None  # it rises: loss-diverging tells
     if start <= 0 or error > blur * abs(start):
@@ -245,17 +253,18 @@ def _of_losses(view: RunView, thresholds: dict[str, float]) -> Sequence[Finding]
         raise NotJudged(f"{seen}, needs {MINIMUM_VALUES} in {needed}")
     if len(loss) < 0.5 * len(curve):
         raise NotJudged(f"most values of {name} are not finite")
-    known = guessing_loss(view)
+    ended = view.status != "running"
+    shares = shares_alone(view) if ended else None
+    known = guessing_loss(view) if shares is None else shares.cost
     if known is None:
         need_beginning(view, loss.steps, name)
         if loss.steps[0] > MUCH or seldom:
             _need_variance(view, name, loss)
     elif seldom and closing(loss.values) < (1.0 - WELL_BELOW) * known:
         return []  # what was learned within the first epoch does not show
-    ended = view.status != "running"
     long = known is not None and view.last_step >= LONG * needed
     astray = view.last_step >= 2 * needed and (_at_chance(view, opening(loss.values)) or _hardly_beyond_chance(view))
-    guesses = ended and (astray or long)
+    guesses = ended and (astray or long or (shares is not None and view.last_step >= 2 * needed))
     if guesses:
         thresholds = {**thresholds, "fall": AT_CHANCE * thresholds["fall"]}
     reached = known if known is not None or not ended else _guessing_of_outputs_at_chance(view)
@@ -265,14 +274,18 @@ def _of_losses(view: RunView, thresholds: dict[str, float]) -> Sequence[Finding]
     reached = variance if reached is None else reached
     found = criterion(loss.steps, loss.values, ended, math.inf if reached is None else reached, guesses, **thresholds)
     of_scores = margin is None and variance is None
-    if found is None or (of_scores and _good_from_the_start(view, found.start)) or _learned_by_accuracy(view):
+    if found is None or (of_scores and _good_from_the_start(view, found.start)):
+        return []
+    if shares is None and _learned_by_accuracy(view):
         return []
     if known is not None and begins_late(view, loss.steps) and found.end < (1.0 - WELL_BELOW) * known:
         return []
     guessing = _guessing(view)
     reference = found.start if reached is None else min(found.start, reached)
     at = f", about that of guessing among {round(math.exp(guessing))} classes" if _near(guessing, found.end) else ""
-    if margin is not None:
+    if shares is not None and found.start > shares.cost:
+        at = f", about what it costs to give all examples the shares of the classes, {short(shares.cost)}"
+    elif margin is not None:
         at = f", about the margin of {short(margin)}: what outputs cost that are all the same"
     elif variance is not None and found.start > variance:
         at = f", about the variance of the targets, {short(variance)}: what it costs to answer their mean always"

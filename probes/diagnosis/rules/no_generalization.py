@@ -20,8 +20,10 @@ certain), and no validation loss since the first tenth of the run lies below `ch
 where training gained little, has gained more than a third as much (by the last of 4 validations or more since then:
 what random labels have in common with others by chance is lost again: where that level is back within 0.02 of guessing,
 one of 0.9 in between is let pass, if training gained three times as much).
-Guessing is ln C for a mean cross-entropy over C classes, also where the loss function is not known but an accuracy is
-logged, the last layer has C outputs, and both losses begin within 0.05 of ln C; with other losses it is the first
+Guessing is ln C for a mean cross-entropy over C classes. Uneven classes take less: what always giving the shares of the
+labels seen costs, a standard error more in validation and one less in training (of one label for each example, 100 or
+more and 10 for each class; without class weights). It is ln C also where the loss function is not known but an accuracy
+is logged, the last layer has C outputs, and both losses begin within 0.05 of ln C; with other losses it is the first
 validation loss, which must then have been taken before the first step. When the validation accuracy is known, it must
 not have risen above the share of the most frequent class by more than 0.05 plus what it varies by.
 
@@ -82,9 +84,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
+from probes.diagnosis.class_shares import cost_of_shares
 from probes.diagnosis.finding import Evidence, Finding
 from probes.diagnosis.numbers import percent, short
 from probes.diagnosis.progress import Progress, majority_share, progress
@@ -165,12 +169,16 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     curve, learned = whole.finite, progress(view)
     if learned is None:
         raise NotJudged("no training loss to compare with")
+    shares = cost_of_shares(view)
+    if shares is not None:  # what it takes to come down to it, no input tells
+        learned = replace(learned, guessing=shares.low)
     after = curve.values[curve.steps > 0.1 * view.last_step]
     needed = int(thresholds["steps_needed"] * (0.5 if learned.share >= TENTH else 1.0))
     if view.status != "running" and _certain(view, learned):
         needed = int(thresholds["steps_needed"] * QUARTER)
     # All above guessing, while the training loss says that a good deal is learned: three validations are enough.
     known = learned.guessing if learned.guessing is not None else _seen_to_guess(view, learned, float(curve.values[0]))
+    known = shares.high if shares is not None else known
     clear = learned.share >= TENTH and len(after) >= 3 and known is not None
     clear = clear and float(after.min()) > float(known or 0.0)
     if (len(after) < 5 and not clear) or view.last_step < needed:
@@ -183,16 +191,18 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     guessing = float(curve.values[0]) if known is None else known
     best = float(after.min())
     late = closing(after) if len(after) >= LATEST else None
-    if not criterion(
-        learned.share, best, guessing, len(after) >= 10 and _certain(view, learned), late, **thresholds
-    ) or _accuracy_rises(view, math.exp(-known) if known is not None else 0.0):
+    sure = len(after) >= 10 and _certain(view, learned)
+    chance = shares.common if shares is not None else math.exp(-known) if known is not None else 0.0
+    if not criterion(learned.share, best, guessing, sure, late, **thresholds) or _accuracy_rises(view, chance):
         return []
-    step = int(curve.steps[0])
+    step, without = int(curve.steps[0]), "guessing gives"
+    if shares is not None:
+        without = "always giving the shares of the classes costs"
     return [
         RULE.finding(
             "warning",
             f"{learned.series} fell from {short(learned.start)} to {short(learned.end)}, but {name} never came below "
-            f"{short(best)}; guessing gives {short(guessing)}.",
+            f"{short(best)}; {without} {short(guessing)}.",
             (step, view.last_step),
             view,
             evidence=(

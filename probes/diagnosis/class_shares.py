@@ -1,0 +1,170 @@
+"""What it costs to give every example the shares of the classes, whatever the input.
+
+A classifier finds these shares in its first steps, for they take biases alone. With uneven classes its loss comes down
+to their entropy by that, well below ln C, and has learned nothing of the inputs (Cover and Thomas, Elements of
+Information Theory, 2.6: no answer that ignores the input costs less).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from probes.diagnosis.progress import guessing_loss, label_counts
+from probes.diagnosis.seen_loss import loss_as_logged
+from probes.diagnosis.signal import opening
+from probes.diagnosis.signs.label_noise import batches_are_mixed
+from probes.diagnosis.tracks import accuracy, training_loss
+from probes.diagnosis.view import NotJudged, RunView
+
+FEWEST, FEWEST_OF_A_CLASS = 100, 10
+"""Labels seen, in all and per class in the mean, that tell the shares."""
+UNEVEN = 0.98
+"""Cost of the shares, of ln C, below which classes are uneven: nearer, ln C says the same."""
+YES_OR_NO = 0.02
+"""Difference of the variance of 0 and 1 from that of the targets seen, which are no fractions then."""
+AS_UNTRAINED = 1.15
+"""First loss, of ln 2, above which the positive examples have a weight of their own."""
+ALL, FEWEST_VALUES = 0.99, 5
+"""Share of one class among the answers to a batch that are all the same; values of an accuracy then."""
+ALIKE = 0.01
+"""Difference of an accuracy from the share of the commonest class that is none, beyond the error of the latter."""
+
+
+@dataclass(frozen=True)
+class OfShares:
+    """The mean cross-entropy of always giving the shares of the classes, its standard error, both in nats, and the
+    share of the ``common``est class.
+    """
+
+    cost: float
+    error: float
+    common: float
+
+    @property
+    def low(self) -> float:
+        """One standard error below."""
+        return self.cost - self.error
+
+    @property
+    def high(self) -> float:
+        """One standard error above."""
+        return self.cost + self.error
+
+
+def cost_of_shares(view: RunView) -> OfShares | None:
+    """What always giving the shares of uneven classes costs; None where classes are even, or it is not known.
+
+    The shares are those of the labels seen, one for each example: neighbours in a text or a picture are not
+    independent, and how many of them tell the shares is not known. None too with class weights, or when the loss is not
+    known to be a mean cross-entropy, of classes or of yes and no.
+    """
+    loss = loss_as_logged(view)
+    if loss is None or loss.reduction != "mean" or loss.weighted or not batches_are_mixed(view):
+        return None
+    if loss.name in ("CrossEntropyLoss", "NLLLoss"):
+        found = _of_classes(view, loss.label_smoothing)
+    elif loss.name in ("BCEWithLogitsLoss", "BCELoss"):
+        found = _of_yes_and_no(view)
+    else:
+        return None
+    even = guessing_loss(view)
+    return None if found is None or (even is not None and found.high > UNEVEN * even) else found
+
+
+def entropy_of_shares(shares: np.ndarray[tuple[int], np.dtype[np.float64]], seen: float, smoothing: float) -> OfShares:
+    """The entropy of class shares [C] that were estimated from ``seen`` labels, and its standard error.
+
+    With the bias of Miller (Note on the bias of information estimates, 1955), (C - 1) / 2n. The variance is that of
+    -ln p over n (Basharin, 1959), and of the bias' own, which is left where all shares are alike.
+
+    Args:
+        smoothing: label smoothing: that share of each target is spread over all classes.
+    """
+    given = (1.0 - smoothing) * shares + smoothing / len(shares)
+    known = given > 0.0
+    costs = -np.log(given[known])
+    mean = float(np.sum(shares[known] * costs))
+    spread = float(np.sum(shares[known] * costs**2)) - mean**2
+    classes = int(np.count_nonzero(shares))
+    bias = (1.0 - smoothing) * (classes - 1) / (2.0 * seen)
+    variance = (1.0 - smoothing) ** 2 * max(spread, 0.0) / seen + (classes - 1) / (2.0 * seen**2)
+    return OfShares(float(np.sum(given[known] * costs)) + bias, math.sqrt(variance), float(shares.max()))
+
+
+def _of_classes(view: RunView, smoothing: float) -> OfShares | None:
+    data, loss = view.manifest.get("data"), view.manifest.get("loss")
+    shape = data.get("target_shape") if isinstance(data, Mapping) else None
+    if not isinstance(shape, (list, tuple)) or len(shape) != 1:
+        return None
+    counts = np.asarray(label_counts(view), dtype=np.float64)
+    ignored = loss.get("ignore_index") if isinstance(loss, Mapping) else None
+    if isinstance(ignored, int) and 0 <= ignored < len(counts):
+        counts[ignored] = 0.0
+    seen = float(counts.sum())
+    classes = int(np.count_nonzero(counts))
+    if classes < 2 or seen < max(FEWEST, FEWEST_OF_A_CLASS * classes):
+        return None
+    found = entropy_of_shares(counts / seen, seen, smoothing)
+    return _by_answers(view, seen, found) if len(counts) == 2 and not smoothing else found
+
+
+def _of_yes_and_no(view: RunView) -> OfShares | None:
+    data, means, spreads = view.manifest.get("data"), view.series("data/target_mean"), view.series("data/target_std")
+    shape = data.get("target_shape") if isinstance(data, Mapping) else None
+    if means is None or spreads is None or not isinstance(shape, (list, tuple)) or not shape:
+        return None
+    share, spread = means.finite.values, spreads.finite.values
+    if math.prod(int(size) for size in shape[1:]) != 1 or not len(share) or len(share) != len(spread):
+        return None
+    yes, seen = float(share.mean()), float(int(shape[0]) * len(share))
+    fractions = float(np.max(np.abs(share * (1.0 - share) - spread**2))) > YES_OR_NO
+    if fractions or seen < FEWEST or not 0.0 < yes < 1.0 or _weighs_more_at_first(view):
+        return None
+    return _by_answers(view, seen, entropy_of_shares(np.array([1.0 - yes, yes]), seen, 0.0))
+
+
+def _weighs_more_at_first(view: RunView) -> bool:
+    """Whether the loss of yes and no began above ln 2, as `pos_weight` has it (which an older log does not tell)."""
+    try:
+        return opening(training_loss(view)[1].finite.values) > AS_UNTRAINED * math.log(2.0)
+    except NotJudged:
+        return True
+
+
+def _by_answers(view: RunView, seen: float, found: OfShares) -> OfShares:
+    """The same of two classes by the accuracy in training, which counts far more labels than the frames do: it is the
+    share of the class that is always answered.
+    """
+    track, since = accuracy(view, validation=False), _answers_one_since(view)
+    if track is None or since is None:
+        return found
+    known = track[1].finite
+    late = known.values[known.steps >= since]
+    if len(late) < FEWEST_VALUES:
+        return found
+    right = float(late.mean())
+    near = ALIKE + 2.0 * math.sqrt(found.common * (1.0 - found.common) / seen)
+    if not 0.5 < right < 1.0 or abs(right - found.common) > near:
+        return found
+    error = abs(math.log(right / (1.0 - right))) * float(late.std()) / math.sqrt(len(late))
+    cost = -right * math.log(right) - (1.0 - right) * math.log1p(-right)
+    return OfShares(cost, error, right) if error < found.error else found
+
+
+def _answers_one_since(view: RunView) -> int | None:
+    """The step of the first frame of the latter half, if all answers of these frames were the same class, of two."""
+    shares = view.series("data/largest_prediction_share")
+    if shares is not None and len(shares.finite):
+        half = len(shares.finite) // 2
+        return int(shares.finite.steps[half]) if (shares.finite.values[half:] >= ALL).all() else None
+    low, high = view.series("data/output_min"), view.series("data/output_max")
+    if low is None or high is None or not len(low.finite) or len(low.finite) != len(high.finite):
+        return None
+    half = len(low.finite) // 2
+    middle = 0.5 if (low.finite.values >= 0.0).all() else 0.0  # probabilities, or scores
+    one = (low.finite.values[half:] > middle).all() or (high.finite.values[half:] < middle).all()
+    return int(low.finite.steps[half]) if one else None
