@@ -36,7 +36,8 @@ It is reported when
   (0.7) of what they were, and the pull was above 0.03 in one of the first three frames already; or
 - nothing was learned, the decay is added to the gradient, its pull was above 10 in every frame, and the weights have
   shrunk from each to the next, below 0.9 of what they were: nothing balances it (and the gradient is not clipped at one
-  norm in almost every frame: then it is the clipping); or
+  norm in almost every frame: then it is the clipping); where they have lost half of their size, up to half of the loss
+  may be gone; or
 - the weights have shrunk to less than a twentieth of what they were, the pull is above `pull`, and was above 0.03 in
   one of the first three frames: whatever the loss has fallen by, a bias has learned it; or
 - the weights forget: with SGD or AdamW the decay takes them to 1 / e in fewer than `memory` (30) steps, (1 - momentum)
@@ -252,7 +253,7 @@ def criterion(
         return False
     if share < NOTHING and level > STRONGER and pull_of_decay.shrunk < shrunk and pull_of_decay.early > SOME:
         return True
-    if share < NOTHING and pull_of_decay.overwhelms:
+    if share < (HALF if pull_of_decay.shrunk < HALF else NOTHING) and pull_of_decay.overwhelms:
         return True
     if pull_of_decay.apart:
         return level > apart and pull_of_decay.shrunk < GROWN

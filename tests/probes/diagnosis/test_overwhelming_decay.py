@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 import probes
+from probes.diagnosis.rules.weight_decay_too_strong import Pull, criterion
 
 
 def trained(run_dir, optimizer, steps=24, clip=None, rules=("weight-decay-too-strong",)):
@@ -46,3 +48,13 @@ def test_a_gradient_that_is_clipped_to_nothing_is_not_the_fault_of_the_decay(cli
     rules = ("weight-decay-too-strong", "learning-rate-too-low")
     said = trained(tmp_path / "run", lambda p: torch.optim.SGD(p, lr=0.05, weight_decay=0.02), 200, clip, rules)
     assert said == (["learning-rate-too-low"] if clip is not None else [])
+
+
+@pytest.mark.parametrize(
+    ("ratio", "left", "share", "told"),
+    [(20.0, 0.35, 0.3, True), (20.0, 0.35, 0.55, False), (20.0, 0.8, 0.3, False), (9.0, 0.35, 0.3, False)],
+)
+def test_a_decay_that_nothing_balances_may_leave_a_little_to_learn(ratio, left, share, told):
+    frames = np.array([1, 10, 50, 100, 200])
+    pull = Pull(frames, np.full(5, ratio), 12.0 * np.linspace(1.0, left, 5), 12.0, energy=1e-3, decay=5.0, apart=False)
+    assert criterion(pull, share, loss=0.7) == told
