@@ -22,9 +22,12 @@ the optimizer was made with after 100,000 steps or more; and not for a loss that
 beginning (fine-tuning), or that of answers which follow targets that move with the net (see `loss-diverging`). Where
 the loss has fallen by less than a quarter of `learned`, but falls to the end beyond doubt (5 standard errors, at half
 of the mean pace or more), three times `travel` is as little: so it is with an optimizer whose steps grow smaller with
-time. Nor for plain gradient descent at a rate above 0.003 whose gradient is
-below a thousandth of the weights: it is not the rate that is missing. Weights that do not move at all are told by
-`parameters-not-updated`.
+time. In a run that is over, in which the loss of guessing or the variance of the targets is known and was where it
+began, up to 0.6 of the loss may be gone, if it stopped halfway: along the learning rate summed up it fell to the end (5
+standard errors) at half of the mean pace or more, so that as much training again would have gained half of its level,
+and no accuracy is above 0.65 of the way from the most frequent class to 1. Not for plain gradient descent at a rate
+above 0.003 whose gradient is below a thousandth of the weights: it is not the rate that is missing. Weights that do not
+move at all are told by `parameters-not-updated`.
 
 Or some weights were left random: those of parameter groups at a hundredth of the highest rate or less have moved by
 less than 2% of their size in `steps_needed` steps or more, and lie, with their biases, within the bound of
@@ -40,9 +43,10 @@ rate of every parameter was below `faded` (1e-3) of the highest, and the trainin
 less than 0.95 where the rate was exactly zero, in a run that has ended. Also by less than 0.95, from half of
 `steps_needed` on, where the rate fell by equal factors from the start (it took twice as long to a thousandth as to a
 tenth, and was never raised), which no rate does that waits for the loss, and all steps together count for less than 30
-at the full rate, or the training or validation loss was on its way: along the learning rate summed up it fell to the
-end (5 standard errors) at half of the mean pace, or at a quarter where as much training again would have gained half of
-its level, and no accuracy is above 0.9 of the way from the most frequent class to 1. What such a decay leaves is known
+at the full rate, or no accuracy is above 0.9 of the way from the most frequent class to 1 and either the rate was below
+a millionth of the highest for `idle` of the run, too, where steps change no float32, or the training or validation loss
+was on its way: along the learning rate summed up it fell to the end (5 standard errors) at half of the mean pace, or at
+a quarter where as much training again would have gained half of its level. What such a decay leaves is known
 in advance: from 1e-4 of the highest rate on it is told at once, where it counts for less than 100 steps in all, the
 loss has fallen by less than half and was on its way.
 
@@ -91,12 +95,14 @@ import numpy as np
 from probes.diagnosis.finding import Evidence, Finding
 from probes.diagnosis.gradients import clipped_norm
 from probes.diagnosis.numbers import names, percent, round_rate, short
+from probes.diagnosis.outcome import MOST, answers_poorly
 from probes.diagnosis.progress import Progress, progress
 from probes.diagnosis.rule import Rule
 from probes.diagnosis.signs.driven import driven_sizes
 from probes.diagnosis.signs.endless import endless_warmup
 from probes.diagnosis.signs.followed import follows_targets
 from probes.diagnosis.signs.graded import MOVED, SLOW, Graded, graded
+from probes.diagnosis.signs.on_its_way import far_from_done
 from probes.diagnosis.signs.taken_away import HALF, taken_away
 from probes.diagnosis.signs.throttled import DROWNED, Throttled, throttled
 from probes.diagnosis.slope import fall
@@ -122,6 +128,7 @@ def criterion(
     sizes: Curve,
     share: float,
     falling: bool = False,
+    halfway: bool = False,
     *,
     travel: float = 0.03,
     step: float = 1e-4,
@@ -136,6 +143,8 @@ def criterion(
         sizes: step size per frame, all finite, [T].
         share: fall of the training loss, as a share of its reference.
         falling: whether it falls to the end, beyond doubt and hardly slower than in the mean: it is on its way.
+        halfway: whether it fell along the learning rate summed up to its end, in a run that is over, and is far from
+            done: then more of it may be gone.
         travel: sum of all steps, in sizes of the weights (a small net that learns well travels 0.3 to 3).
         step: mean step; 1e-3 is usual.
         learned: fall of the loss above which the rate is none too low.
@@ -145,7 +154,8 @@ def criterion(
     """
     span = float(sizes.steps[-1] - sizes.steps[0])
     early = sizes.steps[-1] < steps_needed
-    if span < 0.5 * (EARLY if early else 1.0) * steps_needed or share >= learned * (0.1 if early else 1.0):
+    limit = MOST if halfway else learned
+    if span < 0.5 * (EARLY if early else 1.0) * steps_needed or share >= (0.1 * learned if early else limit):
         return None
     total = float(np.trapezoid(sizes.values, sizes.steps))
     farthest = travel * (FARTHER if falling and share < BARELY * learned else 1.0)
@@ -174,7 +184,8 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     needed = int(EARLY * thresholds["steps_needed"])
     if len(sizes) < MINIMUM_FRAMES or len(sizes) < len(whole) or view.last_step < needed:
         raise NotJudged(f"{len(sizes)} frames of step sizes in {view.last_step} steps, needs 4 in {needed}")
-    found = criterion(sizes, learned.share, _falls_to_the_end(view), **thresholds)
+    halfway = learned.share >= thresholds["learned"] and _halfway(view, learned)
+    found = criterion(sizes, learned.share, _falls_to_the_end(view), halfway, **thresholds)
     fine_tuned = learned.guessing is not None and learned.start < 0.5 * learned.guessing
     fine_tuned = fine_tuned or (found is not None and follows_targets(view))
     warms = view.warming_up
@@ -199,7 +210,9 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     evidence = [
         Evidence("update_norm", mean, thresholds["step"], "<", note="mean of all updates over norm of all weights"),
         Evidence("update_norm", total, thresholds["travel"], "<", note="sum of the steps, in sizes of the weights"),
-        Evidence(learned.series, learned.share, thresholds["learned"], "<", note="fall of the loss"),
+        Evidence(
+            learned.series, learned.share, MOST if halfway else thresholds["learned"], "<", note="fall of the loss"
+        ),
     ]
     if rate:
         evidence.append(Evidence("optimizer/lr", rate, step=int(sizes.steps[place]), note="highest learning rate"))
@@ -220,6 +233,14 @@ def _falls_to_the_end(view: RunView) -> bool:
     loss = training_loss(view)[1].finite
     trend = fall(loss.steps.astype(np.float64), loss.values)
     return trend is not None and trend.pace >= PACE and trend.certainty >= CERTAIN
+
+
+def _halfway(view: RunView, learned: Progress) -> bool:
+    """Whether a run that is over learned from the level of guessing on, stopped halfway, and had far to go."""
+    known = learned.guessing if learned.guessing is not None else learned.variance
+    if view.status == "running" or known is None or learned.start < 0.5 * known or learned.share >= MOST:
+        return False
+    return answers_poorly(view) is not False and far_from_done(view)
 
 
 def _starved(view: RunView, sizes: Curve) -> bool:
@@ -288,7 +309,7 @@ def _taken_away(view: RunView, learned: Progress, thresholds: dict[str, float]) 
         f"its highest ({short(taken.peak)}; now {short(taken.last)}), while {learned.series} went from "
         f"{short(learned.start)} to {short(learned.end)}{' only' if taken.only else ''}: all steps together count as "
         f"{short(taken.trained)} at the full rate, and the rest of the run does nothing.",
-        (taken.since, view.last_step),
+        (taken.begins, view.last_step),
         view,
         evidence=(
             Evidence(

@@ -45,9 +45,15 @@ class TestDividedFromTheStart:
         assert " only" not in finding.message, "two thirds of the loss are gone"
 
     def test_a_loss_at_rest_or_a_high_accuracy_or_nothing_left(self):
-        assert not self.run((1.5, 8))
+        assert not self.run((1.5, 8), 0.3 ** ((self.steps - 1) // 44)), "it rested before the rate was nothing"
         assert not self.run((2.2, 40), accuracy=0.95)
         assert not self.run((2.25, 10))
+
+    def test_weights_that_cannot_move_for_half_of_the_run(self):
+        assert self.tenth_an_epoch[330] < 1e-6
+        (finding,) = self.run((1.5, 8))
+        assert finding.first_step == 1, "the schedule was wrong from the start"
+        assert not self.run((1.5, 8), accuracy=0.95)
 
     def test_a_rate_that_waited_for_the_loss(self):
         plateau = np.where(self.steps <= 200, 1.0, 0.1 ** ((self.steps - 190) // 11))
@@ -67,8 +73,47 @@ class TestDividedFromTheStart:
         slow = (2.2, 120)
         assert not self.run(slow, at_step=170)
         (finding,) = self.run(slow, at_step=240)
-        assert finding.first_step == 177
+        assert "Since step 177 of 240" in finding.message
         assert not self.run((0.5, 8), at_step=240), "at rest, though half is left"
+
+
+class TestStoppedHalfway:
+    """A regression of 1600 steps at a rate that a cosine takes to zero, which moves the weights by 2% in all."""
+
+    steps = np.arange(1, 1601)
+    rates = 0.5 * (1 + np.cos(np.pi * steps / 1600))
+
+    def run(self, left=0.1, pace=1200, travel=0.02, status="finished", spread=1.0, **more):
+        frames = self.steps[::100]
+        sizes = self.rates[::100, None] * 2 * travel / 1600
+        layers = {
+            "update_norm": (["0.weight"], frames, sizes),
+            "weight_norm": (["0.weight"], frames, np.ones((16, 1))),
+        }
+        loss = left + (1.0 - left) * np.exp(-np.cumsum(self.rates) / pace)
+        series = {"train/loss": (self.steps, loss + 0.05 * np.random.default_rng(0).standard_normal(1600))}
+        series |= {"optimizer/lr": (self.steps, 2e-5 * self.rates), "data/target_std": (frames, np.full(16, spread))}
+        group = {"lr": 2e-5, "momentum": 0.9, "parameters": ["0.weight"]}
+        manifest = {"loss": {"class": "MSELoss", "reduction": "mean"}, "model": WEIGHT}
+        manifest |= {"optimizers": [{"class": "torch.optim.SGD", "groups": [group]}]}
+        return loud(RunView.of_arrays(series | more, layers, manifest=manifest, status=status))
+
+    def test_half_of_the_variance_is_left_and_the_loss_was_on_its_way(self):
+        (finding,) = self.run()
+        assert "moved by at most 2% of their size" in finding.message
+
+    def test_not_where_the_loss_had_come_to_rest(self):
+        assert not self.run(left=0.5, pace=100)
+
+    def test_nor_where_the_weights_moved_or_the_run_goes_on(self):
+        assert not self.run(travel=0.2)
+        assert not self.run(status="running")
+
+    def test_nor_from_a_net_that_knew_most_of_it(self):
+        assert not self.run(spread=1.5)
+
+    def test_nor_at_right_answers(self):
+        assert not self.run(**{"val/accuracy": (self.steps[::400], np.full(4, 0.9))})
 
 
 class TestWarmUpWithoutEnd:
