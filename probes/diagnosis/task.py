@@ -44,7 +44,10 @@ def accuracy_at_end(view: RunView) -> float | None:
     return max(ends, default=None)
 
 
-SCORES = frozenset({"dice", "iou", "miou", "jaccard", "f1", "fscore", "r2", "map", "em", "bleu", "kappa", "mcc"})
+SCORES = frozenset(
+    {"dice", "iou", "miou", "jaccard", "f1", "fscore", "map", "em", "bleu", "kappa", "mcc"}
+    | {"r2", "rsquared", "explained", "nse"}
+)
 """Words for scores that are 1 where every answer is right, and about 0 where none is better than chance."""
 
 

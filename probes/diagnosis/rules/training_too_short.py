@@ -29,9 +29,14 @@ it; the rate of the last 40% is 0.9 of its highest or more) has not come to its 
 `learned` of it is gone, only an accuracy of 0.9 of the way to 1 excuses it.
 
 A run of 20 to `few` (100) steps at a steady rate that was validated once, after the last of them, is a single epoch,
-and no trial: with an accuracy as poor as above it is told already when its loss, of which less than 0.6 is gone, fell
-over its last two thirds at 0.35 times the mean pace or more (5 standard errors, there or over the whole run with 2
-there): the noise of few steps hides what the last of them gain.
+and no trial: with an accuracy as poor as above, or none, it is told already when its loss, of which less than 0.6 is
+gone, fell over its last two thirds at 0.35 times the mean pace or more (5 standard errors, there or over the whole run
+with 2 there): the noise of few steps hides what the last of them gain.
+
+One of so few steps that was validated 8 times and more, as one of hardly a step in each epoch is, need not promise
+anything: at an accuracy as poor, it is enough that its loss began at that of guessing, fell from the first step to the
+last (5 standard errors of a straight line through all of it), over the last 40% at 0.6 times the mean pace or more (3),
+and has lost less than 0.12, and that the validation loss has fallen beyond its noise.
 
 Any other run of fewer than 50 steps at a steady rate is a trial: a finding only when less than 0.12 of the loss is
 gone, or when it was validated 8 times and more, which nobody does in a trial: then each step was meant to be an epoch;
@@ -48,10 +53,12 @@ as many steps again would gain 0.3 of its level.
 A schedule of fewer than `few` (100) steps that ends near zero is meant to be the whole training, and lets no loss fall
 at its end. There the fall along the learning rate summed up must be 0.3 times the mean one or more, and promise 0.1.
 The level is poor by the same measure of accuracy, and also at a better accuracy where more than 0.4 of the loss is left
-while it falls as fast as ever (`pace`, for certain), so that as much again would halve it (more than 0.2, where it
-would take all of it, of a loss without noise, of all examples at once: single batches gain once more as the rate goes,
-which is no sign that more training would); without an accuracy, when less than half of the loss is gone and the fall
-still goes on at 0.6 times the mean pace. Where such a schedule has at most 20 steps in all, it is enough that the loss
+while it falls as fast as ever (`pace`, for certain), so that as much again would halve it; where more than 0.2 of the
+loss is left and it fell in each step of the latter half, 7 and more, it is that of all examples at once (single batches
+gain once more as the rate goes, which is no sign that more training would): then it is enough that as much again would
+take all of it, at such a pace, or halve it (5 standard errors) in a run that was validated 8 times and more, at an
+accuracy below 0.9 of the way to 1, if one is known; without an accuracy, when less than half of the loss is gone and
+the fall still goes on at 0.6 times the mean pace. Where such a schedule has at most 20 steps in all, it is enough that the loss
 has fallen along it (3 standard errors of a straight line through all of 4 values and more) and half of it is left; or
 that the validation loss, measured before the first step and after the last, has fallen by a fiftieth of guessing (by a
 twentieth, where it did not begin there), half of it is left and an accuracy, where one is known, is poor. Such a
@@ -61,7 +68,9 @@ steps and more it is judged.
 A run that ends while its learning rate is still being raised has ended within its warm-up: a finding when the loss
 was falling at the end at 0.6 times the mean pace or more (2 standard errors, and promise) and less than 0.9 of it is
 gone. A loss that slows down under a rate that rises has come a good part of its way. Where the noise hides the pace at
-the end, a fall over the whole run (3 standard errors) of less than 0.4 of the loss is enough at a poor accuracy.
+the end, a fall over the whole run (3 standard errors; or by a fiftieth of guessing in validation, from before the
+first step to after the last) of less than 0.4 of the loss is enough at a poor accuracy; and so is a loss that was
+nowhere below its beginning, or guessing, by a twentieth, and ended within a twentieth of that: nothing was learned yet.
 
 A loss that rose above its beginning (the median of a tenth of the run, by 3 standard errors) and fell with the learning
 rate at the end of a schedule is not falling because it was trained for too short a time: not a finding.
@@ -121,10 +130,10 @@ from probes.diagnosis.beginning import need_beginning
 from probes.diagnosis.finding import Evidence, Finding
 from probes.diagnosis.numbers import percent, short
 from probes.diagnosis.outcome import reached_at_end
-from probes.diagnosis.progress import begins_at_guessing, guessing_loss
+from probes.diagnosis.progress import begins_at_guessing, guessing_loss, variance_of_targets
 from probes.diagnosis.rates import highest_rates, mean_rates
 from probes.diagnosis.rule import Rule
-from probes.diagnosis.signal import block_medians, closing, level, noise
+from probes.diagnosis.signal import block_medians, closing, level, noise, opening
 from probes.diagnosis.signs.rising import Rising, still_rising
 from probes.diagnosis.slope import Fall, fall, is_certain
 from probes.diagnosis.task import falls_short
@@ -141,8 +150,8 @@ BRIEF_PACE, BRIEF_PROMISE, LEARNED = 0.3, 0.1, 0.05
 HALVES, ALL, MUCH = 0.5, 1.0, 0.8
 """Promise of a loss that as much training again would halve, or take; the first is also the share of it that a handful
 of steps leaves, and the last one the part of it that is gone where little is left to wish for."""
-STILL = 0.005
-"""Noise of a loss, of its level, that is none: each step was on all examples."""
+FEWEST_FALLS = 7
+"""Steps in each of which a loss falls, that are no chance: one in 128 where batches decide."""
 STRAIGHT = 0.97
 """Fall at the end, over the mean one since the first tenth, of a loss that goes down in a straight line: one that
 settles to what is left has slowed down by more, though the first steps may have hidden it.
@@ -171,7 +180,7 @@ TWO_THIRDS, NOT_AT_REST = 0.67, 0.35
 """Last part of a run of few steps, and its pace, over the mean one, that no such run has which has come to something
 (0.25 and less)."""
 
-Kind = Literal["steady", "epoch", "schedule", "handful", "warm-up", "begun"]
+Kind = Literal["steady", "epoch", "few", "schedule", "handful", "warm-up", "begun", "nothing"]
 
 
 @dataclass(frozen=True)
@@ -179,9 +188,10 @@ class Unfinished:
     """How the loss falls at the end, the share of its beginning that is gone, and what ended the run.
 
     Attributes:
-        kind: "steady": nothing did; "epoch": the only one was over; "schedule": a brief one was over; "handful": the
+        kind: "steady": nothing did; "epoch": the only one was over; "few": epochs of hardly a step were; "schedule": a brief one was over; "handful": the
             same, and only the validation loss shows it; "warm-up": the rate was still being raised; "begun": the
-            same, and the fall is seen over the whole run only.
+            same, and the fall is seen over the whole run or in validation only; "nothing": the same, and there was
+            none.
     """
 
     fall: Fall
@@ -233,11 +243,13 @@ def criterion(
     if known is not None and steps[-1] < few and _ends_low(known):
         along = np.cumsum(known / known.max())
         brief = _brief(along, values, accuracy is not None, poorly, guessing, pace)
+        if brief is None and validated >= MINIMUM_VALUES and not excused:
+            brief = _still_falling(along, values, guessing)
         if brief is None and steps[-1] <= LEAST_STEPS:
             brief = _handful(along, values, guessing)
         if brief is not None:
             return brief
-    once = once and poorly and is_steady(known)
+    once = once and (poorly or accuracy is None) and is_steady(known)
     if (
         (steps[-1] < LEAST_STEPS or (once and steps[-1] <= 2 * LEAST_STEPS))
         and len(values) >= MINIMUM_VALUES
@@ -251,6 +263,10 @@ def criterion(
     if steps[-1] < LEAST_STEPS or len(values) < MINIMUM_VALUES:
         return None
     found = fall(steps.astype(np.float64), values)
+    if untouched and poorly and validated >= MINIMUM_VALUES and steps[-1] < few and is_steady(known):
+        begun = _hardly_begun(steps.astype(np.float64), values, guessing)
+        if begun is not None:
+            return begun
     found = None if found is None or found.promise < promise or _fine_tuned(found, guessing) else found
     if known is not None and _rises(known):
         if found is not None and found.certainty >= GLIMPSED:
@@ -258,6 +274,7 @@ def criterion(
             early = left > 1.0 - DONE and found.pace >= ON_ITS_WAY
             return Unfinished(found, 1.0 - left, "warm-up") if early else None
         begun = _begun(steps, values, guessing) if found is not None and poorly else None
+        begun = _nothing_yet(values, guessing) if begun is None and poorly else begun
         if begun is not None:
             return begun
     epoch = _epoch(steps.astype(np.float64), values, guessing) if once and steps[-1] < few else None
@@ -292,8 +309,7 @@ def _brief(
     if measured:
         as_ever = found.pace >= pace and found.promise >= HALVES and is_certain(found, along, values, CERTAIN)
         poor = share < 0.6 and (poorly or as_ever)
-        still = noise(values) < STILL * found.end
-        poor |= still and as_ever and found.promise >= ALL and share < MUCH
+        poor |= _falls_in_every_step(values) and as_ever and found.promise >= ALL and share < MUCH
     else:
         poor = share < 0.5 and found.pace >= 2.0 * BRIEF_PACE and found.certainty >= CERTAIN
     poor &= share > LEARNED and not _fine_tuned(found, guessing)
@@ -310,6 +326,15 @@ def _epoch(along: Floats, values: Floats, guessing: float | None) -> Unfinished 
     return Unfinished(found, share, "epoch") if certain and share < MOST else None
 
 
+def _hardly_begun(along: Floats, values: Floats, guessing: float | None) -> Unfinished | None:
+    """A loss that is near that of guessing yet, and falls from the first of few steps to the last."""
+    whole, end = fall(along, values, part=1.01), fall(along, values)
+    if whole is None or end is None or whole.certainty < CERTAIN or end.certainty < SEEN or end.pace < ON_ITS_WAY:
+        return None
+    share = _gone(end, guessing)
+    return Unfinished(end, share, "few") if share < BARELY else None
+
+
 def _begun(steps: Steps, values: Floats, guessing: float | None) -> Unfinished | None:
     """A loss that fell over a warm-up as a whole, and has far to go yet, where noise hides its pace at the end."""
     whole = fall(steps.astype(np.float64), values, part=1.01)
@@ -317,6 +342,33 @@ def _begun(steps: Steps, values: Floats, guessing: float | None) -> Unfinished |
         return None
     left = closing(values) / _reference(whole, guessing)
     return Unfinished(whole, 1.0 - left, "begun") if left > 1.0 - SOME else None
+
+
+def _still_falling(along: Floats, values: Floats, guessing: float | None) -> Unfinished | None:
+    """A schedule of few steps in every one of which the loss of all examples falls, far from done."""
+    found = fall(along, values) if _falls_in_every_step(values) else None
+    if found is None or found.pace < BRIEF_PACE or found.promise < HALVES or found.certainty < CERTAIN:
+        return None
+    share = _gone(found, guessing)
+    return Unfinished(found, share, "schedule") if LEARNED < share < MUCH and not _fine_tuned(found, guessing) else None
+
+
+def _nothing_yet(values: Floats, guessing: float | None) -> Unfinished | None:
+    """A loss that was nowhere below where it began by a twentieth, and is not above it now: nothing was learned yet."""
+    start = opening(values) if guessing is None else min(opening(values), guessing)
+    share = 1.0 - closing(values) / start if start > 0 else 1.0
+    _, levels = block_medians(np.arange(len(values)), values, 10)
+    if abs(share) >= LEARNED or levels.min() <= (1.0 - LEARNED) * start:
+        return None
+    return Unfinished(Fall(start, closing(values), 0.0, 0.0, 0.0, 0.0, 0.0), share, "nothing")
+
+
+def _falls_in_every_step(values: Floats) -> bool:
+    """Whether a loss [T] fell in every step of its latter half, `FEWEST_FALLS` or more: it is that of all examples at
+    once, for batches are not alike.
+    """
+    falls = np.diff(values[len(values) // 2 :])
+    return len(falls) >= FEWEST_FALLS and bool((falls < 0).all())
 
 
 def _handful(along: Floats, values: Floats, guessing: float | None) -> Unfinished | None:
@@ -353,8 +405,11 @@ def _ends_low(rates: Floats) -> bool:
     return FEWEST_RATES <= len(rates) <= LEAST_STEPS and bool(rates[-1] <= (rates[-2] - rates[-1]) * (1 + 1e-6))
 
 
-def _seen_in_validation(held: Curve, last_step: int, fresh: bool, guessing: float | None) -> Unfinished | None:
-    """A validation loss that fell from before the first step to after the last of a handful, and has far to go yet.
+def _seen_in_validation(
+    held: Curve, last_step: int, fresh: bool, guessing: float | None, handful: bool
+) -> Unfinished | None:
+    """A validation loss that fell from before the first step to after the last of a ``handful``, or of a warm-up that
+    the run ended in, and has far to go yet.
 
     The same examples are seen before and after: no noise of batches hides what a few steps gained.
     """
@@ -366,7 +421,9 @@ def _seen_in_validation(held: Curve, last_step: int, fresh: bool, guessing: floa
     gain = (start - end) / last_step
     found = Fall(start, end, gain, 1.0, 1.0, gain * last_step / end, float("inf"))
     share = _gone(found, guessing)
-    return Unfinished(found, share, "handful") if share < HALVES and not _fine_tuned(found, guessing) else None
+    if share >= (HALVES if handful else SOME) or _fine_tuned(found, guessing):
+        return None
+    return Unfinished(found, share, "handful" if handful else "begun")
 
 
 def _rises(rates: Floats) -> bool:
@@ -404,13 +461,14 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     rates = highest_rates(view, loss)
     held = _validated(view)
     guessing = guessing_loss(view)
+    guessing = variance_of_targets(view) if guessing is None else guessing
     fresh = begins_at_guessing(view, loss.values)
     once = _once(view, held)
     found = criterion(loss.steps, loss.values, reached, common, guessing, rates, len(held), fresh, once, **thresholds)
     handful = view.last_step <= LEAST_STEPS
-    if found is None and handful and rates is not None and _ends_low(rates):
-        poorly = reached is None or falls_short(reached, common, thresholds["good"])
-        found = _seen_in_validation(held, view.last_step, fresh, guessing) if poorly else None
+    if found is None and rates is not None and (_ends_low(rates) if handful else _rises(rates)):
+        poorly = falls_short(reached, common, thresholds["good"]) if reached is not None else handful
+        found = _seen_in_validation(held, view.last_step, fresh, guessing, handful) if poorly else None
         name = validation_loss(view)[0] if found is not None else name
     rising = _better_and_better(view, loss, rates, thresholds) if found is None and measure != "accuracy" else None
     if rising is not None:
@@ -418,7 +476,7 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     if found is None:
         return []
     scheduled = found.kind in ("schedule", "handful")
-    if _rests(held.values, _trained(view, held) if scheduled else held.steps.astype(np.float64), handful):
+    if _rests(held.values, _trained(view, held) if scheduled else held.steps.astype(np.float64), handful or found.kind == "few"):
         return []
     trend = found.fall
     went = f"{name} went from {short(trend.start)} to {short(trend.end)}"
@@ -428,7 +486,8 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     if reached is not None:
         went += f", with {'an' if measure == 'accuracy' else 'a'} {measure} of {percent(max(reached, 0.0))},"
     only, along = (" only", ", by the sum of the learning rate") if scheduled else ("", "")
-    if found.kind in ("warm-up", "begun"):
+    raised = found.kind in ("warm-up", "begun", "nothing")
+    if raised:
         along += ", while its learning rate was still being raised: it ended within the warm-up"
     late = found.kind == "steady" and rising is None and trend.pace < thresholds["pace"]
     asked = STRAIGHT if late else _asked(found.kind, thresholds["pace"])
@@ -436,14 +495,14 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
         Evidence(
             name,
             trend.settled if late else trend.pace,
-            None if rising is not None or found.kind == "begun" else asked,
+            None if rising is not None or found.kind in ("begun", "nothing") else asked,
             ">",
             note="fall at the end over the mean fall of the run" + (" since its first tenth" if late else ""),
         ),
         Evidence(
             name,
             trend.promise,
-            BRIEF_PROMISE if scheduled else thresholds["promise"],
+            None if found.kind in ("nothing", "few") else BRIEF_PROMISE if scheduled else thresholds["promise"],
             ">",
             note="gain of as many steps again, of the level",
         ),
@@ -456,7 +515,7 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     if rising is not None:
         least, note = thresholds["pace"], "rise at the end over the mean one"
         evidence.append(Evidence(rising[1].series, rising[1].pace, least, ">", note=note))
-    if found.kind in ("warm-up", "begun"):
+    if raised:
         faster = (
             f"if the time is short, end the warm-up within the first tenth of it: after {view.last_step // 10} steps"
         )
@@ -466,6 +525,7 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     as_seen = {
         "handful": ", before and after: it had begun to fall, and the schedule was over.",
         "begun": f", and was falling{along}.",
+        "nothing": f", and had not begun to fall{along}.",
     }.get(found.kind, f", and was still falling, at {short(pace)} times the mean pace of the run{along}.")
     return [
         RULE.finding(
@@ -485,7 +545,7 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
 
 def _asked(kind: Kind, pace: float) -> float:
     """The fall at the end, over the mean one, from which a run of this kind is unfinished."""
-    asked = {"schedule": BRIEF_PACE, "handful": BRIEF_PACE, "warm-up": ON_ITS_WAY, "epoch": NOT_AT_REST}
+    asked = {"schedule": BRIEF_PACE, "handful": BRIEF_PACE, "warm-up": ON_ITS_WAY, "epoch": NOT_AT_REST, "few": ON_ITS_WAY}
     return asked.get(kind, pace)
 
 

@@ -117,6 +117,81 @@ class TestTheEndOfAWarmUpThatNoiseHides:
         assert not self.run(0.002 * self.steps / 60, right=0.9)
 
 
+class TestNothingYetWithinAWarmUp:
+    steps = np.arange(1, 61)
+
+    def run(self, rates=0.002 * steps / 60, right=0.2, last=1.79):
+        loss = np.linspace(1.79, last, 60) + 0.02 * normal(60)
+        return loud(
+            {"train/loss": (self.steps, loss), "optimizer/lr": (self.steps, rates), "val/acc": ([0, 60], [0.17, right])}
+        )
+
+    def test_a_rate_that_was_not_reached_and_a_loss_at_guessing(self):
+        (finding,) = self.run()
+        assert "had not begun to fall, while its learning rate was still being raised" in finding.message
+
+    def test_not_at_a_steady_rate_or_right_answers(self):
+        assert not self.run(np.full(60, 0.002))
+        assert not self.run(right=0.8)
+
+    def test_a_loss_that_rose_has_other_troubles(self):
+        assert not self.run(last=2.4)
+
+
+class TestValidatedBeforeAndAfterAWarmUp:
+    """A regression in noisy batches: what it gained is seen on the same examples before and after."""
+
+    steps = np.arange(1, 31)
+
+    def run(self, end, rates=1e-4 * steps):
+        series = {
+            "train/loss": (self.steps, 1.0 + 0.2 * normal(30)),
+            "optimizer/lr": (self.steps, rates),
+            "val/loss": ([0, 30], [1.02, end]),
+            "val/explained": ([0, 30], [-0.02, 1.0 - end]),
+        }
+        return loud(series, {"loss": {"class": "MSELoss", "reduction": "mean"}})
+
+    def test_a_third_of_the_variance_explained(self):
+        (finding,) = self.run(0.67)
+        assert "val/loss went from 1.02 to 0.67, with a validation score of 33%" in finding.message
+
+    def test_not_where_most_is_explained_or_nothing_gained_or_the_rate_reached(self):
+        assert not self.run(0.2)
+        assert not self.run(1.01)
+        assert not self.run(0.67, rates=np.full(30, 1e-3))
+
+
+class TestAllExamplesInEveryStep:
+    """25 steps on all examples at a rate that a cosine takes to zero: the loss falls in each of them."""
+
+    steps = np.arange(1, 26)
+    rates = 0.5 * (1 + np.cos(np.pi * steps / 26))
+
+    def run(self, pace, right=0.8, noise=0.0, validated=25):
+        gone = 1.0 - np.exp(-pace * np.cumsum(self.rates) / self.rates.sum())
+        at = np.linspace(1, 25, validated).astype(int)
+        series = {
+            "train/loss": (self.steps, 1.79 - 1.6 * gone + noise * normal(25)),
+            "optimizer/lr": (self.steps, 0.01 * self.rates),
+            "val/loss": (at, (1.79 - 1.5 * gone)[at - 1]),
+            "val/acc": (at, np.linspace(0.2, right, validated)),
+        }
+        return loud(series)
+
+    def test_it_falls_along_the_rate_and_as_much_again_would_halve_it(self):
+        (finding,) = self.run(1.6)
+        assert "by the sum of the learning rate" in finding.message
+
+    def test_not_when_it_came_to_rest_or_answers_well(self):
+        assert not self.run(5.0)
+        assert not self.run(1.6, right=0.95)
+
+    def test_nor_from_batches_that_gain_as_the_rate_goes_or_in_a_trial(self):
+        assert not self.run(1.6, noise=0.03)
+        assert not self.run(1.6, validated=3)
+
+
 class TestALossThatCalmsDown:
     """600 steps at a rate that is lowered to nothing, 1.4 at the end."""
 
