@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from probes.diagnosis.progress import Progress, majority_share
+from probes.diagnosis.progress import Progress, majority_share, variance_of_targets
 from probes.diagnosis.signal import closing
 from probes.diagnosis.task import accuracy_at_end, falls_short, score_at_end
-from probes.diagnosis.tracks import accuracy
-from probes.diagnosis.view import RunView
+from probes.diagnosis.tracks import accuracy, training_loss, validation_loss
+from probes.diagnosis.view import NotJudged, RunView
 
 MOST, HALF = 0.6, 0.5
 """Share of the loss that is gone in a run that came to something, with an accuracy beside it and without."""
@@ -52,6 +52,25 @@ def validated_short(view: RunView, part: float, values: int = 3) -> bool | None:
     track = accuracy(view, validation=True) or accuracy(view, validation=False)
     known = track[1].finite.values if track is not None else np.empty(0)
     return falls_short(closing(known), majority_share(view), part) if len(known) >= values else None
+
+
+def unexplained(view: RunView, values: int = 3) -> float | None:
+    """Part of the variance of the targets that is left at the end of a mean squared error: of validation, or of
+    training where there is none; None where that variance is not known, or fewer ``values`` of the loss are.
+
+    The variance is the larger of the batches' mean and median: some targets may be far off.
+    """
+    variance, spread = variance_of_targets(view), view.series("data/target_std")
+    if variance is None or spread is None:
+        return None
+    for find in (validation_loss, training_loss):
+        try:
+            known = find(view)[1].finite.values
+        except NotJudged:
+            continue
+        if len(known) >= values:
+            return closing(known) / max(variance, float(np.mean(spread.finite.values**2)))
+    return None
 
 
 def came_to_little(view: RunView, learned: Progress) -> bool:

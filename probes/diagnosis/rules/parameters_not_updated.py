@@ -46,8 +46,9 @@ Criterion
   run that is over where the frozen part is a body: two layers or more, with a normalisation whose scales are one and
   shifts zero, or kernels of two convolutions. From `FEWEST_STEPS` (10) steps
   and 3 frames on, whatever the loss does, when two such layers or more are given to the optimizer along with weights
-  that it trains, until the net is good: whoever gives it weights means them to be trained. Else information: random
-  features on purpose may do.
+  that it trains, until the net is good: whoever gives it weights means them to be trained. Such layers, none of them
+  recurrent, are also held to what a regression at rest, or over, leaves of the variance of its targets by a mean
+  squared error, of validation where it is known: a tenth. Else information: random features on purpose may do.
 - *Frozen early*: more than `most` (0.5) of the weights were trained at the beginning alone, were not any more after
   `EARLY` (0.1) of the run, although the optimizer that holds them goes on with others, and have not changed since. A
   warning after `settled` (100) more steps, when the run is over or the loss at rest and the net is not good (as above);
@@ -107,13 +108,14 @@ import numpy as np
 from probes.diagnosis.finding import Evidence, Finding
 from probes.diagnosis.manifest import ParameterInfo
 from probes.diagnosis.numbers import names, percent, short
-from probes.diagnosis.outcome import came_to_little, validated_short
+from probes.diagnosis.outcome import came_to_little, unexplained, validated_short
 from probes.diagnosis.progress import progress_if_known
 from probes.diagnosis.rates import schedule_is_over
 from probes.diagnosis.rule import Rule
 from probes.diagnosis.signal import at_rest
 from probes.diagnosis.signs.idle import Idle, frozen_early, never_stepped, thawed
 from probes.diagnosis.signs.pinned import pinned
+from probes.diagnosis.signs.recurrent import RECURRENT
 from probes.diagnosis.signs.rounding import part_of_steps
 from probes.diagnosis.signs.skipped import Ceased, ceased
 from probes.diagnosis.signs.untrained import is_a_body, untrained
@@ -135,6 +137,8 @@ HALF = 0.5
 GOOD, MUCH = 0.95, 0.75
 """Accuracy (as a share of the way from always giving the most frequent class to 1) and fall of the loss that are good
 enough for a net of which most is random."""
+NEARLY_ALL = 0.9
+"""Part of the variance of its targets that a regression explains where what is frozen does not hold it back."""
 
 
 def criterion(
@@ -234,7 +238,9 @@ def _frozen(view: RunView, thresholds: dict[str, float]) -> list[Finding]:
         return []
     late = view.last_step >= thresholds["settled"] * (1 if view.status == "finished" else 2)
     done = _is_done(view) or (view.status == "finished" and is_a_body(view, fresh))
-    poor = (_meant_to_train(view, fresh) or (late and not view.warming_up and done)) and _poor(view)
+    meant = _meant_to_train(view, fresh)
+    poor = (meant or (late and not view.warming_up and done)) and _poor(view)
+    poor = poor or (meant and done and _short_of_its_targets(view, fresh))
     layers = tuple(dict.fromkeys(p.module for p in fresh))
     return [
         RULE.finding(
@@ -342,6 +348,13 @@ def _poor(view: RunView) -> bool:
         return short
     learned = progress_if_known(view)
     return learned is not None and learned.share < MUCH
+
+
+def _short_of_its_targets(view: RunView, fresh: Sequence[ParameterInfo]) -> bool:
+    """Whether a regression leaves a tenth of the variance of its targets, and what is frozen is no reservoir."""
+    recurrent = {module.name for module in view.modules if module.type.removesuffix("Cell") in RECURRENT}
+    left = unexplained(view) if not recurrent & {parameter.module for parameter in fresh} else None
+    return left is not None and left > 1.0 - NEARLY_ALL and validated_short(view, GOOD, values=1) is None
 
 
 def _changes(view: RunView, name: str) -> bool:

@@ -43,18 +43,20 @@ less than half of the loss is enough beside an accuracy that gets a fifth of it 
 large, a validation that gets wrong a fifth or more of what guessing gets wrong, with an accuracy 0.1 or more behind
 that of training; and with weights too small, by themselves or for the depth, a plateau of 0.4 of the run or
 more (0.25 where outputs are next to nothing), at half of the first loss or above, before the loss fell. A
-fading net is given 1,000 steps while the run goes on. Recurrent weights are held to what large ones are.
+fading net is given 1,000 steps while the run goes on. Recurrent weights are held to what large ones are, and where
+biases and scales are as drawn, to what *extreme* ones are.
 
 In a run that is over, of 100 steps or more, it is a warning too: with weights that are too small, after 200, where
-validation gets wrong a fifth or more of what guessing gets wrong; with turning weights, or a fading signal, where
+validation gets wrong a fifth or more of what guessing gets wrong, or leaves as much of the variance of the targets of a
+mean squared error, while each activation, a tanh or another with a slope of 1 at zero, gives back 0.9 or more of the
+standard deviation that it reads: the net is one linear map to the end; with turning weights, or a fading signal, where
 less than 0.6 of the loss is gone and the accuracy is poor as above; with a fading signal also where less than half is
 gone, with an accuracy that gets a fifth wrong or none; with weights that are too large where the
 accuracy is poor and the level of guessing is not known; with extreme ones where validation gets wrong a tenth or more
-of what guessing gets wrong, or where neither the level of guessing nor an accuracy is known, and the loss falls so
-certainly (5 standard errors) at the end that as many steps again would take off half of it, or does not fall any more
-and leaps to the end (a twentieth of the latter half, 100 values or more, at 2.5 times its level). And with extreme
-weights at any time when the loss is no number any more. Nothing
-otherwise.
+of what guessing gets wrong, or leaves as much of the variance of the targets, or where neither the level of guessing
+nor an accuracy is known, and the loss falls so certainly (5 standard errors) at the end that as many steps again would
+take off half of it, or does not fall any more and leaps to the end (a twentieth of the latter half, 100 values or more,
+at 2.5 times its level). And with extreme weights at any time when the loss is no number any more. Nothing otherwise.
 
 Apart from these, in a run that is over and learned as little: a bias of an LSTM or GRU one whole gate of which begins
 below -4, with no other that begins as far above zero (as in biases drawn for long memories): the gate is shut.
@@ -288,7 +290,7 @@ def _chaotic(view: RunView, thresholds: dict[str, float]) -> list[Finding]:
     least, steps = thresholds["learned"], thresholds["steps_needed"]
     if not found or learned is None or view.last_step < steps:
         return []
-    if not did_harm(view, "large", learned, least, steps, extreme=False):
+    if not did_harm(view, "large", learned, least, steps, extreme=begins_as_drawn(view)):
         return []
     largest = max(found, key=lambda weight: weight.radius)
     return [

@@ -6,10 +6,11 @@ from typing import Literal
 
 import numpy as np
 
-from probes.diagnosis.outcome import answers_poorly, answers_short, came_to_little, validated_short
+from probes.diagnosis.outcome import answers_poorly, answers_short, came_to_little, unexplained, validated_short
 from probes.diagnosis.progress import Progress, majority_share
 from probes.diagnosis.signal import closing, level
 from probes.diagnosis.signs.late_start import LASTS, late_start
+from probes.diagnosis.signs.never_bent import never_bent
 from probes.diagnosis.slope import fall, is_certain
 from probes.diagnosis.task import falls_short
 from probes.diagnosis.tracks import accuracy, training_loss
@@ -59,11 +60,11 @@ def did_harm(view: RunView, kind: Kind, learned: Progress, least: float, steps_n
     if known and (came_to_little(view, learned) or (not running and learned.share < HALF and not _well(view))):
         return True
     if kind == "small":
-        return not running and _gets_wrong(view, 1.0 - WELL)
+        return not running and (_gets_wrong(view, 1.0 - WELL) or (_leaves(view, 1.0 - WELL) and never_bent(view)))
     return over and (
         _knows_only_its_examples(view)
         or bool(not known and answers_poorly(view))
-        or (extreme and _gets_wrong(view, 1.0 - NEARLY_ALL))
+        or (extreme and (_gets_wrong(view, 1.0 - NEARLY_ALL) or _leaves(view, 1.0 - NEARLY_ALL)))
         or (extreme and not known and (_far_from_done(view) or _restless(view)))
     )
 
@@ -115,6 +116,12 @@ def _knows_only_its_examples(view: RunView) -> bool:
 def _gets_wrong(view: RunView, part: float) -> bool:
     """Whether validation, or training where there is none, gets wrong ``part`` or more of what guessing gets wrong."""
     return bool(validated_short(view, 1.0 - part))
+
+
+def _leaves(view: RunView, part: float) -> bool:
+    """Whether a regression, without an accuracy, leaves ``part`` or more of the variance of its targets."""
+    left = unexplained(view) if answers_poorly(view) is None else None
+    return left is not None and left >= part
 
 
 def _well(view: RunView) -> bool:

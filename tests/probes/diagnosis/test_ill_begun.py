@@ -114,7 +114,11 @@ class TestFarTooLarge:
         run = view(first=120.0, end=40.0, manifest=own, gain=4.4, targets=0.9)
         (finding,) = judge(run, [RULES["poor-initialization"]]).findings
         assert "far too large" in finding.message
-        learns = view(first=120.0, end=0.2, manifest=own, gain=4.4, targets=0.9)
+        a_fifth = view(first=120.0, end=0.2, manifest=own, gain=4.4, targets=0.9)
+        assert [f.severity for f in judge(a_fifth, [RULES["poor-initialization"]]).findings] == ["warning"]
+        trained_before = view(first=120.0, end=0.2, manifest=own, gain=4.4, targets=0.9, biases=0.5)
+        assert judge(trained_before, [RULES["poor-initialization"]]).findings == []
+        learns = view(first=120.0, end=0.04, manifest=own, gain=4.4, targets=0.9)
         assert judge(learns, [RULES["poor-initialization"]]).findings == []
         usual = view(first=120.0, end=40.0, manifest=own, gain=1.4, targets=0.9)
         assert judge(usual, [RULES["poor-initialization"]]).findings == []
@@ -268,3 +272,44 @@ class TestFarTooLargeWithoutAMeasure:
         assert told(0.01) == [], "now and then"
         assert told(0.15, height=1.5) == [], "the noise of batches"
         assert told(0.15, gain=1.4) == [], "usual weights"
+
+
+def small(bent=0.94, end=0.4, gain=0.08, activation="tanh", status="finished"):
+    """A regression that begins with next to nothing, and whose activations give back ``bent`` of what they read."""
+    parameters = [{"name": f"{n}.weight", "module": n, "shape": s} for n, s in (("a", [64, 64]), ("b", [1, 64]))]
+    kinds = (("a", "Linear", None, 64), ("t", "Act", activation, 64), ("b", "Linear", None, 1))
+    modules = [{"name": n, "type": t, "activation": a, "output_shape": [32, w]} for n, t, a, w in kinds]
+    manifest = {
+        "model": {"parameters": parameters, "modules": modules},
+        "loss": {"class": "MSELoss", "reduction": "mean"},
+    }
+    names = [p["name"] for p in parameters]
+    passed = np.array([gain, gain * bent, 1e-4])
+    grown = np.outer(np.geomspace(1.0, 5.0, 9), passed)
+    grown[0, 2] = 1e-4
+    layers = {
+        "weight_std": (names, FRAMES, np.full((10, 2), gain / 8)),
+        "activation_std": (["a", "t", "b"], FRAMES[1:], grown),
+    }
+    loss = end + (1.0 - end) * np.exp(-STEPS / 25.0) + 0.02 * RNG.standard_normal(400)
+    series = {"train/loss": (STEPS, loss), "data/target_std": (STEPS, np.ones(400))}
+    run = RunView.of_arrays(series, layers, manifest=manifest, status=status)
+    return [f.severity for f in judge(run, [RULES["poor-initialization"]]).findings]
+
+
+def test_a_regression_from_small_weights_whose_activations_never_bend_anything():
+    assert small() == ["warning"]
+
+
+@pytest.mark.parametrize(
+    "healthy",
+    [
+        {"bent": 0.7},  # they do
+        {"end": 0.1},  # a linear map is enough
+        {"gain": 0.6},  # the default
+        {"activation": "relu"},  # it bends whatever it reads
+        {"status": "running"},
+    ],
+)
+def test_small_weights_of_a_regression_may_have_grown(healthy):
+    assert small(**healthy) == []

@@ -17,8 +17,10 @@ FRAMES = np.array([0, 1, 2, 5, 10, 20, 50, 100, 200, 400])
 NAMES = ["rnn.weight_ih_l0", "rnn.weight_hh_l0", "head.weight"]
 
 
-def view(radius=8.0, end=1.4, units=32, frames=FRAMES, trainable=True, status="finished"):
-    """A recurrent classifier of five classes whose loss falls from 1.6 to ``end``."""
+def view(radius=8.0, end=1.4, units=32, frames=FRAMES, trainable=True, status="finished", validated=None, bias=0.1):
+    """A recurrent classifier of five classes whose loss falls from 1.6 to ``end``; or, where the mean squared error of
+    validation is given, a regression to targets of variance 1, with biases of at most ``bias``.
+    """
     shapes = [[units, 8], [units, units], [5, units]]
     parameters = [
         {"name": n, "module": n.split(".")[0], "shape": s, "trainable": trainable}
@@ -38,7 +40,14 @@ def view(radius=8.0, end=1.4, units=32, frames=FRAMES, trainable=True, status="f
         "activation_std": (["rnn", "head"], late, np.tile([0.9, 0.06], (len(late), 1))),
     }
     loss = end + (1.6 - end) * np.exp(-STEPS / 60) + 0.01 * np.random.default_rng(0).standard_normal(400)
-    return RunView.of_arrays({"train/loss": (STEPS, loss)}, layers, manifest=manifest, status=status)
+    series = {"train/loss": (STEPS, loss)}
+    if validated is not None:
+        series |= {"data/target_std": (STEPS, np.ones(400)), "val/loss": (STEPS[19::20], np.full(20, validated))}
+        parameters.append({"name": "rnn.bias_hh_l0", "module": "rnn", "shape": [units], "trainable": True})
+        manifest |= {"loss": {"class": "MSELoss", "reduction": "mean"}, "data": {}}
+        for kind, sign in (("weight_min", -1.0), ("weight_max", 1.0)):
+            layers[kind] = (["rnn.bias_hh_l0"], frames, np.full((len(frames), 1), sign * bias))
+    return RunView.of_arrays(series, layers, manifest=manifest, status=status)
 
 
 def said(**options):
@@ -66,6 +75,20 @@ def test_a_radius_beyond_any_scheme_in_a_net_that_learns_little():
 )
 def test_usual_weights_and_nets_that_learn(healthy):
     assert said(**healthy) == []
+
+
+@pytest.mark.parametrize(
+    ("seen", "said_of_it"),
+    [
+        ({"validated": 0.3}, ["warning"]),  # the examples are fitted, not the rule
+        ({"validated": 0.05}, []),
+        ({"validated": 0.3, "radius": 1.0}, []),
+        ({"validated": 0.3, "bias": 2.0}, []),  # trained before
+        ({"validated": 0.3, "status": "running"}, []),
+    ],
+)
+def test_a_regression_is_held_to_the_variance_of_its_targets(seen, said_of_it):
+    assert [finding.severity for finding in said(end=0.05, **seen)] == said_of_it
 
 
 @pytest.mark.parametrize("scale", [0.5, 4.0])

@@ -122,6 +122,29 @@ def test_layers_that_the_optimizer_is_given_are_meant_to_be_trained(body, given,
     assert [f.severity for f in probes.diagnose(run, ["parameters-not-updated"], at_step=20).findings] == said
 
 
+@pytest.mark.parametrize(
+    ("waves", "given", "said"),
+    [(2.0, True, "warning"), (2.0, False, "info"), (0.3, True, "info")],  # for a slow one random features are enough
+)
+def test_a_regression_is_held_to_the_variance_of_its_targets(waves, given, said, tmp_path):
+    torch.manual_seed(0)
+    body = nn.Sequential(nn.Linear(6, 48), nn.ReLU(), nn.Linear(48, 48), nn.ReLU())
+    model = frozen(nn.Sequential(body, nn.Linear(48, 1)))
+    optimizer = torch.optim.Adam([p for p in model.parameters() if p.requires_grad or given], lr=1e-2)
+    x = torch.randn(256, 6)
+    y = (waves * x[:, :1]).sin() + x[:, 1:2]
+    y = (y - y.mean()) / y.std()
+    with probes.watch(model, optimizer, run_dir=tmp_path / "run", every=50, loss_fn=nn.MSELoss()) as probe:
+        for _ in range(400):
+            loss = nn.functional.mse_loss(model(x), y)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            probe.log("train", loss=loss)
+    (finding,) = probes.diagnose(tmp_path / "run", ["parameters-not-updated"]).findings
+    assert finding.severity == said
+
+
 @pytest.mark.parametrize(("body", "said"), [(convolutions, "warning"), (dense, "info")])
 def test_a_body_without_its_training_holds_back_a_loss_that_still_falls(body, said, tmp_path):
     torch.manual_seed(0)
