@@ -58,12 +58,12 @@ loss is left and it fell in each step of the latter half, 7 and more, it is that
 gain once more as the rate goes, which is no sign that more training would): then it is enough that as much again would
 take all of it, at such a pace, or halve it (5 standard errors) in a run that was validated 8 times and more, at an
 accuracy below 0.9 of the way to 1, if one is known; without an accuracy, when less than half of the loss is gone and
-the fall still goes on at 0.6 times the mean pace. Where such a schedule has at most 20 steps in all, it is enough that the loss
-has fallen along it (3 standard errors of a straight line through all of 4 values and more) and half of it is left; or
-that the validation loss, measured before the first step and after the last, has fallen by a fiftieth of guessing (by a
-twentieth, where it did not begin there), half of it is left and an accuracy, where one is known, is poor. Such a
-schedule is over, too, when the last step down of the rate was as large as what remains of it. Of `steps_needed` (3)
-steps and more it is judged.
+the fall still goes on at 0.6 times the mean pace. Where such a schedule has at most 20 steps in all, it is enough that
+the loss has fallen along it (3 standard errors of a straight line through all of 4 values and more) and half of it is
+left; or that the validation loss, measured before the first step and after the last, has fallen by a fiftieth of
+guessing (by a twentieth, where it did not begin there), half of it is left and an accuracy, where one is known, is
+poor. Such a schedule is over, too, when the last step down of the rate was as large as what remains of it. Of
+`steps_needed` (3) steps and more it is judged.
 
 A run that ends while its learning rate is still being raised has ended within its warm-up: a finding when the loss
 was falling at the end at 0.6 times the mean pace or more (2 standard errors, and promise) and less than 0.9 of it is
@@ -188,10 +188,10 @@ class Unfinished:
     """How the loss falls at the end, the share of its beginning that is gone, and what ended the run.
 
     Attributes:
-        kind: "steady": nothing did; "epoch": the only one was over; "few": epochs of hardly a step were; "schedule": a brief one was over; "handful": the
-            same, and only the validation loss shows it; "warm-up": the rate was still being raised; "begun": the
-            same, and the fall is seen over the whole run or in validation only; "nothing": the same, and there was
-            none.
+        kind: "steady": nothing did; "epoch": the only one was over; "few": epochs of hardly a step were; "schedule": a
+            brief one was over; "handful": the same, and only the validation loss shows it; "warm-up": the rate was
+            still being raised; "begun": the same, and the fall is seen over the whole run or in validation only;
+            "nothing": the same, and there was none.
     """
 
     fall: Fall
@@ -476,7 +476,11 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     if found is None:
         return []
     scheduled = found.kind in ("schedule", "handful")
-    if _rests(held.values, _trained(view, held) if scheduled else held.steps.astype(np.float64), handful or found.kind == "few"):
+    if _rests(
+        held.values,
+        _trained(view, held) if scheduled else held.steps.astype(np.float64),
+        handful or found.kind == "few",
+    ):
         return []
     trend = found.fall
     went = f"{name} went from {short(trend.start)} to {short(trend.end)}"
@@ -545,7 +549,13 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
 
 def _asked(kind: Kind, pace: float) -> float:
     """The fall at the end, over the mean one, from which a run of this kind is unfinished."""
-    asked = {"schedule": BRIEF_PACE, "handful": BRIEF_PACE, "warm-up": ON_ITS_WAY, "epoch": NOT_AT_REST, "few": ON_ITS_WAY}
+    asked = {
+        "schedule": BRIEF_PACE,
+        "handful": BRIEF_PACE,
+        "warm-up": ON_ITS_WAY,
+        "epoch": NOT_AT_REST,
+        "few": ON_ITS_WAY,
+    }
     return asked.get(kind, pace)
 
 
