@@ -1,0 +1,88 @@
+"""Trainings of a few dozen steps: epochs of hardly a step each, and one epoch without an accuracy."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from probes.diagnosis import RULES
+from probes.diagnosis.engine import judge
+from probes.diagnosis.view import RunView
+
+STEPS = np.arange(1, 37)
+GUESSING = float(np.log(3))
+MANIFEST = {
+    "loss": {"class": "CrossEntropyLoss", "reduction": "mean"},
+    "data": {"classes": 3, "label_counts": [99] * 3},
+}
+
+
+def told(series, manifest=None):
+    report = judge(RunView.of_arrays(series, manifest=manifest or {}), [RULES["training-too-short"]])
+    return [f.message for f in report.findings]
+
+
+def twelve_epochs(
+    *, fall=0.03, noise=0.002, right=0.38, validations=12, held=None, start=GUESSING, settles=False, rate=0.05
+):
+    """36 steps on batches of thousands: a loss that has lost ``fall`` of that of guessing, validated now and then."""
+    rng = np.random.default_rng(0)
+    part = 1 - np.exp(-STEPS / 5.0) if settles else STEPS / 36
+    at = np.linspace(36 // validations, 36, validations).astype(int)
+    course = start * (1 - fall * part)
+    validated = course[at - 1] + 0.005 if held is None else held + np.zeros(validations)
+    series = {
+        "train/loss": (STEPS, course + noise * rng.standard_normal(36)),
+        "val/loss": (at, validated + 0.0005 * rng.standard_normal(validations)),
+        "val/accuracy": (at, np.linspace(0.34, right, validations)),
+        "optimizer/lr": (STEPS, np.broadcast_to(rate, 36)),
+    }
+    return told(series, MANIFEST)
+
+
+def test_a_loss_near_guessing_that_falls_over_epochs_of_three_steps_is_told():
+    (message,) = twelve_epochs()
+    assert "still falling" in message
+    assert "36 steps" in message
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"right": 0.9},
+        {"noise": 0.05},
+        {"validations": 3},
+        {"held": GUESSING},
+        {"start": 0.6},
+        {"settles": True},
+        {"rate": np.linspace(0.05, 0.02, 36)},
+    ],
+)
+def test_what_is_right_unsure_a_trial_or_at_rest_is_let_be(other):
+    assert twelve_epochs()
+    assert twelve_epochs(**other) == []
+
+
+def one_epoch(*, left=0.48, noise=0.1, settles=False, steps=36, validations=1):
+    """A squared error over one epoch, validated at its end (or ``validations`` times)."""
+    along = np.arange(1, steps + 1)
+    part = 1 - np.exp(-along / 6.0) if settles else along / steps
+    loss = 1.1 * (1 - (1 - left) * part) + noise * np.random.default_rng(3).standard_normal(steps)
+    at = np.linspace(steps / validations, steps, validations).astype(int)
+    return told({
+        "train/loss": (along, loss),
+        "val/loss": (at, np.full(validations, 1.1 * left)),
+        "optimizer/lr": (along, np.full(steps, 2e-3)),
+    })  # fmt: skip
+
+
+def test_one_epoch_of_few_steps_whose_loss_still_falls_is_told_without_an_accuracy():
+    (message,) = one_epoch()
+    assert "still falling" in message
+
+
+@pytest.mark.parametrize(
+    "other", [{"left": 0.2}, {"settles": True}, {"steps": 200}, {"noise": 0.5}, {"validations": 3}]
+)
+def test_an_epoch_that_came_to_something_or_rests_or_was_long_is_let_be(other):
+    assert one_epoch(**other) == []
