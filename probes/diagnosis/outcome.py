@@ -20,15 +20,19 @@ def reached_at_end(view: RunView, part: float) -> tuple[str, float | None, float
     """What the answers are measured by, how good they are at the end, and what guessing gives.
 
     The "accuracy" beside that of always giving the commonest class; where none was logged, a "validation score" beside
-    0, if it is below ``part``, else None.
+    0, if it is below ``part``, else None; where no such score was either, the "R^2" of a squared error (`unexplained`),
+    likewise.
     """
     reached = accuracy_at_end(view)
     if reached is not None:
         return "accuracy", reached, majority_share(view)
-    score = score_at_end(view)
+    measure, score = "validation score", score_at_end(view)
+    left = unexplained(view, values=1) if score is None else None
+    if left is not None:
+        measure, score = "R^2", 1.0 - left
     if score is not None and falls_short(score, 0.0, part):
-        return "validation score", score, 0.0
-    return "validation score", None, majority_share(view)
+        return measure, score, 0.0
+    return measure, None, majority_share(view)
 
 
 def answers_short(view: RunView, part: float) -> bool | None:

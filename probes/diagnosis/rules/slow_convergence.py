@@ -33,7 +33,8 @@ steps). Either
   changes the weights by less than `small_step` (5e-4) of their size in the median (1e-3 is usual), while the learning
   rate is not being raised.
 
-Such a score of validation as Dice, IoU, F1 or R^2 stands in for an accuracy that was not logged, when it is below 0.6.
+Such a score of validation as Dice, IoU, F1 or R^2 stands in for an accuracy that was not logged, when it is below 0.6;
+with none of these, the R^2 that a mean squared error and the variance of the targets tell.
 
 Or, after twice `steps_needed`, the loss of a run that has ended falls in a straight line: in the last third of the
 steps at 0.9 times the pace of the third before and more, for certain (10 standard errors), so that as many steps again

@@ -20,7 +20,8 @@ many steps again would gain more than `promise` (0.05) of the level at the end, 
 
 - where an accuracy was logged: it is above always giving the most frequent class by less than `good` (0.65) of the
   way to 1, and the loss has lost less than 0.6 of its beginning; alike where no accuracy was, but a score of
-  validation (Dice, IoU, F1, R^2 and the like) is below `good`;
+  validation (Dice, IoU, F1, R^2 and the like) is below `good`, or, with none of these, the R^2 that a mean squared
+  error and the variance of the targets tell;
 - else: after 40 steps and more, the loss has lost less than `learned` (0.3) of its beginning, or of the loss of
   guessing where it began above that.
 
@@ -488,7 +489,7 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
         score = rising[1]
         went += f", and {score.series} from {short(score.start)} to {short(score.end)}, rising as fast as ever,"
     if reached is not None:
-        went += f", with {'an' if measure == 'accuracy' else 'a'} {measure} of {percent(max(reached, 0.0))},"
+        went += f", with {'a' if measure == 'validation score' else 'an'} {measure} of {percent(max(reached, 0.0))},"
     only, along = (" only", ", by the sum of the learning rate") if scheduled else ("", "")
     raised = found.kind in ("warm-up", "begun", "nothing")
     if raised:

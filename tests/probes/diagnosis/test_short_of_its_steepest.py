@@ -143,18 +143,25 @@ class TestValidatedBeforeAndAfterAWarmUp:
 
     steps = np.arange(1, 31)
 
-    def run(self, end, rates=1e-4 * steps):
+    def run(self, end, rates=1e-4 * steps, score=None):
         series = {
             "train/loss": (self.steps, 1.0 + 0.2 * normal(30)),
             "optimizer/lr": (self.steps, rates),
             "val/loss": ([0, 30], [1.02, end]),
-            "val/explained": ([0, 30], [-0.02, 1.0 - end]),
         }
+        series |= {"val/explained": ([0, 30], [-0.02, 1.0 - end])} if score is None else score
         return loud(series, {"loss": {"class": "MSELoss", "reduction": "mean"}})
 
     def test_a_third_of_the_variance_explained(self):
         (finding,) = self.run(0.67)
         assert "val/loss went from 1.02 to 0.67, with a validation score of 33%" in finding.message
+
+    def test_the_variance_of_the_targets_tells_as_much(self):
+        known = {"data/target_std": ([1, 10, 20], np.full(3, 1.0))}
+        (finding,) = self.run(0.67, score=known)
+        assert "with an R^2 of 33%" in finding.message
+        assert not self.run(0.2, score=known)
+        assert not self.run(0.67, score={}), "nothing is known of what the targets vary by"
 
     def test_not_where_most_is_explained_or_nothing_gained_or_the_rate_reached(self):
         assert not self.run(0.2)
