@@ -18,7 +18,7 @@ of its norm so far.
 - The norm exceeds `growth` (100) times its usual size, and the training loss since lies above its best level
   by more than half of what had been gained (and by more than 5 times its noise), up to the end: ruined. At
   least 3 loss values must say so. Not in a run that goes on where the loss, no higher than 3 times its beginning, falls
-  beyond doubt since (5 standard errors of a straight line, 2 of one through the latter half).
+  beyond doubt since (5 standard errors of a straight line, 1 of one through the latter half).
 - Or values become NaN or infinite, and before that the norm exceeded 10 times its usual size, or the updates
   were larger than the weights themselves.
 - Or, from the first frames on, the updates are larger than `overshoot` (1.0) times the weights they change

@@ -34,7 +34,7 @@ squares), in a net that began as it was drawn. Such a loss begins at nothing, wh
 
 While a run goes on, a loss that was lost and falls again is not told: the second half of the values since lies nearer
 to the best level, by a quarter or more, than the first half does (new classes, a restart of the learning rate). Nor is
-a rise, up to 3 times the start, since which the loss falls beyond doubt (5 standard errors of a straight line, 2 of one
+a rise, up to 3 times the start, since which the loss falls beyond doubt (5 standard errors of a straight line, 1 of one
 through the latter half: a curriculum that became harder). And in its first 100 steps it is not told while another
 series of training, a term of the loss say, has fallen to less than 0.7 of its beginning.
 

@@ -10,7 +10,7 @@ from probes.diagnosis.gradients import step_size
 from probes.diagnosis.slope import fall
 from probes.diagnosis.view import Curve, NotJudged, RunView
 
-CERTAIN, LIKELY = 5.0, 2.0
+CERTAIN, LIKELY = 5.0, 1.0
 """Standard errors of the fall since the rise, and of that in its latter half."""
 FEWEST = 8
 """Values since the rise that can tell a fall."""
