@@ -87,7 +87,10 @@ less than 0.1, with one below 0.3 (to 3% above, 2% below; 10% where the first va
 A loss of one's own for classes is reported when its size was not that of a cross-entropy, it has come to rest, and the
 accuracy has stayed at chance. From 30 steps on it is when the scores differ by 1 or more (standard deviation, 5 times
 that of the first frame), the loss has not risen, and the accuracy of the training batches is at chance, among classes
-that are about equally frequent: whatever takes scores for scores makes such ones cost more than small ones.
+that are about equally frequent: whatever takes scores for scores makes such ones cost more than small ones. In a run of 100
+steps or more that has ended it is told whatever the frequencies, when the outputs vary 5 times as much as at first, the
+training accuracy over the latter half is below 0.8 of the share of the commonest class (by 3 standard errors), and the
+score of the label has as many of the others above it as by chance (0.4 or more).
 
 Evidence
 --------
@@ -146,6 +149,7 @@ from probes.diagnosis.mismatch.by_distance import distance_of_classes
 from probes.diagnosis.mismatch.by_entropy import entropy_is_paid_for
 from probes.diagnosis.mismatch.by_floor import by_loss, criterion
 from probes.diagnosis.mismatch.by_gradient import cut_off
+from probes.diagnosis.mismatch.by_one_answer import worse_than_one_answer
 from probes.diagnosis.mismatch.by_one_target import drawn_to_one_value
 from probes.diagnosis.mismatch.by_outputs import by_outputs
 from probes.diagnosis.mismatch.by_rivals import on_one_side
@@ -191,7 +195,7 @@ def _seen(view: RunView, thresholds: dict[str, float]) -> Mismatch | None:
             return found
     found = without_bottom(view) or below_its_least(view) or beyond_a_share(view)
     if found is None and kind and kind not in CLASSIFICATION + REGRESSION:
-        found = by_accuracy(view, kind)
+        found = by_accuracy(view, kind) or worse_than_one_answer(view, kind)
     if found is not None or kind in REGRESSION:
         return found
     return by_loss(view, last, thresholds)
