@@ -60,7 +60,8 @@ def validated_short(view: RunView, part: float, values: int = 3) -> bool | None:
 
 def unexplained(view: RunView, values: int = 3) -> float | None:
     """Part of the variance of the targets that is left at the end of a mean squared error: of validation, or of
-    training where there is none; None where that variance is not known, or fewer ``values`` of the loss are.
+    training where there is none; None where that variance is not known, or fewer ``values`` of the loss are. The end
+    of validation is that many of them, or its last tenth.
 
     The variance is the larger of the batches' mean and median: some targets may be far off.
     """
@@ -73,7 +74,8 @@ def unexplained(view: RunView, values: int = 3) -> float | None:
         except NotJudged:
             continue
         if len(known) >= values:
-            return closing(known) / max(variance, float(np.mean(spread.finite.values**2)))
+            points = values if find is validation_loss else 3
+            return closing(known, points=points) / max(variance, float(np.mean(spread.finite.values**2)))
     return None
 
 
