@@ -1,4 +1,4 @@
-"""Judge a loss of one's own by the answer that knows nothing: a net that answers worse is trained for something else."""
+"""Judge a loss of one's own by the answer that knows nothing: a net that answers worse was trained for another end."""
 
 from __future__ import annotations
 
