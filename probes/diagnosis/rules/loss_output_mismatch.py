@@ -80,9 +80,11 @@ what rounding leaves of normal errors of that mean square (0.1 less to 0.25 more
 is let be.
 
 Of a run that has ended after 100 steps and more it is said that the distance between probabilities and one-hot classes
-is no loss for them: of C outputs (3 or more) the loss began at 2 (C - 1) / C^2, the mean absolute error of equal
-probabilities, and has lost less than 0.4 of that, with an accuracy below 0.5; or at (C - 1) / C^2, the squared one, and
-less than 0.1, with one below 0.3 (to 3% above, 2% below; 10% where the first value may be a mean over many steps).
+is no loss for them: of C outputs (3 or more) the loss began at the mean absolute error of a softmax that knows nothing,
+2 (C - 1) / C^2, or of sigmoids, 0.5, and is not below that of the best answer that is the same for all (2 (C - 1) /
+C^2; 1/C) by 0.4 of it, with an accuracy below 0.5; or at the squared one, (C - 1) / C^2 or 0.25, and not below (C - 1)
+/ C^2 by 0.1, with one below 0.3 (to 3% above, 2% below; 10% where the first value may be a mean over many steps). Where
+no accuracy is known, `L1Loss` of outputs that sum to one must not be below by 0.1.
 
 A loss of one's own for classes is reported when its size was not that of a cross-entropy, it has come to rest, and the
 accuracy has stayed at chance. From 30 steps on it is when the scores differ by 1 or more (standard deviation, 5 times

@@ -40,7 +40,7 @@ def absolute(scores, classes):
 
 def test_an_absolute_error_of_probabilities_is_told_and_a_squared_one_that_learns_is_not(tmp_path):
     (message,) = trained(tmp_path / "absolute", absolute, rate=5e-4)
-    assert "absolute error of equal probabilities" in message
+    assert "absolute error of a softmax" in message
     assert trained(tmp_path / "entropy", F.cross_entropy, rate=5e-4) == []
     squared = lambda scores, classes: F.mse_loss(scores.softmax(1), F.one_hot(classes, 8).float())  # noqa: E731
     assert trained(tmp_path / "squared", squared, rate=5e-3) == []
@@ -86,6 +86,34 @@ def test_what_was_learned_or_began_elsewhere_is_let_be(other):
     usual = {"begin": 0.18, "end": 0.172, "right": 0.2}
     assert said(**usual)
     assert said(**usual | other) == []
+
+
+def test_sigmoids_that_say_no_to_every_class_are_told():
+    (message,) = said(0.5, 0.1, 0.12)
+    assert "sigmoid" in message
+    assert said(0.5, 0.01, 0.12) == []
+    assert said(0.5, 0.1, 0.6) == []
+    assert said(0.25, 0.09, 0.12)
+    assert said(0.25, 0.04, 0.12) == []
+
+
+def without_accuracy(end, *, kind="L1Loss", mean=0.1):
+    loss = np.linspace(0.18, end, 40)
+    frames = np.array([1, 10, 100])
+    outputs = {"min": 0.05, "max": 0.2, "mean": mean}
+    series = {"train/loss": (STEPS, loss)} | {f"data/output_{k}": (frames, np.full(3, v)) for k, v in outputs.items()}
+    modules = [{"name": "out", "type": "Softmax", "output_shape": [32, 10]}]
+    manifest = {"model": {"modules": modules}, "loss": {"class": kind, "reduction": "mean"}}
+    return [
+        f.message for f in judge(RunView.of_arrays(series, manifest=manifest), [RULES["loss-output-mismatch"]]).findings
+    ]
+
+
+def test_without_an_accuracy_outputs_that_sum_to_one_and_the_loss_must_be_known():
+    assert without_accuracy(0.176)
+    assert without_accuracy(0.12) == []
+    assert without_accuracy(0.176, mean=0.12) == []
+    assert without_accuracy(0.176, kind="MSELoss") == []
 
 
 def test_a_hard_task_with_a_squared_error_is_let_be():
