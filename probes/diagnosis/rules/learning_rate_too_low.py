@@ -184,7 +184,7 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     needed = int(EARLY * thresholds["steps_needed"])
     if len(sizes) < MINIMUM_FRAMES or len(sizes) < len(whole) or view.last_step < needed:
         raise NotJudged(f"{len(sizes)} frames of step sizes in {view.last_step} steps, needs 4 in {needed}")
-    halfway = learned.share >= thresholds["learned"] and bool(criterion(sizes, 0.0, **thresholds))
+    halfway = learned.share >= thresholds["learned"] and bool(criterion(sizes, 0.0, False, False, **thresholds))
     halfway = halfway and _halfway(view, learned)
     found = criterion(sizes, learned.share, _falls_to_the_end(view), halfway, **thresholds)
     fine_tuned = learned.guessing is not None and learned.start < 0.5 * learned.guessing
