@@ -172,6 +172,7 @@ CAUSES: Mapping[str, tuple[str, ...]] = {
         "oscillating-loss",
         "slow-convergence",
         "no-generalization",
+        "validation-anomaly",
     ),
     "slow-convergence": (
         "learning-rate-too-low",

@@ -89,10 +89,10 @@ no accuracy is known, `L1Loss` of outputs that sum to one must not be below by 0
 A loss of one's own for classes is reported when its size was not that of a cross-entropy, it has come to rest, and the
 accuracy has stayed at chance. From 30 steps on it is when the scores differ by 1 or more (standard deviation, 5 times
 that of the first frame), the loss has not risen, and the accuracy of the training batches is at chance, among classes
-that are about equally frequent: whatever takes scores for scores makes such ones cost more than small ones. Whatever the
-frequencies it is told of a run of 100 steps or more that has ended, when the outputs vary 5 times as much as at first,
-the training accuracy over the latter half is below 0.8 of the share of the commonest class (by 3 standard errors), and
-the score of the label has as many of the others above it as by chance (0.4 or more).
+that are about equally frequent: whatever takes scores for scores makes such ones cost more than small ones. Of a run
+of 100 steps or more that has ended it is told whatever the frequencies, when the outputs vary 5 times as much as at
+first, the training accuracy over the latter half is below 0.8 of the share of the commonest class (by 3 standard
+errors), and the score of the label has as many of the others above it as by chance (0.4 or more).
 
 Evidence
 --------

@@ -47,6 +47,11 @@ Criterion
   anywhere in the run, over 2 validations (a half lost) or 3 with training between them, by the lower of the accuracies
   before and after it, half of the share that dropout drops higher: wrong targets that are learned by heart no longer
   show at the end. Not where batches hold one class each, nor with dropout above 0.5.
+  Where next to nothing is learned in training, the losses alone tell, in a run that has ended: over the latter half of
+  the validations (3 or more with training after them) a mean cross-entropy over even classes is below that of guessing
+  by at most 0.05 of it in training, and by 3 times as much or more in validation, where it is lower each time, beyond 3
+  standard errors and what few examples may show by chance. Not with dropout above 0.1, nor where batches hold one
+  class each.
 - *Better than training*: in the last third of at least 5 validations the median of the validation loss over the
   training loss that follows it (up to the next validation) is below `better` (0.6). That the training loss is measured
   earlier, while the model was worse, cannot explain this. Only information, and none where the model drops units:
@@ -111,6 +116,7 @@ from probes.diagnosis.progress import guessing_loss, label_counts, progress_if_k
 from probes.diagnosis.rule import Rule
 from probes.diagnosis.signal import at_rest, closing, longest_run, noise, opening
 from probes.diagnosis.signs.explained import unexplained
+from probes.diagnosis.signs.held_out_alone import held_out_alone
 from probes.diagnosis.signs.label_noise import (
     LOST,
     OF_DROPPED,
@@ -138,6 +144,8 @@ LEAST_BEHIND = 0.15
 """Difference of the accuracies that a small validation set does not make by chance."""
 POOR = 0.6
 """Accuracy in training above which there is no harm."""
+FEW_DROPPED = 0.1
+"""Share of the units dropped up to which the losses compare."""
 MOST_DROPPED = 0.5
 """Share of the units dropped above which accuracies in training and in validation do not compare."""
 _LOOK_AT_TARGETS = (
@@ -206,6 +214,8 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     if averages is not None:
         found.append(averages)
     behind = _training_behind(view, dependent, thresholds["behind"])
+    if behind is None:
+        behind = _held_out_alone(view, name, validation, train_name, train, dependent)
     if behind is not None:
         found.append(behind)
     odd = (
@@ -465,6 +475,38 @@ def _better(
             "evaluation mode. They should do better than those of validation",
             "check that no validation example is among the training examples, duplicates included",
         ),
+    )
+
+
+def _held_out_alone(
+    view: RunView,
+    name: str,
+    validation: Curve,
+    train_name: str,
+    train: Curve,
+    dependent: Mapping[str, float | None],
+) -> Finding | None:
+    """The losses alone tell that the training targets are wrong, where next to nothing of them is learned."""
+    drops = max((dropped for dropped in dependent.values() if dropped is not None), default=0.0)
+    if len(train) < ENOUGH or len(validation) < MINIMUM_PAIRS or drops > FEW_DROPPED or begins_late(view, train.steps):
+        return None
+    later, values = following(validation, train, mean=True), between(validation, train)
+    found = held_out_alone(view, validation, later, values, train)
+    if found is None:
+        return None
+    return RULE.finding(
+        "warning",
+        f"Since step {found.step} {name} has been {short(found.validation)} in the mean, {train_name} "
+        f"{short(found.train)}, and guessing costs {short(found.guessing)}: what little the net has learned holds on "
+        f"validation examples, and hardly on those it was learned from. Many of the training targets are wrong, or the "
+        "training examples are made much harder.",
+        (int(train.steps[0]), view.last_step),
+        view,
+        evidence=(
+            Evidence(name, found.validation, found.train, "<", found.step, note="mean of the latter half"),
+            Evidence(train_name, found.train, found.guessing, "=", found.step, note="mean of the latter half"),
+        ),
+        suggestions=_LOOK_AT_TARGETS,
     )
 
 
