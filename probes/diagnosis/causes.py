@@ -72,6 +72,7 @@ CAUSES: Mapping[str, tuple[str, ...]] = {
     # Not loss-not-decreasing: where validation stays at guessing, a training loss that fell by little is a sign of the
     # same labels, by which no rule can be found.
     "no-generalization": (
+        "unnormalized-inputs",
         "poor-initialization",
         "learning-rate-too-high",
         "class-imbalance",

@@ -58,6 +58,14 @@ class TestCauses:
         broken = linked(*pair, made("vanishing-gradients"))
         assert broken["loss-not-decreasing"][0] == "vanishing-gradients"
 
+    def test_inputs_in_hundreds_and_wrong_targets_come_before_what_cannot_be_learned_from_them(self):
+        assert linked(made("unnormalized-inputs"), made("no-generalization"))["no-generalization"][0] == (
+            "unnormalized-inputs"
+        )
+        assert linked(made("validation-anomaly"), made("loss-not-decreasing"))["loss-not-decreasing"][0] == (
+            "validation-anomaly"
+        )
+
     def test_of_two_that_explain_each_other_and_begin_together_the_worse_is_the_root(self):
         pair = (made("learning-rate-too-high"), made("weight-decay-too-strong", "critical"))
         assert order(link(pair, np.array([1])))[0].rule == "weight-decay-too-strong"
