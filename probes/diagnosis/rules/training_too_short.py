@@ -35,9 +35,9 @@ gone, fell over its last two thirds at 0.35 times the mean pace or more (5 stand
 with 2 there): the noise of few steps hides what the last of them gain.
 
 One of so few steps that was validated 8 times and more, as one of hardly a step in each epoch is, need not promise
-anything: at an accuracy as poor, it is enough that its loss began at that of guessing, fell from the first step to the
-last (5 standard errors of a straight line through all of it), over the last 40% at 0.6 times the mean pace or more (3),
-and has lost less than 0.12, and that the validation loss has fallen beyond its noise.
+anything: at an accuracy as poor, it is enough that its loss began at that of guessing, has lost less than 0.12, falls
+over the last 40% at 0.6 times the mean pace or more (5 standard errors, there or over the whole run with 2 there), and
+that the validation loss, where there is one, has fallen beyond its noise.
 
 Any other run of fewer than 50 steps at a steady rate is a trial: a finding only when less than 0.12 of the loss is
 gone, or when it was validated 8 times and more, which nobody does in a trial: then each step was meant to be an epoch;
@@ -226,7 +226,7 @@ def criterion(
         common: accuracy of always giving the most frequent class.
         guessing: the loss of guessing, None when unknown.
         rates: learning rate at each step of the loss, [T]; None when unknown.
-        validated: how often a validation loss was logged.
+        validated: how often a validation loss, or only an accuracy, was logged.
         untouched: whether the loss began at that of guessing.
         once: whether it was validated after the last step, and before that not since the first.
         pace: fall at the end over the mean fall (healthy runs slow down: 0.6 and less).
@@ -329,8 +329,8 @@ def _epoch(along: Floats, values: Floats, guessing: float | None) -> Unfinished 
 
 def _hardly_begun(along: Floats, values: Floats, guessing: float | None) -> Unfinished | None:
     """A loss that is near that of guessing yet, and falls from the first of few steps to the last."""
-    whole, end = fall(along, values, part=1.01), fall(along, values)
-    if whole is None or end is None or whole.certainty < CERTAIN or end.certainty < SEEN or end.pace < ON_ITS_WAY:
+    end = fall(along, values)
+    if end is None or end.pace < ON_ITS_WAY or not is_certain(end, along, values, CERTAIN):
         return None
     share = _gone(end, guessing)
     return Unfinished(end, share, "few") if share < BARELY else None
@@ -465,7 +465,8 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     guessing = variance_of_targets(view) if guessing is None else guessing
     fresh = begins_at_guessing(view, loss.values)
     once = _once(view, held)
-    found = criterion(loss.steps, loss.values, reached, common, guessing, rates, len(held), fresh, once, **thresholds)
+    times = len(_validations(view, held))
+    found = criterion(loss.steps, loss.values, reached, common, guessing, rates, times, fresh, once, **thresholds)
     handful = view.last_step <= LEAST_STEPS
     if found is None and rates is not None and (_ends_low(rates) if handful else _rises(rates)):
         poorly = falls_short(reached, common, thresholds["good"]) if reached is not None else handful
@@ -582,10 +583,15 @@ def _validated(view: RunView) -> Curve:
         return Curve(np.empty(0, dtype=np.int64), np.empty(0))
 
 
+def _validations(view: RunView, held: Curve) -> Steps:
+    """The steps at which it was validated: by its loss ``held`` or, where none was logged, by an accuracy."""
+    track = accuracy(view, validation=True)
+    return held.steps if len(held) or track is None else track[1].steps
+
+
 def _once(view: RunView, held: Curve) -> bool:
     """Whether the only validation since the first step came after the last one: by its loss ``held``, or accuracy."""
-    track = accuracy(view, validation=True)
-    steps = held.steps if len(held) or track is None else track[1].steps
+    steps = _validations(view, held)
     later = steps[steps > 0]
     return len(later) == 1 and int(later[0]) >= view.last_step
 

@@ -63,6 +63,14 @@ def test_what_is_right_unsure_a_trial_or_at_rest_is_let_be(other):
     assert twelve_epochs(**other) == []
 
 
+def test_an_accuracy_counts_the_epochs_where_no_validation_loss_was_logged():
+    loss = 2.3 - 0.35 * (STEPS / 36) ** 1.5 + 0.001 * np.random.default_rng(0).standard_normal(36)
+    series = {"train/loss": (STEPS, loss), "optimizer/lr": (STEPS, np.full(36, 0.01))}
+    right = {"val/accuracy": (STEPS, np.linspace(0.1, 0.5, 36))}
+    assert len(told(series | right)) == 1
+    assert told(series | {"val/accuracy": (STEPS[[17, 35]], np.array([0.3, 0.5]))}) == []
+
+
 def one_epoch(*, left=0.48, noise=0.1, settles=False, steps=36, validations=1):
     """A squared error over one epoch, validated at its end (or ``validations`` times)."""
     along = np.arange(1, steps + 1)
