@@ -39,12 +39,13 @@ fifth of its highest: nothing more is to come), and
 - the training loss is below 5% of its start, and the validation loss still above `gap` (0.35) of that start;
 - or training is ahead by `ahead` (0.4) or more, and the training loss below 0.6 times the validation loss.
 
-A rise of less than half of the minimum while the validation accuracy keeps its best level (to 1%, twice its noise, or
-two examples, the smallest difference there is being one), and the training accuracy is not ahead by `ahead` (nor known
-by heart, nor all lost again), is only information: the net grows overconfident, no worse. So is a gap of the losses
-alone, with nine in ten validation examples right, or a training accuracy that is ahead by less than 0.08 (0.2, while
-the validation accuracy is at its best and the loss below 0.6 of the start). Debugger takes a ratio (val - train) /
-train above 0.1, which holds for most healthy nets whose training loss is small.
+A rise of less than half of the minimum (any, with nine in ten validation examples right and a training accuracy that is
+ahead by less than 0.08) while the validation accuracy keeps its best level (to 1%, twice its noise, or two examples,
+the smallest difference there is being one), and the training accuracy is not ahead by `ahead` (nor known by heart, nor
+all lost again), is only information: the net grows overconfident, no worse. So is a gap of the losses alone, with nine
+in ten validation examples right, or a training accuracy that is ahead by less than 0.08 (0.2, while the validation
+accuracy is at its best and the loss below 0.6 of the start). Debugger takes a ratio (val - train) / train above 0.1,
+which holds for most healthy nets whose training loss is small.
 
 Evidence
 --------
@@ -271,7 +272,8 @@ def _severity(view: RunView, found: Overfit, lead: float | None, ahead: float) -
         return "info"
     if found.gap and mild and found.low and lead is not None and lead < 0.5 * ahead and _at_its_best(view):
         return "info"
-    if found.gap or (lead is not None and lead >= ahead) or not mild:
+    few_wrong = lead is not None and lead < SMALL_LEAD and _nearly_all_right(view)
+    if found.gap or (lead is not None and lead >= ahead) or not (mild or few_wrong):
         return "warning"
     return "info" if _at_its_best(view) else "warning"
 

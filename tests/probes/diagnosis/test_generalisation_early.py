@@ -98,14 +98,14 @@ class TestRegressions:
 def test_two_validation_examples_that_turn_wrong_are_chance() -> None:
     """The loss creeps up by two fifths while 2 of 113 answers change; with 6 of them it is overfitting."""
 
-    def severity(turned: int) -> list[str]:
+    def severity(turned: int, top: float = 0.104) -> list[str]:
         times = 40 * np.arange(12)
         right = np.r_[0.4, 0.9, np.full(4, 110 / 113), np.full(3, 109 / 113), np.full(3, (110 - turned) / 113)]
         steps = np.arange(1, 481)
         series = {
             "train/loss": (steps, 0.7 * np.exp(-steps / 40.0)),
             "train/accuracy": (steps, np.full(480, 1.0)),
-            "val/loss": (times, np.r_[0.7, 0.2, 0.08, 0.07, 0.07, 0.07, 0.08, 0.09, 0.1, 0.104, 0.104, 0.104]),
+            "val/loss": (times, np.r_[0.7, 0.2, 0.08, 0.07, 0.07, 0.07, 0.08, 0.09, 0.1, top, top, top]),
             "val/accuracy": (times, right),
         }
         view = RunView.of_arrays(series, {}, manifest=CLASSES, status="finished")
@@ -113,3 +113,5 @@ def test_two_validation_examples_that_turn_wrong_are_chance() -> None:
 
     assert severity(2) == ["info"]
     assert severity(6) == ["warning"]
+    assert severity(2, top=0.16) == ["info"]  # overconfident in the three that are wrong
+    assert severity(6, top=0.16) == ["warning"]
