@@ -5,8 +5,8 @@ rule's thresholds. Half of them, by a hash of the name, are locked: their verdic
 them. Further sets came later, each by authors who
 had not read the rules and named after its modules: `fresh_*`, written when the rules stood, `second_*` while rules were
 mended for the fresh ones, `third_*`, `fourth_*` (what is met most often), `fifth_*`, `sixth_*` and `seventh_*` (again
-what is met most often), `eighth_*` (common mistakes in uncommon nets, and health that looks ill) and `ninth_*` (an
-ordinary day). What was said of each program at first sight is kept.
+what is met most often), `eighth_*` (common mistakes in uncommon nets, and health that looks ill), `ninth_*` and
+`tenth_*` (ordinary days). What was said of each program at first sight is kept.
 """
 
 from __future__ import annotations
@@ -69,6 +69,8 @@ from benchmarks.diagnosis.programs import (  # noqa: F401 - importing them regis
     sixth_classes,
     sixth_unusual,
     sixth_values,
+    tenth_bugs,
+    tenth_health,
     third_bugs_data,
     third_bugs_games,
     third_bugs_heads,

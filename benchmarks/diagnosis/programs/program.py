@@ -8,11 +8,13 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-Part = Literal["dev", "locked", "fresh", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth"]
+Part = Literal[
+    "dev", "locked", "fresh", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth"
+]
 
-FRESH: tuple[Part, ...] = ("fresh", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth")
+FRESH: tuple[Part, ...] = get_args(Part)[2:]
 """Sets that were written later: the modules whose names begin so. What was said of them at first sight is kept."""
 
 OPENED = frozenset({"mixup"})
