@@ -30,9 +30,9 @@ it; the rate of the last 40% is 0.9 of its highest or more) has not come to its 
 `learned` of it is gone, only an accuracy of 0.9 of the way to 1 excuses it.
 
 A run of 20 to `few` (100) steps at a steady rate that was validated once, after the last of them, is a single epoch,
-and no trial: with an accuracy as poor as above, or none, it is told already when its loss, of which less than 0.6 is
-gone, fell over its last two thirds at 0.35 times the mean pace or more (5 standard errors, there or over the whole run
-with 2 there): the noise of few steps hides what the last of them gain.
+and no trial: with an accuracy as poor as above, or none and weights that begin as they were drawn, it is told already
+when its loss, of which less than 0.6 is gone, fell over its last two thirds at 0.35 times the mean pace or more (5
+standard errors, there or over the whole run with 2 there): the noise of few steps hides what the last of them gain.
 
 One of so few steps that was validated 8 times and more, as one of hardly a step in each epoch is, need not promise
 anything: at an accuracy as poor, it is enough that its loss began at that of guessing, has lost less than 0.12, falls
@@ -135,6 +135,7 @@ from probes.diagnosis.progress import begins_at_guessing, guessing_loss, varianc
 from probes.diagnosis.rates import highest_rates, mean_rates
 from probes.diagnosis.rule import Rule
 from probes.diagnosis.signal import block_medians, closing, level, noise, opening
+from probes.diagnosis.signs.drawn import begins_as_drawn
 from probes.diagnosis.signs.rising import Rising, still_rising
 from probes.diagnosis.slope import Fall, fall, is_certain
 from probes.diagnosis.task import falls_short
@@ -464,7 +465,7 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     guessing = guessing_loss(view)
     guessing = variance_of_targets(view) if guessing is None else guessing
     fresh = begins_at_guessing(view, loss.values)
-    once = _once(view, held)
+    once = _once(view, held) and (reached is not None or begins_as_drawn(view))  # fine-tuning is short
     times = len(_validations(view, held))
     found = criterion(loss.steps, loss.values, reached, common, guessing, rates, times, fresh, once, **thresholds)
     handful = view.last_step <= LEAST_STEPS

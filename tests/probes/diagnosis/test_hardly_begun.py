@@ -17,8 +17,8 @@ MANIFEST = {
 }
 
 
-def told(series, manifest=None):
-    report = judge(RunView.of_arrays(series, manifest=manifest or {}), [RULES["training-too-short"]])
+def told(series, manifest=None, layers=None):
+    report = judge(RunView.of_arrays(series, layers, manifest=manifest or {}), [RULES["training-too-short"]])
     return [f.message for f in report.findings]
 
 
@@ -71,17 +71,28 @@ def test_an_accuracy_counts_the_epochs_where_no_validation_loss_was_logged():
     assert told(series | {"val/accuracy": (STEPS[[17, 35]], np.array([0.3, 0.5]))}) == []
 
 
-def one_epoch(*, left=0.48, noise=0.1, settles=False, steps=36, validations=1):
-    """A squared error over one epoch, validated at its end (or ``validations`` times)."""
+def one_epoch(*, left=0.48, noise=0.1, settles=False, steps=36, validations=1, biases=(-0.2, 0.2)):
+    """A squared error over one epoch, validated at its end (or ``validations`` times), of a layer that reads 16 numbers
+    and begins with these ``biases`` (lowest, highest).
+    """
     along = np.arange(1, steps + 1)
     part = 1 - np.exp(-along / 6.0) if settles else along / steps
     loss = 1.1 * (1 - (1 - left) * part) + noise * np.random.default_rng(3).standard_normal(steps)
     at = np.linspace(steps / validations, steps, validations).astype(int)
-    return told({
+    series = {
         "train/loss": (along, loss),
         "val/loss": (at, np.full(validations, 1.1 * left)),
         "optimizer/lr": (along, np.full(steps, 2e-3)),
-    })  # fmt: skip
+    }
+    parameters = [
+        {"name": "out.weight", "module": "out", "shape": [4, 16], "trainable": True},
+        {"name": "out.bias", "module": "out", "shape": [4], "trainable": True},
+    ]
+    layers = {
+        kind: (["out.bias"], np.array([0, 1]), np.full(2, value))
+        for kind, value in zip(("weight_min", "weight_max"), biases, strict=True)
+    }
+    return told(series, {"model": {"parameters": parameters}}, layers)
 
 
 def test_one_epoch_of_few_steps_whose_loss_still_falls_is_told_without_an_accuracy():
@@ -90,7 +101,8 @@ def test_one_epoch_of_few_steps_whose_loss_still_falls_is_told_without_an_accura
 
 
 @pytest.mark.parametrize(
-    "other", [{"left": 0.2}, {"settles": True}, {"steps": 200}, {"noise": 0.5}, {"validations": 3}]
+    "other",
+    [{"left": 0.2}, {"settles": True}, {"steps": 200}, {"noise": 0.5}, {"validations": 3}, {"biases": (-0.9, 0.9)}],
 )
 def test_an_epoch_that_came_to_something_or_rests_or_was_long_is_let_be(other):
     assert one_epoch(**other) == []
