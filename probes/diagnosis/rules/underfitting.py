@@ -78,7 +78,7 @@ When it misleads
 ----------------
 Noisy labels set a floor under the loss that no model can pass. A bottleneck on purpose (an autoencoder) is not
 reported: it is no classifier. An absolute value that the forward pass takes between dense layers passes as much on as
-nothing does, and is not seen. Features frozen on purpose may simply not suffice, which is what is said.
+nothing does, and is taken for nothing. Features frozen on purpose may simply not suffice, which is what is said.
 
 Example that fires
 ------------------
