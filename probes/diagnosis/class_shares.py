@@ -18,7 +18,7 @@ from probes.diagnosis.seen_loss import loss_as_logged
 from probes.diagnosis.signal import opening
 from probes.diagnosis.signs.label_noise import batches_are_mixed
 from probes.diagnosis.tracks import accuracy, training_loss
-from probes.diagnosis.view import NotJudged, RunView
+from probes.diagnosis.view import Floats, NotJudged, RunView
 
 FEWEST, FEWEST_OF_A_CLASS = 100, 10
 """Labels seen, in all and per class in the mean, that tell the shares."""
@@ -75,7 +75,7 @@ def cost_of_shares(view: RunView) -> OfShares | None:
     return None if found is None or (even is not None and found.high > UNEVEN * even) else found
 
 
-def entropy_of_shares(shares: np.ndarray[tuple[int], np.dtype[np.float64]], seen: float, smoothing: float) -> OfShares:
+def entropy_of_shares(shares: Floats, seen: float, smoothing: float = 0.0) -> OfShares:
     """The entropy of class shares [C] that were estimated from ``seen`` labels, and its standard error.
 
     With the bias of Miller (Note on the bias of information estimates, 1955), (C - 1) / 2n. The variance is that of
@@ -109,7 +109,7 @@ def _of_classes(view: RunView, smoothing: float) -> OfShares | None:
     if classes < 2 or seen < max(FEWEST, FEWEST_OF_A_CLASS * classes):
         return None
     found = entropy_of_shares(counts / seen, seen, smoothing)
-    return _by_answers(view, seen, found) if len(counts) == 2 and not smoothing else found
+    return found if smoothing else _by_answers(view, counts / seen, seen, found)
 
 
 def _of_yes_and_no(view: RunView) -> OfShares | None:
@@ -124,7 +124,8 @@ def _of_yes_and_no(view: RunView) -> OfShares | None:
     fractions = float(np.max(np.abs(share * (1.0 - share) - spread**2))) > YES_OR_NO
     if fractions or seen < FEWEST or not 0.0 < yes < 1.0 or _weighs_more_at_first(view):
         return None
-    return _by_answers(view, seen, entropy_of_shares(np.array([1.0 - yes, yes]), seen, 0.0))
+    shares = np.array([1.0 - yes, yes])
+    return _by_answers(view, shares, seen, entropy_of_shares(shares, seen))
 
 
 def _weighs_more_at_first(view: RunView) -> bool:
@@ -135,9 +136,9 @@ def _weighs_more_at_first(view: RunView) -> bool:
         return True
 
 
-def _by_answers(view: RunView, seen: float, found: OfShares) -> OfShares:
-    """The same of two classes by the accuracy in training, which counts far more labels than the frames do: it is the
-    share of the class that is always answered.
+def _by_answers(view: RunView, shares: Floats, seen: float, found: OfShares) -> OfShares:
+    """The same by the accuracy in training, which counts far more labels than the frames do: it is the share of the
+    commonest class, where that is always answered. The entropy is that of this class or another, and of the others.
     """
     track, since = accuracy(view, validation=False), _answers_one_since(view)
     if track is None or since is None:
@@ -148,15 +149,18 @@ def _by_answers(view: RunView, seen: float, found: OfShares) -> OfShares:
         return found
     right = float(late.mean())
     near = ALIKE + 2.0 * math.sqrt(found.common * (1.0 - found.common) / seen)
-    if not 0.5 < right < 1.0 or abs(right - found.common) > near:
+    if not 0.0 < right < 1.0 or abs(right - found.common) > near:
         return found
-    error = abs(math.log(right / (1.0 - right))) * float(late.std()) / math.sqrt(len(late))
-    cost = -right * math.log(right) - (1.0 - right) * math.log1p(-right)
+    others = np.delete(shares, int(shares.argmax())) / (1.0 - found.common)
+    rest = entropy_of_shares(others, seen * (1.0 - found.common))
+    slope = abs(math.log((1.0 - right) / right) - rest.cost)
+    error = math.hypot(slope * float(late.std()) / math.sqrt(len(late)), (1.0 - right) * rest.error)
+    cost = -right * math.log(right) - (1.0 - right) * math.log1p(-right) + (1.0 - right) * rest.cost
     return OfShares(cost, error, right) if error < found.error else found
 
 
 def _answers_one_since(view: RunView) -> int | None:
-    """The step of the first frame of the latter half, if all answers of these frames were the same class, of two."""
+    """The step of the first frame of the latter half, if the answers of each of these frames were one class."""
     shares = view.series("data/largest_prediction_share")
     if shares is not None and len(shares.finite):
         half = len(shares.finite) // 2

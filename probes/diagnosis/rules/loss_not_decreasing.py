@@ -33,8 +33,9 @@ and was logged every 10 steps or less often, where no accuracy says otherwise.
 Of uneven classes a net finds the shares in its first steps, by its biases. In a run that has ended the loss is measured
 from what always giving these costs (their entropy in the labels seen, one for each example, 100 or more and 10 for each
 class; without class weights), where the accuracy, in validation if there is one, is within 0.03 of the share of the
-most frequent class, and the validation loss not below that cost by more than 0.02 of it. Where that class has more than
-0.7 of all, the cost must be known to 0.015 of it, as it is for yes and no when always the same is answered.
+most frequent class, and the validation loss, or that of training where there is none, is not below that cost by more
+than 0.02 of it, less its standard error. That may be 0.02 of the cost, or 0.015 where one class has more than 0.7 of
+all; where one class is always answered the training accuracy tells its share.
 
 A warning; only information in a run that goes on and has done fewer than five times `steps_needed`, for many nets
 begin with a plateau, and what keeps a net from learning is told by other rules; or in which the variation across the
@@ -283,7 +284,7 @@ def _of_losses(view: RunView, thresholds: dict[str, float]) -> Sequence[Finding]
     guessing = _guessing(view)
     reference = found.start if reached is None else min(found.start, reached)
     at = f", about that of guessing among {round(math.exp(guessing))} classes" if _near(guessing, found.end) else ""
-    if shares is not None and found.start > shares.cost:
+    if shares is not None:
         at = f", about what it costs to give all examples the shares of the classes, {short(shares.cost)}"
     elif margin is not None:
         at = f", about the margin of {short(margin)}: what outputs cost that are all the same"

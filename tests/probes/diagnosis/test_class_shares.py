@@ -16,11 +16,11 @@ from probes.diagnosis.view import RunView
 from probes.instrument.manifest import describe_loss
 
 SHARES = np.array([0.45, 0.3, 0.15, 0.1])
-COUNTS = [130, 86, 43, 29]
+COUNTS = [520, 344, 172, 116]
 ENTROPY = float(-(SHARES * np.log(SHARES)).sum())
 STEPS, TIMES = np.arange(1, 601), np.arange(0, 601, 50)
-FOUND = 1.0 - np.exp(-STEPS / 15.0)
-"""How much of the shares is known: from ln C down to their entropy in the first tenth."""
+FOUND = 1.0 - np.exp(-STEPS / 80.0)
+"""How much of the shares is known: from ln C down to their entropy in the first half."""
 SHARES_ALONE = math.log(4) + (ENTROPY - math.log(4)) * FOUND
 CROSS_ENTROPY = {"class": "CrossEntropyLoss", "reduction": "mean", "ignore_index": -100, "label_smoothing": 0.0}
 YES_OR_NO = {"class": "BCEWithLogitsLoss", "reduction": "mean"}
@@ -48,7 +48,7 @@ def said(run):
 
 
 def course(start, end):
-    """The same fall over the first tenth, and a straight one to ``end`` over the rest."""
+    """The same fall at first, and a straight one to ``end`` over the rest."""
     return start + np.linspace(0.0, end - ENTROPY, 600)
 
 
@@ -73,6 +73,28 @@ def test_not_one_that_learns_more_or_may_yet():
     learning = np.append(math.log(4), np.linspace(ENTROPY, 0.7 * ENTROPY, 12))
     assert not said(view(course(SHARES_ALONE, 0.7 * ENTROPY), learning, np.linspace(0.45, 0.65, 13), own=0.6))
     assert not said(view(SHARES_ALONE, np.append(math.log(4), np.full(12, ENTROPY)), status="running"))
+
+
+def test_not_where_few_labels_leave_the_cost_in_doubt():
+    few = [45, 30, 15, 10]
+    assert cost_of_shares(view(SHARES_ALONE, ENTROPY, counts=few)) is not None
+    assert not said(view(SHARES_ALONE, np.append(math.log(4), np.full(12, ENTROPY)), counts=few))
+
+
+def test_where_one_class_is_always_answered_the_accuracy_tells_its_share():
+    rng, frames = np.random.default_rng(2), np.array([1, 2, 5, 10, 20, 50, 100, 200, 500])
+    always = np.append([0.6, 0.7, 0.9], np.ones(6))
+    series = {
+        "data/largest_prediction_share": (frames, always),
+        "train/accuracy": (STEPS, rng.binomial(32, 0.45, 600) / 32),
+    }
+    frames_alone, known = (
+        cost_of_shares(view(SHARES_ALONE, ENTROPY)),
+        cost_of_shares(view(SHARES_ALONE, ENTROPY, more=series)),
+    )
+    assert frames_alone is not None and known is not None
+    assert known.error < 0.8 * frames_alone.error
+    assert abs(known.cost - ENTROPY) < 3.0 * known.error
 
 
 def test_not_one_of_faint_regularities_that_hold_in_validation():
