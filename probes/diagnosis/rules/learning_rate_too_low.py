@@ -29,6 +29,12 @@ and no accuracy is above 0.65 of the way from the most frequent class to 1. Not 
 above 0.003 whose gradient is below a thousandth of the weights: it is not the rate that is missing. Weights that do not
 move at all are told by `parameters-not-updated`.
 
+Or all weights began next to nothing (standard deviation times root of the fan-in up to 0.3: a linear classifier, say),
+where steps of their own size are small ones, and the loss of a run of `steps_needed` steps that is over has fallen by
+less than 0.03 from that of guessing, but beyond doubt (5 standard errors of a straight line), and in proportion to the
+learning rate summed up: in its last two fifths at 0.6 to 1.5 times the mean pace. So it falls near the initial weights
+alone. The answers must have become better than the most frequent class by 0.05.
+
 Or some weights were left random: those of parameter groups at a hundredth of the highest rate or less have moved by
 less than 2% of their size in `steps_needed` steps or more, and lie, with their biases, within the bound of
 1 / sqrt(inputs) that PyTorch draws them from, and reach 0.9 of it, while the loss has fallen by less than half.
@@ -102,6 +108,7 @@ from probes.diagnosis.signs.driven import driven_sizes
 from probes.diagnosis.signs.endless import endless_warmup
 from probes.diagnosis.signs.followed import follows_targets
 from probes.diagnosis.signs.graded import MOVED, SLOW, Graded, graded
+from probes.diagnosis.signs.in_proportion import LITTLE, InProportion, falls_in_proportion
 from probes.diagnosis.signs.on_its_way import far_from_done
 from probes.diagnosis.signs.taken_away import HALF, taken_away
 from probes.diagnosis.signs.throttled import DROWNED, Throttled, throttled
@@ -120,6 +127,8 @@ FARTHER, BARELY = 3.0, 0.25
 """Times the travel that is let pass, and part of the fall that is enough, of a loss that falls all the way."""
 PACE, CERTAIN = 0.5, 5.0
 """Fall at the end over the mean one, and over its standard error, of a loss that is on its way."""
+TENFOLD = 10.0
+"""Factor by which a rate is to be raised that is too low, and not known by how much."""
 SHORTEST = 0.5
 """Share of the steps needed from which a schedule that is known in advance is judged."""
 
@@ -179,6 +188,9 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     clipped_away = throttled(view) if long and learned.share < thresholds["learned"] else None
     if clipped_away is not None:
         return [_clipped_away(view, clipped_away, learned, thresholds["learned"])]
+    straight = falls_in_proportion(view, learned) if long else None
+    if straight is not None:
+        return [_in_proportion(view, straight, learned)]
     whole = driven_sizes(view)
     sizes = whole.finite
     needed = int(EARLY * thresholds["steps_needed"])
@@ -293,6 +305,30 @@ def _clipped_away(view: RunView, found: Throttled, learned: Progress, limit: flo
             f"clip the gradient norm at 1, not at {short(found.norm)}",
             "look at the norms before clipping, and clip only what lies far above the usual",
             f"take AdamW, whose decay ({short(found.decay)} now) is not weighed against the gradient",
+        ),
+    )
+
+
+def _in_proportion(view: RunView, found: InProportion, learned: Progress) -> Finding:
+    """The finding on steps that never left the neighbourhood of the initial weights."""
+    rates = view.series("optimizer/lr")
+    highest = float(rates.finite.values.max()) if rates is not None and len(rates.finite) else None
+    raised = f" from {short(highest)} at its highest to about {round_rate(TENFOLD * highest)}" if highest else ""
+    return RULE.finding(
+        "warning",
+        f"{learned.series} went from {short(learned.start)} to {short(learned.end)} in {view.last_step} steps, about "
+        "that of guessing, and in proportion to the learning rate summed up, as fast at the end as at the beginning: "
+        "all steps together did not come far.",
+        (0, view.last_step),
+        view,
+        evidence=(
+            Evidence(learned.series, found.share, LITTLE, "<", note="fall of the loss"),
+            Evidence(learned.series, found.certainty, CERTAIN, ">", note="that fall, in standard errors of a line"),
+        ),
+        suggestions=(
+            f"raise the learning rate{raised}, and again until the loss falls fast",
+            "let a sweep find the rate: babysit check, learning-rate-range",
+            "check that a warm-up ends within the first tenth of the run",
         ),
     )
 

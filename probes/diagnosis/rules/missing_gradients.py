@@ -26,7 +26,9 @@ information
   starves everything from the inputs up to the cut, a branch whose output nothing uses (the residual one of a last
   block) by itself. In a run that is over, zeros are a warning all the same (while it goes on, a term of the loss may
   have the weight zero as yet), and so is what did harm, with less than half of the loss gone (and poor answers, where
-  an accuracy is known); where no loss tells, more than one module is harm.
+  an accuracy is known); where no loss tells, more than one module is harm;
+- in the first 50 steps of a run that goes on, when the gradients of all parameters are zero, and no loss was logged
+  that is not zero: values that begin at zero follow nothing before the first reward.
 
 Where modules are left out by chance (some run in one frame and not in another), it takes 20 frames to say so of one
 that did not run.
@@ -99,10 +101,13 @@ from probes.diagnosis.outcome import came_to_little
 from probes.diagnosis.progress import progress_if_known
 from probes.diagnosis.rule import Rule
 from probes.diagnosis.signs.flat import LEFT, Flat, flat_loss
+from probes.diagnosis.tracks import training_losses
 from probes.diagnosis.view import Floats, LayerTable, Mask, NotJudged, RunView
 
 CHANCE_FRAMES = 20
 """Frames after which no module of a net of random depth is left out by chance."""
+SOON = 50
+"""Steps in which an agent may not have met a reward."""
 
 
 def criterion(
@@ -155,6 +160,7 @@ def _of_parameters(view: RunView, thresholds: Mapping[str, float]) -> Sequence[F
     concerned = int((found & weight).sum()) / max(1, int(weight.sum()))
     yet = view.status == "running" and bool(zero.any())  # the weight of its term may be zero as yet
     loose = (yet or not zero.any()) and concerned < thresholds["share"] and _loose_end(view, table, found, yet)
+    waits = view.last_step < SOON and not never.any() and _nothing_to_follow_yet(view, table)
     without = [name for name, bad in zip(table.layers, never, strict=True) if bad]
     zeros = [name for name, bad in zip(table.layers, zero, strict=True) if bad]
     said = []
@@ -165,7 +171,7 @@ def _of_parameters(view: RunView, thresholds: Mapping[str, float]) -> Sequence[F
     message = "; ".join(said) + f": {len(layers)} of {len(table.layers)} parameters stay as they were initialised."
     return [
         RULE.finding(
-            "info" if unused or loose else "critical" if concerned >= thresholds["share"] else "warning",
+            "info" if unused or loose or waits else "critical" if concerned >= thresholds["share"] else "warning",
             message[0].upper() + message[1:] if zeros and not without else message,
             (int(table.steps[0]), view.last_step),
             view,
@@ -188,6 +194,16 @@ def _of_parameters(view: RunView, thresholds: Mapping[str, float]) -> Sequence[F
             ),
         )
     ]
+
+
+def _nothing_to_follow_yet(view: RunView, table: LayerTable) -> bool:
+    """Whether in a run that goes on all gradients are zero, and no loss was logged that is not zero as well: an agent
+    whose values begin at zero learns nothing before its first reward.
+    """
+    if view.status != "running" or np.where(table.measured, table.values, 0.0).any():
+        return False
+    logged = (view.series(name) for name in training_losses(view))
+    return not any(curve is not None and curve.finite.values.any() for curve in logged)
 
 
 def _nothing_comes_back(view: RunView, frames: int) -> Finding | None:

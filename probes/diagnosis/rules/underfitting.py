@@ -353,9 +353,12 @@ def _regularisation(view: RunView) -> str:
 
 
 def _learned(view: RunView, learned: Progress, right: float | None) -> bool:
-    """Whether anything was learned: what learns nothing has other troubles."""
-    if learned.share >= 0.05:
-        return True
+    """Whether anything was learned: what learns nothing has other troubles.
+
+    An accuracy beyond chance at the loss of guessing is that of scores that have hardly grown: there the rate is low.
+    """
+    if learned.share >= 0.05 or learned.guessing is not None:
+        return learned.share >= 0.05
     common = majority_share(view) or 1.0 / (_classes(view, learned) or 1)
     return right is not None and right > common + BEYOND_CHANCE
 

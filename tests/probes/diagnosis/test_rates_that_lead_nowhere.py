@@ -173,3 +173,49 @@ class TestStepsThatAreAllDecay:
         (finding,) = loud(self.view())
         assert "clip the gradient norm at 1, not at 1.0e-04" in finding.suggestions[0]
         assert not loud(self.view(clip=1e-2))
+
+
+class TestNearTheInitialWeights:
+    """A linear classifier of five classes whose weights begin at 0.01: small steps are large against these."""
+
+    steps = np.arange(1, 401)
+
+    def run(self, *, gone=0.01, bend=1.0, accuracy=0.4, deviation=0.01, status="finished"):
+        """``gone``: part of the loss that falls; ``bend``: power of the rate summed up along which it does."""
+        rates = 0.5 * (1 + np.cos(np.pi * (self.steps - 1) / 400))
+        along = np.cumsum(rates) / rates.sum()
+        loss = np.log(5) * (1 - gone * along**bend) + 0.005 * np.random.default_rng(0).standard_normal(400)
+        frames = np.array([1, 2, 5, 10, 20, 50, 100, 200, 400])
+        norms = np.full((len(frames), 1), 0.25)
+        tables = {"weight_norm": norms, "weight_std": norms * deviation / 0.25, "update_norm": 0.004 * norms}
+        view = RunView.of_arrays(
+            {
+                "train/loss": (self.steps, loss),
+                "optimizer/lr": (self.steps, 1e-3 * rates),
+                "val/accuracy": (self.steps[39::40], np.full(10, accuracy)),
+            },
+            {kind: (["0.weight"], frames, values) for kind, values in tables.items()},
+            manifest={"loss": CLASSIFIER["loss"], "data": {"classes": 5}, "model": WEIGHT},
+            status=status,
+        )
+        return loud(view)
+
+    def test_a_loss_that_falls_in_proportion_to_the_rate_summed_up_is_at_its_beginning(self):
+        (finding,) = self.run()
+        assert "in proportion to the learning rate" in finding.message
+        assert finding.suggestions[0].startswith("raise the learning rate from 0.001 at its highest to about 0.01")
+
+    @pytest.mark.parametrize(
+        "other",
+        [
+            {"gone": 0.5},  # it learned
+            {"bend": 0.2},  # it came to rest: this is all there is to learn
+            {"bend": 5.0},  # a plateau that is being left
+            {"accuracy": 0.2},  # nothing it learned is right elsewhere
+            {"deviation": 0.1},  # weights of a usual size tell by their own steps
+            {"status": "running"},
+            {"gone": 0.0},
+        ],
+    )
+    def test_what_learned_rests_or_was_never_right_is_not_told_by_it(self, other):
+        assert self.run(**other) == []
