@@ -18,12 +18,12 @@ quarter by no more than a tenth of its whole fall, or the noise); the validation
 by at most `hug` (0.25) of what was learned plus 2% of the beginning (a loss that is measured against the variance of
 the targets is first divided by how many times that of training it was before the first step, up to twice); and the
 accuracy, where it is known, is below `good` (0.85), or, where a layer is narrow, that part of the way from always
-giving the most frequent class to 1. Something was learned: 5% of the beginning or of guessing, or an accuracy 0.08
-beyond that of always answering the most frequent class (not asked for where dropout is 0.9 or more, nor, in a run that
-has ended, of a `straight`, `certain` or `proven` linear map: there may be nothing that it can learn; with a narrow
-layer it is then enough that the training loss fell at all, by 5 standard errors of a straight line, or that of
-validation by 1%, 5 times its noise).
-It is a warning when the training loss has fallen by less than
+giving the most frequent class to 1. Something was learned: 5% of the beginning or of guessing, or, where the cost of
+guessing is not known, an accuracy 0.08 beyond that of always answering the most frequent class (not asked for where
+dropout is 0.9 or more, nor, in a run that has ended, of a `straight`, `certain` or `proven` linear map: there may be
+nothing that it can learn; with a narrow layer it is then enough that the training loss fell at all, by 5 standard
+errors of a straight line, or that of validation by 1%, 5 times its noise). It is a warning when the training loss has
+fallen by less than
 
 - `narrow` (0.75) of its beginning, and a hidden layer of a classifier has two units, or three for nine classes or more,
   or its last layer reads no more numbers than that; or, of four classes and more, each entry of its only table
