@@ -72,7 +72,7 @@ def test_a_recording_verifies_scores_and_is_resumed(tmp_path):
 
     chosen = [
         PROGRAMS["linear-regression"],
-        PROGRAMS["forgot-zero-grad"],
+        PROGRAMS["logarithm-of-silence"],  # frames at a fixed cadence: no load decides what is said
         Program("broken", gone, 0.5, (), "a program that fails"),
         Program("too-hard", PROGRAMS["linear-regression"].train, 1.5, (), "a score that cannot be reached"),
     ]
