@@ -20,14 +20,14 @@ def reached_at_end(view: RunView, part: float) -> tuple[str, float | None, float
     """What the answers are measured by, how good they are at the end, and what guessing gives.
 
     The "accuracy" beside that of always giving the commonest class; where none was logged, a "validation score" beside
-    0, if it is below ``part``, else None; where no such score was either, the "R^2" of a squared error (`unexplained`),
-    likewise.
+    0, if it is below ``part``, else None; where no such score was either, likewise the "R^2" of a squared error
+    (`variance_left`).
     """
     reached = accuracy_at_end(view)
     if reached is not None:
         return "accuracy", reached, majority_share(view)
     measure, score = "validation score", score_at_end(view)
-    left = unexplained(view, values=1) if score is None else None
+    left = variance_left(view, values=1) if score is None else None
     if left is not None:
         measure, score = "R^2", 1.0 - left
     if score is not None and falls_short(score, 0.0, part):
@@ -58,7 +58,7 @@ def validated_short(view: RunView, part: float, values: int = 3) -> bool | None:
     return falls_short(closing(known), majority_share(view), part) if len(known) >= values else None
 
 
-def unexplained(view: RunView, values: int = 3) -> float | None:
+def variance_left(view: RunView, values: int = 3) -> float | None:
     """Part of the variance of the targets that is left at the end of a mean squared error: of validation, or of
     training where there is none; None where that variance is not known, or fewer ``values`` of the loss are. The end
     of validation is that many of them, or its last tenth.

@@ -32,15 +32,27 @@ def mean_rates(view: RunView, loss: Curve) -> tuple[Floats, float] | None:
 
     A loss that is logged once an epoch does not see the rate of the first steps, which may have been the highest.
     """
+    found = _summed(view, loss)
+    if found is None:
+        return None
+    summed, highest = found
+    return np.diff(summed, prepend=0.0) / np.maximum(np.diff(loss.steps, prepend=0), 1), highest
+
+
+def summed_rates(view: RunView, loss: Curve) -> Floats | None:
+    """That rate summed up to each step of the loss, [T]: how much was trained by then; None when no rate was logged."""
+    found = _summed(view, loss)
+    return None if found is None else found[0]
+
+
+def _summed(view: RunView, loss: Curve) -> tuple[Floats, float] | None:
+    """(sum of the rates up to each step of the loss, [T]; highest of the run)."""
     steps = np.arange(int(loss.steps[-1]) + 1) if len(loss) else np.empty(0, dtype=np.int64)
     rates = _highest_at(view, steps)
     if rates is None or not len(rates):
         return None
     rates[0] = 0.0  # no step was made yet
-    total = np.cumsum(rates)
-    ends = loss.steps.astype(np.int64)
-    before = np.concatenate(([min(0, int(ends[0]))], ends[:-1]))
-    return (total[ends] - total[before]) / np.maximum(ends - before, 1), float(rates.max())
+    return np.cumsum(rates)[loss.steps.astype(np.int64)], float(rates.max())
 
 
 def _highest_at(view: RunView, steps: Steps) -> Floats | None:

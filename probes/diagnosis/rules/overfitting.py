@@ -114,7 +114,6 @@ Nets that do well in validation are below 0.15 of the start when their training 
 """
 GIVEN = 0.1
 """Training loss over the best in validation, of a net that may be given its answers in training."""
-LEADS = ("The training accuracy", "The part of the variance that is explained in training")
 FEWEST = 4
 """Validation values that show a gap: the first, and three that say where it has come to."""
 ROUNDED = 6
@@ -242,9 +241,8 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     validation = Curve(*block_medians(validation.steps, validation.values, 400))
     aligned = at_steps_of(validation, train)
     start = max(where_it_began(view, train_name, train), float(validation.values[0]))
-    lead = _lead(view)
-    if lead is None:
-        lead = _explained_lead(view, validation.values, aligned)
+    led = _lead(view, validation.values, aligned)
+    lead = led[0] if led is not None else None
     final = closing(train.values) if schedule_is_over(view) else None
     untrained = float(validation.values[0]) if validation.steps[0] == 0 else None
     found = criterion(validation.values, aligned, start, lead, final, untrained, **thresholds)
@@ -253,7 +251,7 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
         raise NotJudged(f"{len(validation)} finite values of {name}, needs {points} for a rise")
     if found is None or not (named or found.lost):
         return []
-    return [_report(view, name, train_name, validation, found, lead, thresholds["ahead"])]
+    return [_report(view, name, train_name, validation, found, led, thresholds["ahead"])]
 
 
 def _nearly_all_right(view: RunView) -> bool:
@@ -290,23 +288,18 @@ def _at_its_best(view: RunView) -> bool:
     return closing(values) >= best - max(2.0 * noise(values), 0.01 * abs(best), 2.5 * example)
 
 
-def _lead(view: RunView) -> float | None:
-    """Training accuracy less validation accuracy at the end; None when one of them is not known."""
+def _lead(view: RunView, validation: Floats, train: Floats) -> tuple[float, str] | None:
+    """By how much training is ahead at the end, and by what: the accuracy; or, where none is known, the part of the
+    variance of the targets that is explained, by the losses ``validation`` and ``train`` [T]. None when neither is.
+    """
     own, other = accuracy(view, validation=False), accuracy(view, validation=True)
+    variance = variance_of_targets(view)
+    if own is None and other is None and variance is not None:
+        explained = (closing(validation) - closing(train)) / variance
+        return min(1.0, explained), "The part of the variance that is explained in training"
     if own is None or other is None or len(own[1].finite) < 3 or len(other[1].finite) < 3:
         return None
-    return closing(own[1].finite.values) - closing(other[1].finite.values)
-
-
-def _explained_lead(view: RunView, validation: Floats, train: Floats) -> float | None:
-    """How much more of the variance of the targets is explained in training than in validation, at the end; None where
-    that is not known, or an accuracy tells.
-    """
-    known = any(accuracy(view, validation=which) is not None for which in (False, True))
-    variance = variance_of_targets(view)
-    if known or variance is None:
-        return None
-    return min(1.0, (closing(validation) - closing(train)) / variance)
+    return closing(own[1].finite.values) - closing(other[1].finite.values), "The training accuracy"
 
 
 def _report(
@@ -315,7 +308,7 @@ def _report(
     train_name: str,
     validation: Curve,
     found: Overfit,
-    lead: float | None,
+    led: tuple[float, str] | None,
     ahead: float,
 ) -> Finding:
     step = int(validation.steps[found.best])
@@ -334,8 +327,8 @@ def _report(
             f"{name} {went} at {short(found.validation_end)}, while "
             f"{train_name} is at {short(found.train_end)}, {share} of it: the training examples are known by heart."
         )
-        if lead is not None and (found.heart or lead >= 0.5 * ahead):
-            message += f" {LEADS[_lead(view) is None]} is ahead by {percent(lead)}."
+        if led is not None and (found.heart or led[0] >= 0.5 * ahead):
+            message += f" {led[1]} is ahead by {percent(led[0])}."
         first = f"use the checkpoint of step {step}, where {name} was lowest ({short(found.validation_best)})"
     decay = max((group.weight_decay for group in view.optimizers), default=0.0)
     dropout = any("Dropout" in module.type for module in view.modules)
@@ -347,7 +340,7 @@ def _report(
     given = ("check that the inputs do not hold the answer (a causal mask, shifted targets): it is missing later",)
     answers = given if found.lost and found.train_end < GIVEN * found.validation_best else ()
     return RULE.finding(
-        _severity(view, found, lead, ahead),
+        _severity(view, found, led[0] if led is not None else None, ahead),
         message,
         (step, view.last_step),
         view,

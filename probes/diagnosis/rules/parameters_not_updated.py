@@ -108,7 +108,7 @@ import numpy as np
 from probes.diagnosis.finding import Evidence, Finding
 from probes.diagnosis.manifest import ParameterInfo
 from probes.diagnosis.numbers import names, percent, short
-from probes.diagnosis.outcome import came_to_little, unexplained, validated_short
+from probes.diagnosis.outcome import came_to_little, validated_short, variance_left
 from probes.diagnosis.progress import progress_if_known
 from probes.diagnosis.rates import schedule_is_over
 from probes.diagnosis.rule import Rule
@@ -353,7 +353,7 @@ def _poor(view: RunView) -> bool:
 def _short_of_its_targets(view: RunView, fresh: Sequence[ParameterInfo]) -> bool:
     """Whether a regression leaves a tenth of the variance of its targets, and what is frozen is no reservoir."""
     recurrent = {module.name for module in view.modules if module.type.removesuffix("Cell") in RECURRENT}
-    left = unexplained(view) if not recurrent & {parameter.module for parameter in fresh} else None
+    left = variance_left(view) if not recurrent & {parameter.module for parameter in fresh} else None
     return left is not None and left > 1.0 - NEARLY_ALL and validated_short(view, GOOD, values=1) is None
 
 

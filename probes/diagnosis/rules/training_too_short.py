@@ -132,7 +132,7 @@ from probes.diagnosis.finding import Evidence, Finding
 from probes.diagnosis.numbers import percent, short
 from probes.diagnosis.outcome import reached_at_end
 from probes.diagnosis.progress import begins_at_guessing, guessing_loss, variance_of_targets
-from probes.diagnosis.rates import highest_rates, mean_rates
+from probes.diagnosis.rates import highest_rates, summed_rates
 from probes.diagnosis.rule import Rule
 from probes.diagnosis.signal import block_medians, closing, level, noise, opening
 from probes.diagnosis.signs.drawn import begins_as_drawn
@@ -599,8 +599,8 @@ def _once(view: RunView, held: Curve) -> bool:
 
 def _trained(view: RunView, held: Curve) -> Floats:
     """How much was trained up to each validation, [T]: the learning rate summed up; the steps where it is unknown."""
-    known = mean_rates(view, held)
-    return held.steps.astype(np.float64) if known is None else np.cumsum(known[0] * np.diff(held.steps, prepend=0))
+    summed = summed_rates(view, held)
+    return held.steps.astype(np.float64) if summed is None else summed
 
 
 def _rests(validation: Floats, trained: Floats, handful: bool) -> bool:

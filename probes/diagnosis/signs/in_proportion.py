@@ -9,10 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from probes.diagnosis.progress import Progress, majority_share
-from probes.diagnosis.rates import mean_rates
+from probes.diagnosis.rates import summed_rates
 from probes.diagnosis.signal import closing
 from probes.diagnosis.signs.initial import gains_of_weights
 from probes.diagnosis.slope import fall
@@ -53,10 +51,9 @@ def falls_in_proportion(view: RunView, learned: Progress) -> InProportion | None
         loss = training_loss(view)[1].finite
     except NotJudged:
         return None
-    known = mean_rates(view, loss)
-    if known is None:
+    along = summed_rates(view, loss)
+    if along is None:
         return None
-    along = np.cumsum(known[0] * np.diff(loss.steps, prepend=0))
     whole, late = fall(along, loss.values, part=1.01), fall(along, loss.values)
     if whole is None or late is None or whole.certainty < CERTAIN or not SLOWEST <= late.pace <= FASTEST:
         return None

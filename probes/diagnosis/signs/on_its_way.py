@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import numpy as np
-
-from probes.diagnosis.rates import mean_rates
+from probes.diagnosis.rates import summed_rates
 from probes.diagnosis.slope import Fall, fall
 from probes.diagnosis.tracks import training_loss, validation_loss
 from probes.diagnosis.view import NotJudged, RunView
@@ -25,10 +23,8 @@ def falls_along_the_rate(view: RunView) -> Iterator[Fall]:
             loss = track(view)[1].finite
         except NotJudged:
             continue
-        known = mean_rates(view, loss)
-        if known is None:
-            continue
-        found = fall(np.cumsum(known[0] * np.diff(loss.steps, prepend=0)), loss.values)
+        along = summed_rates(view, loss)
+        found = fall(along, loss.values) if along is not None else None
         if found is not None and found.certainty >= CERTAIN:
             yield found
 
