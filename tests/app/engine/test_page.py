@@ -17,8 +17,13 @@ from app.views import VIEWS
 
 pytestmark = pytest.mark.browser
 
-# What the tests ask of a chart, in the page. `chart(at)` is the at-th chart's element with plotly's data on it.
+# What the tests ask of a chart, in the page. `chart(at)` is the at-th chart's element with plotly's data on
+# it; `drawn(count)` asks it of the first ones, because charts further down may be drawn earlier.
 HELPERS = """
+window.drawn = (count) => {
+  const first = [...document.querySelectorAll('.babysit-chart')].slice(0, count);
+  return first.length === count && first.every((chart) => chart.dataset.state === 'drawn');
+};
 window.chart = (at = 0) => document.querySelectorAll('.babysit-plot')[at];
 window.draws = (at = 0) => Number(chart(at)?.parentElement.dataset.draws ?? 0);
 window.lines = (at = 0) => (chart(at)?._fullData ?? []).filter((trace) => trace.type === 'scatter' && trace.x?.length);
@@ -49,9 +54,7 @@ def visit(open_page: Callable[..., Any]) -> Callable[..., Any]:
         page = open_page(url, context, **options)
         page.evaluate(f"() => {{ {HELPERS} }}")  # not as a script tag: the document may have no head yet
         if drawn:
-            page.wait_for_function(
-                f"document.querySelectorAll('.babysit-chart[data-state=drawn]').length >= {drawn}", polling=100
-            )
+            page.wait_for_function(f"drawn({drawn})", polling=100)
         return page
 
     return begin
