@@ -2,8 +2,8 @@
 
 `Governor` keeps an account. The loop's own time earns ``budget`` seconds a second, everything the probes do
 is paid from it, and a frame is taken when the account covers what frames have cost of late. The first frames
-(steps 1, 2, 5, 10, 20, 50, ...) may be taken on credit, because the start of a training tells most; the
-credit is paid back before regular frames begin.
+(steps 1, 2, 5, 10, 15, 20, 30, 40, 50, 70, 100, ...) may be taken on credit, because the start of a training tells
+most; the credit is paid back before regular frames begin.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from typing import Protocol
 
 CREDIT_SECONDS = 30.0
 """The first frames may use the budget of this many seconds in advance: within a minute the share is at the
-budget.
+budget. Steps 1, 2, 5, 10, 20, 50, ... may use all of it, those between them half: where frames are dear it lasts
+further.
 """
 
 LONGEST_WAIT_SECONDS = 120.0
@@ -55,10 +56,10 @@ class Every:
 
 
 class LogSpacedThenEvery(Every):
-    """A frame at steps 1, 2, 5, 10, 20, 50, ... and at every ``n``-th."""
+    """A frame at steps 1, 2, 5, 10, 15, 20, 30, 40, 50, 70, ... and at every ``n``-th."""
 
     def due(self, step: int) -> bool:
-        return is_log_spaced(step) or step % self.n == 0
+        return is_log_spaced(step) or is_between(step) or step % self.n == 0
 
 
 class Governor:
@@ -75,6 +76,8 @@ class Governor:
 
     def due(self, step: int) -> bool:
         if is_log_spaced(step) and self._account + self._credit >= self._expected:
+            return True
+        if is_between(step) and self._account + self._credit / 2 >= self._expected:
             return True
         if self._costs and self._account >= self._expected:
             return True
@@ -95,11 +98,18 @@ class Governor:
 
 def is_log_spaced(step: int) -> bool:
     """Whether ``step`` is one of 0, 1, 2, 5, 10, 20, 50, 100, ..."""
-    if step < 10:
-        return step in (0, 1, 2, 5)
-    while step % 10 == 0:
+    while step >= 10 and step % 10 == 0:
         step //= 10
-    return step in (1, 2, 5)
+    return step in (0, 1, 2, 5)
+
+
+def is_between(step: int) -> bool:
+    """Whether ``step`` is one of 15, 30, 40, 70, 150, 300, ...: with the log-spaced ones, none is more than half as
+    far again as the one before it. Before step 10 there are none.
+    """
+    while step >= 100 and step % 10 == 0:
+        step //= 10
+    return step in (15, 30, 40, 70)
 
 
 class Share:

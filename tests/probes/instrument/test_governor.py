@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from probes.instrument.governor import LONGEST_WAIT_SECONDS, Every, Governor, Share, is_log_spaced
+from probes.instrument.governor import LONGEST_WAIT_SECONDS, Every, Governor, Share, is_between, is_log_spaced
 
 
 def simulate(governor: Governor, steps: int, own: float, frame: float, overhead: float = 0.0, first: int = 1):
@@ -27,6 +27,20 @@ def simulate(governor: Governor, steps: int, own: float, frame: float, overhead:
 
 def test_log_spaced_steps():
     assert [s for s in range(2001) if is_log_spaced(s)] == [0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000]
+
+
+def test_between_them_the_steps_grow_by_half_at_most():
+    between = [s for s in range(2001) if is_between(s)]
+    assert between == [15, 30, 40, 70, 150, 300, 400, 700, 1500]
+    together = sorted([s for s in range(10, 2001) if is_log_spaced(s)] + between)
+    assert all(b <= 1.5 * a for a, b in itertools.pairwise(together))
+
+
+def test_where_frames_are_dear_the_credit_lasts_for_the_log_spaced_ones():
+    frames, _ = simulate(Governor(0.03), 60, own=0.01, frame=0.15)
+    assert frames == [1, 2, 5, 10, 20, 50]
+    cheap, _ = simulate(Governor(0.03), 60, own=0.0001, frame=0.001)
+    assert cheap == [1, 2, 5, 10, 15, 20, 30, 40, 50]
 
 
 def test_a_fixed_cadence_takes_the_first_step_and_every_nth():
