@@ -103,587 +103,79 @@ References
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 
-import numpy as np
-
-from probes.diagnosis.beginning import begins_late
-from probes.diagnosis.finding import Evidence, Finding, Severity
-from probes.diagnosis.manifest import read_mode_dependent
-from probes.diagnosis.numbers import names, percent, short
-from probes.diagnosis.progress import guessing_loss, label_counts, progress_if_known
+from probes.diagnosis.finding import Finding
 from probes.diagnosis.rule import Rule
-from probes.diagnosis.signal import at_rest, closing, longest_run, noise, opening
-from probes.diagnosis.signs.explained import unexplained
-from probes.diagnosis.signs.held_out_alone import held_out_alone
-from probes.diagnosis.signs.label_noise import (
-    LOST,
-    OF_DROPPED,
-    Lost,
-    batches_are_mixed,
-    classes_of,
-    costs_as_wrong_targets,
-    lost_for_a_while,
-    lost_to_wrong_targets,
-)
-from probes.diagnosis.signs.running_averages import ill_averaged
-from probes.diagnosis.tracks import VALIDATION_SPLITS, accuracy, split_of, training_loss, validation_loss
-from probes.diagnosis.view import Curve, Floats, NotJudged, RunView, Steps
-
-TRAINING, EVALUATION = "system/training_mode", "system/evaluation_mode"
-UNLEARNED = 0.85
-ENOUGH = 5
-WORSE, SWINGS = 1.5, 0.15
-"""Validation loss, of the training loss, and noise of it, of its level, in which averages that are none do harm."""
-FELL, ALIKE = 0.1, 0.25
-"""Fall of a loss that was learned, and difference of the two losses, of that fall, that is none."""
-WEAK = 0.05
-MINIMUM_PAIRS = 3
-LEAST_BEHIND = 0.15
-"""Difference of the accuracies that a small validation set does not make by chance."""
-POOR = 0.6
-"""Accuracy in training above which there is no harm."""
-FEW_DROPPED = 0.1
-"""Share of the units dropped up to which the losses compare."""
-MOST_DROPPED = 0.5
-"""Share of the units dropped above which accuracies in training and in validation do not compare."""
-_LOOK_AT_TARGETS = (
-    "look at training examples with their targets, first of all those with the highest loss",
-    "if training examples are augmented or mixed: evaluate some of them without that",
-    "check that inputs and targets stay together when training examples are shuffled",
-)
-
-
-def criterion(
-    validation: Floats,
-    train: Floats,
-    *,
-    better: float = 0.6,
-    scale: float = 0.1,
-    bound: float = 0.25,
-    validations: float = 2,
-    stretch: float = 10,
-    behind: float = 0.2,
-) -> float | None:
-    """The median of validation over training loss in the last third, when it is below ``better``; None otherwise.
-
-    Args:
-        validation: validation loss, [T].
-        train: training loss that follows each, up to the next, [T].
-        better: ratio of the losses (a validation set of some hundred examples can be easier by a third).
-        scale: ratio of the losses before anything was learned, where it should be 1 (used by the judge).
-        bound: part of the lower bound of the loss that the accuracy gives (class weights may lower it; used by the
-            judge).
-        validations: validations in training mode (used by the judge).
-        stretch: steps in evaluation mode (used by the judge).
-        behind: accuracy on training examples below that on validation examples (healthy nets without heavy
-            augmentation stay below 0.1; used by the judge).
-    """
-    if len(validation) < ENOUGH:
-        return None
-    late = slice(-max(3, len(validation) // 3), None)
-    positive = train[late] > 0
-    if not positive.any():
-        return None
-    ratio = float(np.median(validation[late][positive] / train[late][positive]))
-    return ratio if 0 < ratio < better else None
+from probes.diagnosis.validating.accuracies import accuracies_of
+from probes.diagnosis.validating.by_averages import averages_of_few
+from probes.diagnosis.validating.by_bound import below_its_bound
+from probes.diagnosis.validating.by_fit import contradicted_by_fit
+from probes.diagnosis.validating.by_lead import better_than_training, criterion
+from probes.diagnosis.validating.by_losses_alone import learned_held_out_alone
+from probes.diagnosis.validating.by_mode import trained_in_evaluation, validated_in_training
+from probes.diagnosis.validating.by_scale import on_another_scale
+from probes.diagnosis.validating.by_share_lost import lost_in_training
+from probes.diagnosis.validating.by_training_behind import training_left_behind
+from probes.diagnosis.validating.found import Anomaly
+from probes.diagnosis.validating.losses import Losses, losses_of
+from probes.diagnosis.validating.modes import EVALUATION, mode_dependent
+from probes.diagnosis.validating.validations import ENOUGH, validated
+from probes.diagnosis.view import NotJudged, RunView
 
 
 def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     """Judge the modes first, then the losses."""
-    times = _validated(view)
+    times = validated(view)
     if not len(times):
         raise NotJudged("no validation was logged")
-    dependent = _mode_dependent(view)
-    found = [
-        finding
-        for finding in (_validated_in_training(view, times, dependent, thresholds), _trained_in_evaluation(
-            view, dependent, thresholds))
-        if finding is not None
-    ]  # fmt: skip
+    dependent = mode_dependent(view)
+    seen = [
+        validated_in_training(view, times, dependent, thresholds["validations"]),
+        trained_in_evaluation(view, dependent, thresholds["stretch"]),
+    ]
     try:
-        name, validation = validation_loss(view)
-        train_name, train = training_loss(view)
+        losses = losses_of(view)
     except NotJudged:
-        if found or view.series(EVALUATION) is not None:
-            return found
+        if any(seen) or view.series(EVALUATION) is not None:
+            return _findings(view, seen)
         raise
-    validation, train = validation.finite, train.finite
-    averages = _ill_averaged(view, name, validation, train_name, train)
-    if averages is not None:
-        found.append(averages)
-    behind = _training_behind(view, dependent, thresholds["behind"])
-    if behind is None:
-        behind = _held_out_alone(view, name, validation, train_name, train, dependent)
-    if behind is not None:
-        found.append(behind)
-    odd = (
-        None
-        if behind is not None
-        else (
-            _impossible(view, name, validation, thresholds["bound"])
-            or _contradicted(view, name, validation, train_name, train)
-            or _other_scale(view, name, validation, train_name, train, thresholds["scale"])
-            or _better(view, name, validation, train_name, train, dependent, thresholds)
-        )
+    seen.append(averages_of_few(view, losses))
+    seen.append(
+        _behind(view, losses, dependent, thresholds["behind"])
+        or below_its_bound(view, losses, thresholds["bound"])
+        or contradicted_by_fit(view, losses)
+        or on_another_scale(view, losses, thresholds["scale"])
+        or better_than_training(view, losses, dependent, thresholds)
     )
-    if odd is not None:
-        found.append(odd)
-    if not found and len(validation) < ENOUGH and view.series(EVALUATION) is None:
-        raise NotJudged(f"{len(validation)} values of {name}, needs {ENOUGH}")
-    return found
+    if not any(seen) and len(losses.validation) < ENOUGH and view.series(EVALUATION) is None:
+        raise NotJudged(f"{len(losses.validation)} values of {losses.name}, needs {ENOUGH}")
+    return _findings(view, seen)
 
 
-def _validated_in_training(
-    view: RunView, times: Steps, dependent: Mapping[str, float | None], thresholds: Mapping[str, float]
-) -> Finding | None:
-    """Dropout on and batch statistics in validation."""
-    share = view.series(EVALUATION)
-    if share is None or not dependent:
-        return None
-    # What ran between two steps is told with the later one, or at the end of the run with the last.
-    later = np.where(np.isin(times + 1, share.steps), times + 1, times)
-    known = np.isin(later, share.steps)
-    if not known.any():
-        return None
-    steps = times[known]
-    wrong = share.values[np.searchsorted(share.steps, later[known])] > 0.5
-    if int(wrong.sum()) < min(thresholds["validations"], max(1, len(steps))) or wrong.mean() <= 0.5:
-        return None
-    first = int(steps[wrong][0])
-    weak = all(dropped is not None and dropped <= WEAK for dropped in dependent.values())
-    what = _what(dependent)
-    return RULE.finding(
-        "info" if weak else "warning",
-        f"At {int(wrong.sum())} of {len(steps)} validations the model ran in training mode: {what} behaved as in "
-        "training, so that the validation numbers are not those of the finished model.",
-        (first, view.last_step),
-        view,
-        layers=tuple(dependent),
-        evidence=(
-            Evidence(
-                EVALUATION, float(np.mean(wrong)), 0.5, ">", first, note="share of the validations in training mode"
-            ),
-        ),
-        suggestions=(
-            "call model.eval() before validating, and model.train() after it",
-            "judge the numbers so far with care: a checkpoint, evaluated in evaluation mode, gives the true ones",
-        ),
-    )
+def _behind(view: RunView, losses: Losses, dependent: Mapping[str, float | None], behind: float) -> Anomaly | None:
+    """Training that is behind validation, as wrong targets leave it: by the accuracies, or else by the losses."""
+    both = accuracies_of(view, dependent)
+    found = None
+    if both is not None:
+        found = training_left_behind(view, losses, both, behind) or lost_in_training(view, losses, both)
+    return found or learned_held_out_alone(view, losses, dependent)
 
 
-def _trained_in_evaluation(
-    view: RunView, dependent: Mapping[str, float | None], thresholds: Mapping[str, float]
-) -> Finding | None:
-    """A model that stays in evaluation mode, or was never in training mode."""
-    mode = view.series(TRAINING)
-    if mode is None or not dependent or mode.values[-1] > 0.5:
-        return None
-    since = int(mode.steps[-1])
-    if view.last_step - since + 1 < thresholds["stretch"]:
-        return None
-    before = bool((mode.values > 0.5).any())
-    severity: Severity = "warning" if before else "info"
-    start = (
-        f"Since step {since} (of {view.last_step}) the model is trained in evaluation mode"
-        if before
-        else "The model is trained in evaluation mode from the first step on"
-    )
-    return RULE.finding(
-        severity,
-        f"{start}: {_what(dependent)} behave as in evaluation, dropout drops nothing and batch normalisation no longer "
-        "learns its averages.",
-        (since, view.last_step),
-        view,
-        layers=tuple(dependent),
-        evidence=(Evidence(TRAINING, 0.0, 1.0, "<", since, note="mode of the training passes (1 is training)"),),
-        suggestions=(
-            "call model.train() before each epoch's training, after the validation has called model.eval()",
-            "to keep only batch normalisation frozen, put those modules into evaluation mode, and not the whole model",
-        ),
-    )
-
-
-def _ill_averaged(view: RunView, name: str, validation: Curve, train_name: str, train: Curve) -> Finding | None:
-    """Running averages of batch normalisation that are not those of the data."""
-    ill = ill_averaged(view)
-    if ill is None or len(validation) < MINIMUM_PAIRS or len(train) < ENOUGH:
-        return None
-    later = following(validation, train, mean=True)
-    ratios = validation.values / np.where(later > 0.0, later, np.inf)
-    worse = float(np.median(ratios[len(ratios) // 2 :]))
-    swing = noise(validation.values) / max(abs(float(np.median(validation.values))), 1e-12)
-    # Averages that came with pretrained weights are good from the first validation on.
-    harm = bool((ratios > WORSE).all()) if ill.late else worse > WORSE or swing > SWINGS
-    harm &= view.status != "running"
-    return RULE.finding(
-        "warning" if harm else "info",
-        f"Batch normalisation ({names(list(ill.layers))}) has a momentum of {short(ill.momentum)}: of its running "
-        f"averages, which it uses in evaluation, {ill.what}. {name} is {short(worse)} times {train_name}, and "
-        f"differs by {percent(swing)} from one validation to the next.",
-        (int(validation.steps[0]), view.last_step),
-        view,
-        layers=ill.layers,
-        evidence=(
-            Evidence(name, worse, WORSE, ">", note="validation over training loss, latter half"),
-            Evidence(name, swing, SWINGS, ">", note="noise of a validation, of the level"),
-        ),
-        suggestions=(
-            "use the default momentum of 0.1, the weight of the newest batch (what Keras calls 0.99 is 0.01 here)",
-            "with batches of a few examples use GroupNorm or LayerNorm",
-        ),
-    )
-
-
-def _impossible(view: RunView, name: str, validation: Curve, bound: float) -> Finding | None:
-    """A cross-entropy lower than its own accuracy allows."""
-    track = accuracy(view, validation=True)
-    if guessing_loss(view) is None or track is None:
-        return None
-    steps, mine, theirs = np.intersect1d(validation.steps, track[1].finite.steps, return_indices=True)
-    if len(steps) < 3:
-        return None
-    losses, right = validation.values[mine], track[1].finite.values[theirs]
-    least = np.clip(1.0 - right, 0.0, 1.0) * math.log(2.0)
-    low = (losses < bound * least) & (right < 0.995)
-    if low.mean() <= 0.5:
-        return None
-    place = int(np.flatnonzero(low)[0])
-    return RULE.finding(
-        "warning",
-        f"{name} is {short(losses[place])} at step {int(steps[place])}, where {percent(float(right[place]))} of the "
-        f"answers are right ({track[0]}): the mean cross-entropy of the wrong ones alone makes at least "
-        f"{short(float(least[place]))}. It is {short(float(least[place] / losses[place]))} times too small, or more.",
-        (int(steps[place]), view.last_step),
-        view,
-        evidence=(
-            Evidence(name, float(losses[place]), float(least[place]), "<", int(steps[place]), note="validation loss"),
-            Evidence(track[0], float(right[place]), step=int(steps[place]), note="accuracy of the same validation"),
-        ),
-        suggestions=(
-            *_left_out(view),
-            "sum batch mean times batch size and divide by the number of examples, or divide the sum of batch means by "
-            "the number of batches (not of examples)",
-            "compute both losses with the same function",
-        ),
-    )
-
-
-def _left_out(view: RunView) -> list[str]:
-    """What to say of a class that the loss leaves out: the net may answer anything where it is the target."""
-    given, counts = view.manifest.get("loss"), label_counts(view)
-    ignored = given.get("ignore_index") if isinstance(given, Mapping) else None
-    if not isinstance(ignored, int) or not 0 <= ignored < len(counts) or not counts[ignored]:
-        return []
-    share = counts[ignored] / sum(counts)
+def _findings(view: RunView, seen: Sequence[Anomaly | None]) -> list[Finding]:
     return [
-        f"the loss leaves out class {ignored} (ignore_index={ignored}), {percent(share)} of all targets: that is for "
-        "padding. If it is a class like others, remove ignore_index; if it is padding, leave it out of the accuracy"
+        RULE.finding(
+            found.severity,
+            found.message,
+            (found.first, view.last_step),
+            view,
+            layers=found.layers,
+            evidence=found.evidence,
+            suggestions=found.suggestions,
+        )
+        for found in seen
+        if found is not None
     ]
-
-
-def _contradicted(view: RunView, name: str, validation: Curve, train_name: str, train: Curve) -> Finding | None:
-    """A loss that was learned, in validation as well, beside an R^2 that says that nothing was."""
-    found, learned = unexplained(view), progress_if_known(view)
-    if found is None or learned is None or view.status == "running" or len(validation) < ENOUGH:
-        return None
-    end, own = closing(validation.values), closing(train.values)
-    if learned.variance is not None or learned.share < FELL or not at_rest(train.values):
-        return None  # of a squared error R^2 says what the loss does
-    if end - own > ALIKE * (learned.reference - own):
-        return None
-    return RULE.finding(
-        "warning",
-        f"{name} has come to {short(end)}, as low as {train_name} ({short(own)}, from {short(learned.reference)}), but "
-        f"{found.series} was never above {short(found.best)}: by that, always answering the mean of the targets would "
-        "be better. What is measured is not what the loss compares.",
-        (found.since, view.last_step),
-        view,
-        evidence=(
-            Evidence(found.series, found.best, 0.0, "<", found.since, note="highest since then"),
-            Evidence(name, end, own, "=", note="validation loss at the end, against that of training"),
-        ),
-        suggestions=(
-            "compare outputs and targets as the measure gets them: is one of them a logarithm, standardised, or of "
-            "another shape? PoissonNLLLoss takes the outputs as logarithms of rates (log_input=True)",
-            "undo the scaling of the targets in the outputs before anything but the loss is computed",
-            "check which function is applied twice, or never: exp in the model and in the loss",
-        ),
-    )
-
-
-def _other_scale(
-    view: RunView, name: str, validation: Curve, train_name: str, train: Curve, scale: float
-) -> Finding | None:
-    """A validation loss far below a training loss that has not yet fallen."""
-    if len(train) < ENOUGH or not len(validation) or begins_late(view, train.steps):
-        return None
-    start = opening(train.values)
-    place = min(int(np.searchsorted(train.steps, validation.steps[0], side="right")), len(train))
-    # The lowest of them all: a first step that was too large raises the training loss, and not the validation loss.
-    near = float(train.values[: max(3, place + 1)].min())
-    first = float(validation.values[0])
-    if start <= 0 or near < UNLEARNED * start or not 0 <= first < scale * near:
-        return None
-    step = int(validation.steps[0])
-    return RULE.finding(
-        "warning",
-        f"{name} was {short(first)} at step {step}, where {train_name} was still at {short(near)}, near its beginning "
-        f"({short(start)}): a model that has learned nothing is {short(near / first) if first else 'infinitely many'} "
-        "times better in validation. The two are not measured alike.",
-        (step, view.last_step),
-        view,
-        evidence=(
-            Evidence(name, first, scale * near, "<", step, note="first validation loss"),
-            Evidence(train_name, near, step=step, note="training loss at that time"),
-        ),
-        suggestions=(
-            "divide the sum of batch means by the number of batches, not of examples; use one reduction for both",
-            "compute both losses with the same function",
-        ),
-    )
-
-
-def _better(
-    view: RunView,
-    name: str,
-    validation: Curve,
-    train_name: str,
-    train: Curve,
-    dependent: Mapping[str, float | None],
-    thresholds: Mapping[str, float],
-) -> Finding | None:
-    """A validation loss below the training loss that follows it, with nothing in the model to explain it."""
-    if any(dropped is not None for dropped in dependent.values()) or len(train) < ENOUGH:
-        return None
-    later = following(validation, train)
-    ratio = criterion(validation.values, later, **thresholds)
-    if ratio is None:
-        return None
-    step = int(validation.steps[-max(3, len(validation) // 3)])
-    return RULE.finding(
-        "info",
-        f"In the last third of the validations {name} is {percent(ratio)} of the {train_name} that follows it, and the "
-        "model has no dropout that would explain it. Augmentation, noise in the labels or label smoothing in training "
-        "may; so may validation examples that are easier, or that are among the training examples.",
-        (step, view.last_step),
-        view,
-        evidence=(Evidence(name, ratio, thresholds["better"], "<", note="validation over training loss, median"),),
-        suggestions=(
-            "evaluate some training examples as the validation examples are evaluated: without augmentation, in "
-            "evaluation mode. They should do better than those of validation",
-            "check that no validation example is among the training examples, duplicates included",
-        ),
-    )
-
-
-def _held_out_alone(
-    view: RunView,
-    name: str,
-    validation: Curve,
-    train_name: str,
-    train: Curve,
-    dependent: Mapping[str, float | None],
-) -> Finding | None:
-    """The losses alone tell that the training targets are wrong, where next to nothing of them is learned."""
-    drops = max((dropped for dropped in dependent.values() if dropped is not None), default=0.0)
-    if len(train) < ENOUGH or len(validation) < MINIMUM_PAIRS or drops > FEW_DROPPED or begins_late(view, train.steps):
-        return None
-    later, values = following(validation, train, mean=True), between(validation, train)
-    found = held_out_alone(view, validation, later, values, train)
-    if found is None:
-        return None
-    return RULE.finding(
-        "warning",
-        f"Since step {found.step} {name} has been {short(found.validation)} in the mean, {train_name} "
-        f"{short(found.train)}, and guessing costs {short(found.guessing)}: what little the net has learned holds on "
-        f"validation examples, and hardly on those it was learned from. Many of the training targets are wrong, or the "
-        "training examples are made much harder.",
-        (int(train.steps[0]), view.last_step),
-        view,
-        evidence=(
-            Evidence(name, found.validation, found.train, "<", found.step, note="mean of the latter half"),
-            Evidence(train_name, found.train, found.guessing, "=", found.step, note="mean of the latter half"),
-        ),
-        suggestions=_LOOK_AT_TARGETS,
-    )
-
-
-def _training_behind(view: RunView, dependent: Mapping[str, float | None], behind: float) -> Finding | None:
-    """A net that is right far more often on validation examples than on those it is trained on afterwards."""
-    own, other = accuracy(view, validation=False), accuracy(view, validation=True)
-    drops = max((dropped for dropped in dependent.values() if dropped is not None), default=0.0)
-    if own is None or other is None or drops > MOST_DROPPED:
-        return None
-    train = Curve(own[1].finite.steps, own[1].finite.values)
-    validation = Curve(other[1].finite.steps, other[1].finite.values)
-    if len(train) < ENOUGH or len(validation) < MINIMUM_PAIRS:
-        return None
-    later, values = following(validation, train, mean=True), between(validation, train)
-    held = validation.values
-    # Half of the units gone cost a quarter of the answers, at worst.
-    limit = max(LEAST_BEHIND, behind * _above_chance(view)) + 0.5 * drops
-    error = noise(train.values) / np.sqrt(values)
-    place, length = longest_run((held - later - 2.0 * error > limit) & (later < POOR))
-    if length < MINIMUM_PAIRS or drops == MOST_DROPPED:
-        return _lost_in_training(view, (own[0], later, error), (other[0], validation), drops)
-    step, last = int(validation.steps[place]), place + length - 1
-    stretch = slice(place, last + 1)
-    noisy = _wrong_targets(view, validation, later, stretch)
-    cause = "many of the training targets are not" if noisy else "the training examples are mixed or made much harder"
-    unless = "or the training examples are made much harder" if noisy else "or many of their targets are wrong"
-    return RULE.finding(
-        "warning" if noisy else "info",
-        f"{other[0]} is {percent(float(held[last]))} at step {int(validation.steps[last])}, and {own[0]} only "
-        f"{percent(float(later[last]))} in the steps after it; so it is at {length} validations in a row. What the net "
-        f"has learned is right: {cause}, {unless}.",
-        (step, view.last_step),
-        view,
-        evidence=(
-            Evidence(own[0], float(later[last]), float(held[last]) - limit, "<", note="accuracy in training"),
-            Evidence(other[0], float(held[last]), step=int(validation.steps[last]), note="accuracy in validation"),
-        ),
-        suggestions=_LOOK_AT_TARGETS,
-    )
-
-
-def _lost_in_training(
-    view: RunView, own: tuple[str, Floats, Floats], other: tuple[str, Curve], drops: float
-) -> Finding | None:
-    """A net that shows in training much less of what it knows than in validation, on the mean of the latter half.
-
-    ``own``: name, accuracy in training that follows each validation, [T], and its error, [T]; ``other``: name and curve
-    of the accuracy in validation, [T].
-    """
-    classes = classes_of(view)
-    held = other[1].values[:-1]  # nothing follows the last
-    if classes is None or not len(held) or not batches_are_mixed(view):
-        return None
-    lost = _lost_lately(view, own, other[1], drops, classes)
-    if lost is None and drops < MOST_DROPPED:
-        lost = _lost_once(view, own, other[1], drops, classes)
-    if lost is None:
-        return None
-    step, until = int(other[1].steps[lost.first]), int(other[1].steps[lost.last])
-    when = f"Since step {step} {other[0]} is" if lost.last == len(held) else f"Up to step {until} {other[0]} was"
-    return RULE.finding(
-        "warning",
-        f"{when} {percent(lost.held)} in the mean, and {own[0]} {percent(lost.right)}: "
-        f"{percent(lost.share)} of what the net knows above chance does not show in training. What it has learned is "
-        "right: many of the training targets are not, or the training examples are made much harder.",
-        (step, view.last_step),
-        view,
-        evidence=(
-            Evidence(own[0], lost.share, LOST + OF_DROPPED * drops, ">", note="part of the accuracy above chance lost"),
-            Evidence(other[0], lost.held, step=step, note="accuracy in validation, mean"),
-        ),
-        suggestions=_LOOK_AT_TARGETS,
-    )
-
-
-def _lost_lately(
-    view: RunView, own: tuple[str, Floats, Floats], validation: Curve, drops: float, classes: int
-) -> Lost | None:
-    """What is lost in the mean of the latter half of the validations."""
-    held = validation.values[:-1]
-    half = slice(len(held) - max(MINIMUM_PAIRS, len(held) // 2), None)
-    if len(held) < MINIMUM_PAIRS or (drops >= MOST_DROPPED and view.status == "running"):
-        return None
-    right, count = own[1][:-1][half], len(held[half])
-    error = math.sqrt(float(np.mean(np.square(own[2][:-1][half]))) / count + noise(held) ** 2 / count)
-    share = lost_to_wrong_targets(held[half], right, error, classes)
-    if share is None or share < LOST + OF_DROPPED * drops or not float(np.mean(right)) < POOR:
-        return None
-    if not _wrong_targets(view, validation, own[1], slice(half.start, len(held))):
-        return None
-    return Lost(half.start, len(held), share, float(np.mean(held[half])), float(np.mean(right)))
-
-
-def _lost_once(
-    view: RunView, own: tuple[str, Floats, Floats], validation: Curve, drops: float, classes: int
-) -> Lost | None:
-    """What was lost over a few validations, wherever in the run."""
-    try:
-        loss = training_loss(view)[1].finite
-    except NotJudged:
-        return None
-    cost = following(validation, loss, mean=True) if len(loss) else np.empty(0)
-    held, blur = validation.values, noise(validation.values)
-    return lost_for_a_while(held, own[1][:-1], cost[:-1], own[2][:-1], blur, classes, drops, POOR)
-
-
-def _above_chance(view: RunView) -> float:
-    """How much of the accuracy lies above chance, against ten classes; 1 when their number is not known, or higher."""
-    classes = classes_of(view)
-    return 1.0 if classes is None else min(1.0, (1.0 - 1.0 / classes) / 0.9)
-
-
-def _wrong_targets(view: RunView, validation: Curve, right: Floats, stretch: slice) -> bool:
-    """Whether the training loss in a stretch of the validations is what wrong targets cost at that accuracy."""
-    try:
-        loss = training_loss(view)[1].finite
-    except NotJudged:
-        return False
-    classes = classes_of(view)
-    if classes is None or not len(loss):
-        return False
-    return costs_as_wrong_targets(following(validation, loss, mean=True)[stretch], right[stretch], classes)
-
-
-def between(validation: Curve, train: Curve) -> Floats:
-    """How many values of training lie between each validation and the next, at least 1, [T]."""
-    edges = np.searchsorted(train.steps, np.append(validation.steps, train.steps[-1]), side="right")
-    return np.maximum(np.diff(edges), 1).astype(np.float64)
-
-
-def following(validation: Curve, train: Curve, *, mean: bool = False) -> Floats:
-    """The median or the mean of what was logged in training from each validation to the next, [T].
-
-    After the last one: what was logged before it.
-    """
-    edges = np.searchsorted(train.steps, np.append(validation.steps, train.steps[-1]), side="right")
-    values = np.empty(len(validation))
-    for index in range(len(validation)):
-        begin, end = int(edges[index]), int(edges[index + 1])
-        if end <= begin:
-            begin, end = max(0, begin - 1), max(begin, 1)
-        values[index] = float((np.mean if mean else np.median)(train.values[begin:end]))
-    return values
-
-
-def _validated(view: RunView) -> Steps:
-    """The steps at which anything of a validation split was logged."""
-    steps = [
-        curve.steps
-        for name in view.series_names
-        if split_of(name)[0] in VALIDATION_SPLITS and (curve := view.series(name)) is not None
-    ]
-    return np.unique(np.concatenate(steps)) if steps else np.empty(0, dtype=np.int64)
-
-
-def _mode_dependent(view: RunView) -> dict[str, float | None]:
-    """Module -> share of the units it drops, None for batch normalisation."""
-    known = read_mode_dependent(view.manifest)
-    if known is not None:
-        return {module.name: module.dropped for module in known}
-    return {
-        module.name: 0.5 if "Dropout" in module.type else None
-        for module in view.modules
-        if "Dropout" in module.type or "BatchNorm" in module.type
-    }
-
-
-def _what(dependent: Mapping[str, float | None]) -> str:
-    drops = [name for name, dropped in dependent.items() if dropped is not None]
-    norms = [name for name, dropped in dependent.items() if dropped is None]
-    parts = []
-    if drops:
-        highest = max(dropped or 0.0 for dropped in dependent.values())
-        parts.append(f"dropout (of up to {percent(highest)}: {names(drops)})")
-    if norms:
-        parts.append(f"batch normalisation ({names(norms)})")
-    return " and ".join(parts)
 
 
 RULE = Rule(

@@ -17,7 +17,7 @@ from probes.diagnosis import RULES
 from probes.diagnosis.engine import judge
 from probes.diagnosis.mismatch.bounds import entropy, floor_of
 from probes.diagnosis.mismatch.by_floor import criterion as squeezed
-from probes.diagnosis.rules.validation_anomaly import following
+from probes.diagnosis.validating.validations import following
 from probes.diagnosis.view import Curve, RunView
 
 STEPS = np.arange(1, 401)

@@ -1,0 +1,1 @@
+"""Ways to tell that validation and training do not compare; `validation-anomaly` asks each of them."""
