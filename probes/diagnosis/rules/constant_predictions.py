@@ -19,7 +19,8 @@ fewer than 8 examples are not judged, nor, where rewards are logged and loss_fn 
 of an agent. While the run goes on it is information, for a plateau may yet be left; a warning once the run has ended.
 
 A variational autoencoder rebuilds every input alike when its code says nothing about it: the divergence (kl) that was
-logged beside the reconstruction is, through the latter half, below 1% of where it began and of the reconstruction.
+logged beside the reconstruction is, through the latter half, below 1% of where it began and of the reconstruction; or
+below a tenth of the one and 1e-4 of the other, which it may have been when it was logged first.
 
 Where neither is known, a net of one output gives the same answer when its outputs vary from example to example by less
 than 0.05 of the loss and of its root, and no more than 1.25 times as much as those of the untrained net, though a tenth

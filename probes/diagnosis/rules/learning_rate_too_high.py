@@ -31,9 +31,10 @@ in the first few steps only.
 - *Tossed about*: in a run that has ended and came to little (as in an overrun, below), the loss lay above where it
   began for `TOSSED` (a quarter) of the run or more, in a row from within its first tenth on (medians of twenty blocks,
   by 3 standard errors), came down by 0.05 or more in the end, and the median step size up there was above 0.02, or
-  until the loss had risen above 0.05: a warning, after 100 steps. Where one of these medians was above three times the
-  beginning, it is enough that the net stays mediocre, as after an overshot. Not with dropout above 0.5, which raises
-  the training loss by itself.
+  until the loss had risen above 0.05: a warning, after 100 steps. Where nothing was learned in the end, the
+  loss must have lain above 1.25 times its beginning, and come back to within 1.05 times it as the rate fell to less
+  than half. Where one of these medians was above three times the beginning, it is enough that the net stays mediocre,
+  as after an overshot. Not with dropout above 0.5, which raises the training loss by itself.
 - *An overrun*: with Adam or one of its kin, a step size in the first ten steps above `overrun` (1), where some weights
   began at a usual size (standard deviation times root of the fan-in above 0.3, lookup tables left out; torch's default
   is 0.6): the initialisation is gone; and after 100 steps (200 in a run that goes on) less than 0.6 of the loss is gone
@@ -132,7 +133,7 @@ from probes.diagnosis.signs.overgrown import DOUBLED, OUTGROWN, outgrown, overgr
 from probes.diagnosis.signs.overshot import JUMP, overshot
 from probes.diagnosis.slope import fall
 from probes.diagnosis.tracks import training_loss
-from probes.diagnosis.view import Curve, NotJudged, RunView
+from probes.diagnosis.view import Curve, Floats, NotJudged, RunView
 
 GOOD_STEP = 0.01
 """Step size that the suggested rate aims at: ten times the usual 1e-3, for the early phase in which it is
@@ -160,6 +161,8 @@ which it has learned something, but hardly anything."""
 BLOCKS, LEAST_IN_A_BLOCK, TOSSED, TOLD = 20, 3, 0.25, 3.0
 """Blocks whose medians tell where a loss lay, values that each needs, the part of them that lies above its beginning in
 a run that was tossed about, and standard errors of such a median."""
+RAISED, BACK = 1.25, 1.05
+"""Times its start to which such a loss rose, and to which it came back, in a run that learned nothing else."""
 HEALTHY = 0.05
 """Step size that is healthy still, when weights begin."""
 LONG = 500
@@ -431,9 +434,11 @@ def _tossed(view: RunView, sizes: Curve, loss: Curve) -> TooHigh | None:
     learned = progress_if_known(view)
     if learned is None or not learned.start > 0 or _layers(view) < 2:
         return None
-    if learned.share < SOMETHING or max(shares_dropped(view).values(), default=0.0) > HALF:
-        return None  # nothing was learned at any rate; and dropped units raise the loss of training by themselves
+    if max(shares_dropped(view).values(), default=0.0) > HALF:
+        return None  # dropped units raise the loss of training by themselves
     ends, blocks = block_medians(loss.steps, loss.values, BLOCKS)
+    if learned.share < SOMETHING and not _came_back_with_the_rate(view, loss, blocks, learned.start):
+        return None  # nothing was learned at any rate
     error = 1.25 * TOLD * noise(loss.values) / math.sqrt(len(loss) / BLOCKS)
     start, length = longest_run(blocks > learned.start + error)
     if length < TOSSED * BLOCKS or start > BLOCKS // 10:
@@ -449,6 +454,16 @@ def _tossed(view: RunView, sizes: Curve, loss: Curve) -> TooHigh | None:
         if usual > least:
             return TooHigh("tossed", int(there[-1]), usual, learned.start, learned.end)
     return None
+
+
+def _came_back_with_the_rate(view: RunView, loss: Curve, blocks: Floats, start: float) -> bool:
+    """Whether a loss that large steps had raised far above its start came down to it as the rate was taken back."""
+    rates = highest_rates(view, loss)
+    if rates is None:
+        return False
+    _, at = block_medians(loss.steps, rates, BLOCKS)
+    peak = int(np.argmax(blocks))
+    return bool(blocks[peak] > RAISED * start and blocks[-1] < BACK * start and at[-1] < HALF * at[peak])
 
 
 def _raised(view: RunView, sizes: Curve, loss: Curve) -> TooHigh | None:

@@ -9,10 +9,12 @@ from probes.diagnosis.tracks import TRAIN_SPLITS, split_of
 from probes.diagnosis.view import Curve, RunView, Steps
 
 _DIVERGENCES = ("kl", "kld", "kl_loss", "kl_div", "kl_divergence", "kl_term")
-_RECONSTRUCTIONS = ("recon", "rec", "reconstruction")
+_RECONSTRUCTIONS = ("recon", "rec", "reconstruction", "bce", "mse", "misfit")
 FEWEST = 20
 GONE = 0.01
 """Divergence at the end, of that at the beginning and of the loss of reconstruction, that says nothing of the input."""
+FALLEN, NOTHING = 0.1, 1e-4
+"""The same, where it said next to nothing of the reconstruction when it was logged first, and has fallen further."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,8 @@ def collapsed_code(view: RunView) -> Collapse | None:
 
     The divergence of the code from its prior is what the code can tell about an input (in nats, when it is not
     weighted). It is gone when it ends below `GONE` of where it began and of the reconstruction, and was so for half of
-    the run (Bowman et al., Generating sentences from a continuous space, 2016).
+    the run (Bowman et al., Generating sentences from a continuous space, 2016); or below `FALLEN` of the one and
+    `NOTHING` of the other, as where it is logged once an epoch, when the first epoch has seen it go.
     """
     divergence, reconstruction = _term(view, _DIVERGENCES), _term(view, _RECONSTRUCTIONS)
     if divergence is None or reconstruction is None:
@@ -40,7 +43,7 @@ def collapsed_code(view: RunView) -> Collapse | None:
     if len(code) < FEWEST or len(rebuilt) < FEWEST or not (code.values >= 0).all():
         return None
     start, end, error = opening(code.values), closing(code.values), closing(rebuilt.values)
-    limit = GONE * min(start, abs(error))
+    limit = max(GONE * min(start, abs(error)), min(FALLEN * start, NOTHING * abs(error)))
     late = code.values[code.steps > 0.5 * view.last_step]
     if not len(late) or not late.max() < limit:
         return None

@@ -30,9 +30,17 @@ def test_a_divergence_that_goes_to_nothing_is_a_code_that_says_nothing():
     assert said(FALLING, name="train/kl_loss", beside="train/reconstruction_loss")
 
 
+def test_a_code_that_was_gone_within_the_first_epoch_goes_on_to_fall():
+    soon_gone = 4e-6 * np.exp(-STEPS / 150)  # at half of the run, to a fifteenth
+    assert [severity for severity, _ in said(soon_gone)] == ["warning"]
+    assert said(soon_gone, beside="train/bce")
+    assert said(1e3 * soon_gone) == []
+
+
 @pytest.mark.parametrize(
     "code",
     [
+        np.full(800, 4e-6),  # next to nothing by its weight: it does not fall
         np.full(800, 0.02),
         0.0004 + 0.01 * STEPS / 800,  # it rises: the code learns
         0.01 + 40 * np.exp(-STEPS / 5),  # from far too much to what is usual

@@ -20,7 +20,9 @@ FRAMES = np.array([1, 2, 5, 10, 20, 50, 100, 200, 400])
 RNG = np.random.default_rng(0)
 
 
-def view(loss, sizes, accuracy, *, validation=None, layers=("hidden", "out"), status="finished", kinds=None):
+def view(
+    loss, sizes, accuracy, *, validation=None, layers=("hidden", "out"), status="finished", kinds=None, rates=None
+):
     """A log of a classifier of four classes: step sizes at nine frames, and weights that begin at a usual size."""
     parameters = [{"name": f"{name}.weight", "module": name, "shape": (64, 64)} for name in layers]
     modules = [{"name": name, "type": "Linear", "output_shape": [32, 4]} for name in layers]
@@ -45,6 +47,8 @@ def view(loss, sizes, accuracy, *, validation=None, layers=("hidden", "out"), st
         series["train/accuracy"] = (steps, accuracy[: len(loss)])
     if validation is not None:
         series["val/accuracy"] = (steps[9::10], validation[: len(loss)][9::10])
+    if rates is not None:
+        series["optimizer/lr"] = (steps, rates[: len(loss)])
     return RunView.of_arrays(series, tables, manifest=manifest, status=status)
 
 
@@ -112,6 +116,15 @@ class TestTossedAbout:
         assert self.run(top=40.0, end=0.5, accuracy=0.72) == ["warning"]
         assert self.run(top=2.0, end=0.5, accuracy=0.72) == []
         assert self.run(top=40.0, end=0.2, accuracy=0.95) == []
+
+    def test_a_loss_that_comes_back_to_its_beginning_as_the_rate_is_taken_back(self):
+        cosine = 0.25 * (1 + np.cos(np.pi * STEPS / 400))
+        sizes = (0.024, 0.025, 0.026, 0.024, 0.024, 0.023, 0.022, 0.004, 0.001)  # not large enough to tell alone
+        lost = {"end": 1.4, "accuracy": 0.27, "until": 240, "sizes": sizes}
+        assert self.run(rates=cosine, **lost) == ["warning"]
+        assert self.run(rates=np.full(400, 0.5), **lost) == []  # raised by something else, which went away
+        assert self.run(rates=cosine, **(lost | {"top": 1.6})) == []  # targets that nothing can be learned of
+        assert self.run(rates=cosine, **(lost | {"end": 1.7})) == []  # it never came back
 
     @pytest.mark.parametrize(
         "healthy",
