@@ -5,8 +5,8 @@ rule's thresholds. Half of them, by a hash of the name, are locked: their verdic
 them. Further sets came later, each by authors who
 had not read the rules and named after its modules: `fresh_*`, written when the rules stood, `second_*` while rules were
 mended for the fresh ones, `third_*`, `fourth_*` (what is met most often), `fifth_*`, `sixth_*` and `seventh_*` (again
-what is met most often), `eighth_*` (common mistakes in uncommon nets, and health that looks ill), `ninth_*` and
-`tenth_*` (ordinary days). What was said of each program at first sight is kept.
+what is met most often), `eighth_*` (common mistakes in uncommon nets, and health that looks ill), `ninth_*`,
+`tenth_*` and `eleventh_*` (ordinary days). What was said of each program at first sight is kept.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from benchmarks.diagnosis.programs import (  # noqa: F401 - importing them regis
     eighth_ports_one,
     eighth_ports_two,
     eighth_textbook,
+    eleventh_bugs,
+    eleventh_health,
     faulty_heads,
     faulty_settings,
     faulty_wiring,

@@ -11,7 +11,19 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 Part = Literal[
-    "dev", "locked", "fresh", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth"
+    "dev",
+    "locked",
+    "fresh",
+    "second",
+    "third",
+    "fourth",
+    "fifth",
+    "sixth",
+    "seventh",
+    "eighth",
+    "ninth",
+    "tenth",
+    "eleventh",
 ]
 
 FRESH: tuple[Part, ...] = get_args(Part)[2:]
