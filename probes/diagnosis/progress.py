@@ -14,6 +14,7 @@ from probes.diagnosis.signal import closing, opening
 from probes.diagnosis.task import classes_of_targets
 from probes.diagnosis.tracks import training_loss
 from probes.diagnosis.view import Curve, Floats, NotJudged, RunView
+from probes.diagnosis.yes_or_no import NAMES, counts_examples, yes_or_no
 
 NEAR = 0.1
 """Deviation of an initial loss from that of guessing, as a share of it."""
@@ -91,11 +92,16 @@ def where_it_began(view: RunView, name: str, loss: Curve) -> float:
 
 
 def guessing_loss(view: RunView) -> float | None:
-    """ln C: the mean cross-entropy over C classes when all get the same probability, whatever the labels.
+    """ln C: the mean cross-entropy over C classes when all get the same probability, whatever the labels; ln 2 of a
+    mean binary cross-entropy of yes and no.
 
-    None when the loss function is not known to be a mean cross-entropy, or the number of classes is not known.
-    Class weights, label smoothing and ignored targets leave it as it is.
+    None when the loss function is not known to be a mean cross-entropy, or the number of classes is not known, or one
+    of yes and no has weights. Class weights, label smoothing and ignored targets leave ln C as it is.
     """
+    if _is_mean(view, *NAMES):
+        loss = loss_as_logged(view)
+        known = loss is not None and not loss.weighted and yes_or_no(view) is not None
+        return math.log(2.0) if known else None
     if not _is_mean(view, "CrossEntropyLoss", "NLLLoss"):
         return None
     classes = classes_of_targets(view)
@@ -171,9 +177,14 @@ def label_counts(view: RunView) -> tuple[int, ...]:
 
 
 def majority_share(view: RunView) -> float:
-    """Accuracy of always answering the most frequent class; 1/C when only C is known, 0 when nothing is."""
+    """Accuracy of always answering the most frequent class, or each of several questions by its more frequent answer
+    (the least of it that is known); 1/C when only C is known, 0 when nothing is.
+    """
     counts = label_counts(view)
     if sum(counts) > 0:
         return max(counts) / sum(counts)
+    seen = yes_or_no(view)
+    if seen is not None:
+        return seen.common if seen.answers == 1 or counts_examples(view) is False else 0.0
     guessing = guessing_loss(view)
     return math.exp(-guessing) if guessing is not None else 0.0

@@ -1,0 +1,89 @@
+"""Answers of yes and no, one of an example or several: what was seen of their targets.
+
+A binary cross-entropy is the mean over answers that each stand alone (multi-label classification). What is right can be
+counted per answer, or per example whose answers are all right (exact match, subset accuracy: Tsoumakas and Katakis,
+Multi-label classification, 2007); the loss tells which.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from probes.diagnosis.manifest import read_loss
+from probes.diagnosis.tracks import accuracy, training_loss, validation_loss
+from probes.diagnosis.view import NotJudged, RunView
+
+NAMES = ("BCEWithLogitsLoss", "BCELoss")
+FRACTIONS = 0.02
+"""Difference of the variance of 0 and 1 from that of the targets seen, which are fractions then."""
+BEYOND, USUAL = 0.02, 0.5
+"""Accuracy less than the loss proves, that counts whole examples, and the part of the values that show it."""
+
+
+@dataclass(frozen=True)
+class YesOrNo:
+    """The targets seen.
+
+    Attributes:
+        yes: share of them that are 1, between 0 and 1.
+        examples: number of examples seen.
+        answers: number of answers that an example asks for.
+    """
+
+    yes: float
+    examples: int
+    answers: int
+
+    @property
+    def common(self) -> float:
+        """The least that always giving each answer's more frequent value gets right: max(p, 1 - p) is convex in p, so
+        that the mean over the answers is no less than that of their mean share.
+        """
+        return max(self.yes, 1.0 - self.yes)
+
+
+def yes_or_no(view: RunView) -> YesOrNo | None:
+    """The targets of a binary cross-entropy, when all that were seen are 0 and 1; None where they are fractions, all
+    the same, one for each place of a text or a picture, or were not seen.
+    """
+    loss, data = read_loss(view.manifest), view.manifest.get("data")
+    means, spreads = view.series("data/target_mean"), view.series("data/target_std")
+    shape = data.get("target_shape") if isinstance(data, Mapping) else None
+    if loss is None or loss.name not in NAMES or means is None or spreads is None:
+        return None
+    if not isinstance(shape, (list, tuple)) or not shape or sum(size != 1 for size in shape[1:]) > 1:
+        return None
+    share, spread = means.finite.values, spreads.finite.values
+    if not len(share) or len(share) != len(spread):
+        return None
+    if float(np.max(np.abs(share * (1.0 - share) - spread**2))) > FRACTIONS:
+        return None
+    if not ((share > 0.0) & (share < 1.0)).any():  # as an adversary sees them: a batch is real, or it is made
+        return None
+    return YesOrNo(float(share.mean()), int(shape[0]) * len(share), math.prod(int(size) for size in shape[1:]))
+
+
+def counts_examples(view: RunView) -> bool | None:
+    """Whether the accuracy that was logged counts the examples whose answers are all right; None when it is not known.
+
+    What is answered wrongly costs ln 2 or more, so that 1 - L / ln 2 or more of all answers are right, where L is the
+    mean binary cross-entropy of the same examples: an accuracy below that counts something else.
+    """
+    for find, validation in ((training_loss, False), (validation_loss, True)):
+        track = accuracy(view, validation=validation)
+        try:
+            loss = find(view)[1].finite
+        except NotJudged:
+            continue
+        right = track[1].finite if track is not None else None
+        if right is None:
+            continue
+        _, mine, theirs = np.intersect1d(loss.steps, right.steps, return_indices=True)
+        if len(mine):
+            short = right.values[theirs] < 1.0 - loss.values[mine] / math.log(2.0) - BEYOND
+            return float(short.mean()) > USUAL
+    return None
