@@ -14,7 +14,7 @@ The size of the steps (norm of all updates over norm of all weights) is summed o
 straight lines. After `steps_needed` (200) steps this sum, the most that the weights can have travelled, is below
 `travel` (0.03) and the mean step below `step` (1e-4: the slow end in CS231n), while the training loss has fallen by
 less than `learned` (0.2), measured from that of guessing where it began above it. What weight decay takes in a step is
-no part of the size of a step; with it, plain gradient descent moves no more than the gradient accounts for. From 0.15
+no part of the size of a step; with it, plain gradient descent moves no more than the gradient accounts for. From 0.1
 times `steps_needed` on it is told already when the mean step is below 0.4 times `step` and the loss has fallen by less
 than a tenth of `learned`. Not while the learning rate is still being raised in a run that goes on (a warm-up that
 outlasts the run is a rate that is too low), unless the warm-up is linear and, at its pace, will come to the rate that
@@ -98,11 +98,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from probes.diagnosis.achieved import achieved
 from probes.diagnosis.finding import Evidence, Finding
 from probes.diagnosis.gradients import clipped_norm
 from probes.diagnosis.numbers import names, percent, round_rate, short
 from probes.diagnosis.outcome import MOST, answers_poorly
-from probes.diagnosis.progress import Progress, progress
+from probes.diagnosis.progress import Progress
 from probes.diagnosis.rule import Rule
 from probes.diagnosis.signs.driven import driven_sizes
 from probes.diagnosis.signs.endless import endless_warmup
@@ -119,7 +120,7 @@ from probes.diagnosis.view import Curve, NotJudged, RunView
 GOOD_STEP = 1e-3
 """Step size that the suggested rate aims at (CS231n)."""
 MINIMUM_FRAMES = 4
-EARLY = 0.15
+EARLY = 0.1
 """Share of the steps needed after which steps that are far too small are told already."""
 STARVED, USUAL_RATE = 1e-3, 0.003
 """Gradient over weights of plain gradient descent that is next to none (usual: 0.01 to 1), at a rate that is usual."""
@@ -175,7 +176,7 @@ def criterion(
 
 def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     """Judge the step size of the whole net beside the fall of the training loss."""
-    learned = progress(view)
+    learned = achieved(view)
     if learned is None:
         raise NotJudged("no training loss was logged")
     away = _taken_away(view, learned, thresholds)
@@ -243,7 +244,10 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
 
 
 def _falls_to_the_end(view: RunView) -> bool:
-    loss = training_loss(view)[1].finite
+    try:
+        loss = training_loss(view)[1].finite
+    except NotJudged:
+        return False
     trend = fall(loss.steps.astype(np.float64), loss.values)
     return trend is not None and trend.pace >= PACE and trend.certainty >= CERTAIN
 
@@ -372,7 +376,7 @@ RULE = Rule(
     family="updates",
     severity="warning",
     title="The learning rate is too low",
-    needs="4 frames of update and weight norms over 30 steps, and one training loss",
+    needs="4 frames of update and weight norms over 20 steps, and one training loss",
     criterion=criterion,
     judge=judge,
     doc=__doc__,

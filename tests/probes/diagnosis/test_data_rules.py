@@ -322,6 +322,19 @@ class TestLearningRateTooLow:
         # 9 gaps of 40 steps, 1e-5 each
         assert finding.evidence[1].value == pytest.approx(360e-5)
 
+    @pytest.mark.parametrize(("size", "steps", "told"), [(1e-5, 20, True), (1e-5, 19, False), (6e-5, 20, False)])
+    def test_steps_that_are_far_too_small_are_told_after_a_tenth_of_the_steps_needed(self, size, steps, told):
+        frames = np.array([1, 2, 5, 10, 15, 20])
+        frames = frames[frames <= steps]
+        layers = {
+            "update_norm": (["w"], frames, np.full(len(frames), 10.0 * size)),
+            "weight_norm": (["w"], frames, np.full(len(frames), 10.0)),
+        }
+        parameters = [{"name": "w", "module": "w", "shape": [8, 8], "trainable": True}]
+        series = {"train/loss": (STEPS[:steps], FLAT[:steps])}
+        manifest = {"model": {"parameters": parameters}} | CLASSIFIER
+        assert bool(findings(self.slug, series, layers, manifest, status="running")) == told
+
     def test_either_alone_is_fine(self):
         assert self.run(1e-5, FALLING) == []
         assert self.run(1e-3) == []
