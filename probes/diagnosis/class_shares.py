@@ -19,13 +19,12 @@ from probes.diagnosis.signal import opening
 from probes.diagnosis.signs.label_noise import batches_are_mixed
 from probes.diagnosis.tracks import accuracy, training_loss
 from probes.diagnosis.view import Floats, NotJudged, RunView
+from probes.diagnosis.yes_or_no import NAMES, yes_or_no
 
 FEWEST, FEWEST_OF_A_CLASS = 100, 10
 """Labels seen, in all and per class in the mean, that tell the shares."""
 UNEVEN = 0.98
 """Cost of the shares, of ln C, below which classes are uneven: nearer, ln C says the same."""
-YES_OR_NO = 0.02
-"""Difference of the variance of 0 and 1 from that of the targets seen, which are no fractions then."""
 AS_UNTRAINED = 1.15
 """First loss, of ln 2, above which the positive examples have a weight of their own."""
 ALL, FEWEST_VALUES = 0.99, 5
@@ -67,7 +66,7 @@ def cost_of_shares(view: RunView) -> OfShares | None:
         return None
     if loss.name in ("CrossEntropyLoss", "NLLLoss"):
         found = _of_classes(view, loss.label_smoothing)
-    elif loss.name in ("BCEWithLogitsLoss", "BCELoss"):
+    elif loss.name in NAMES:
         found = _of_yes_and_no(view)
     else:
         return None
@@ -113,19 +112,15 @@ def _of_classes(view: RunView, smoothing: float) -> OfShares | None:
 
 
 def _of_yes_and_no(view: RunView) -> OfShares | None:
-    data, means, spreads = view.manifest.get("data"), view.series("data/target_mean"), view.series("data/target_std")
-    shape = data.get("target_shape") if isinstance(data, Mapping) else None
-    if means is None or spreads is None or not isinstance(shape, (list, tuple)) or not shape:
+    """Of several answers, the most that it can be: the entropy is concave, so that the mean over the answers is no more
+    than that of their mean share.
+    """
+    asked = yes_or_no(view)
+    if asked is None or asked.examples < FEWEST or _weighs_more_at_first(view):
         return None
-    share, spread = means.finite.values, spreads.finite.values
-    if math.prod(int(size) for size in shape[1:]) != 1 or not len(share) or len(share) != len(spread):
-        return None
-    yes, seen = float(share.mean()), float(int(shape[0]) * len(share))
-    fractions = float(np.max(np.abs(share * (1.0 - share) - spread**2))) > YES_OR_NO
-    if fractions or seen < FEWEST or not 0.0 < yes < 1.0 or _weighs_more_at_first(view):
-        return None
-    shares = np.array([1.0 - yes, yes])
-    return _by_answers(view, shares, seen, entropy_of_shares(shares, seen))
+    shares, seen = np.array([1.0 - asked.yes, asked.yes]), float(asked.examples)
+    found = entropy_of_shares(shares, seen)
+    return _by_answers(view, shares, seen, found) if asked.answers == 1 else found
 
 
 def _weighs_more_at_first(view: RunView) -> bool:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from probes.diagnosis import RULES
+from probes.diagnosis.class_shares import cost_of_shares
 from probes.diagnosis.engine import judge
 from probes.diagnosis.outcome import answers_poorly
 from probes.diagnosis.progress import guessing_loss, majority_share, progress
@@ -127,3 +128,27 @@ def test_a_loss_that_came_down_to_guessing_from_far_above_has_learned_nothing():
     assert symmetric(run) == [("symmetric-initialization", "warning")]
     assert not symmetric(view(course(300.0, 0.55), 0.74, layers=DRAWN))
     assert not symmetric(view(course(300.0, 0.1), 0.97, layers=ALIKE))
+
+
+EVEN = (np.random.default_rng(5).random((len(FRAMES), 64, 6)) < 0.25).astype(float)
+GUESSED = -0.25 * math.log(0.25) - 0.75 * math.log(0.75)
+
+
+def generalises(run):
+    report = judge(run, [RULES["no-generalization"]])
+    assert not [entry for entry in report.not_judged if "failed" in entry.reason], report.not_judged
+    return not report.findings
+
+
+def test_what_the_shares_cost_is_no_less_than_each_answers_own():
+    found, own = cost_of_shares(view()), SHARES
+    true = float(np.mean(-own * np.log(own) - (1 - own) * np.log1p(-own)))
+    assert found is not None and found.cost > true
+
+
+def test_examples_learned_by_heart_while_validation_never_beats_the_shares():
+    train = course(0.69, 0.42)
+    by_heart = np.append(0.69, np.linspace(GUESSED, 1.05 * GUESSED, 10)), np.append(0.5, np.full(10, 0.75))
+    assert not generalises(view(train, 0.79, targets=EVEN, held=by_heart))
+    learned = np.append(0.69, np.linspace(GUESSED, 0.8 * GUESSED, 10)), np.append(0.5, np.linspace(0.75, 0.83, 10))
+    assert generalises(view(train, 0.83, targets=EVEN, held=learned))
