@@ -112,15 +112,19 @@ def _of_classes(view: RunView, smoothing: float) -> OfShares | None:
 
 
 def _of_yes_and_no(view: RunView) -> OfShares | None:
-    """Of several answers, the most that it can be: the entropy is concave, so that the mean over the answers is no more
-    than that of their mean share.
+    """Of several answers the mean over these; where they were not counted apart the most that it can be, as the entropy
+    is concave: that of their mean share.
     """
     asked = yes_or_no(view)
     if asked is None or asked.examples < FEWEST or _weighs_more_at_first(view):
         return None
-    shares, seen = np.array([1.0 - asked.yes, asked.yes]), float(asked.examples)
-    found = entropy_of_shares(shares, seen)
-    return _by_answers(view, shares, seen, found) if asked.answers == 1 else found
+    seen = float(asked.examples)
+    each = [entropy_of_shares(np.array([1.0 - yes, yes]), seen) for yes in asked.shares]
+    if asked.answers == 1:
+        return _by_answers(view, np.array([1.0 - asked.shares[0], asked.shares[0]]), seen, each[0])
+    # What is asked of one example may go together: their errors may, too.
+    cost, error = (float(np.mean(part)) for part in zip(*((one.cost, one.error) for one in each), strict=True))
+    return OfShares(cost, error, asked.common)
 
 
 def _weighs_more_at_first(view: RunView) -> bool:

@@ -29,21 +29,25 @@ class YesOrNo:
     """The targets seen.
 
     Attributes:
-        yes: share of them that are 1, between 0 and 1.
+        shares: share of the targets of each answer that are 1; of all together where they were not counted apart.
         examples: number of examples seen.
         answers: number of answers that an example asks for.
     """
 
-    yes: float
+    shares: tuple[float, ...]
     examples: int
     answers: int
 
     @property
     def common(self) -> float:
-        """The least that always giving each answer's more frequent value gets right: max(p, 1 - p) is convex in p, so
-        that the mean over the answers is no less than that of their mean share.
+        """The least that always giving each answer's more frequent value gets right, one standard error below it where
+        answers were counted apart. Where they were not: max(p, 1 - p) is convex in p, so that the mean over the answers
+        is no less than that of their mean share.
         """
-        return max(self.yes, 1.0 - self.yes)
+        often = np.maximum(np.asarray(self.shares), 1.0 - np.asarray(self.shares))
+        if len(often) > 1:  # the larger of two counts is too large in the mean, by less than this
+            often -= np.sqrt(often * (1.0 - often) / self.examples)
+        return float(often.mean())
 
 
 def yes_or_no(view: RunView) -> YesOrNo | None:
@@ -52,9 +56,9 @@ def yes_or_no(view: RunView) -> YesOrNo | None:
     """
     loss, data = read_loss(view.manifest), view.manifest.get("data")
     means, spreads = view.series("data/target_mean"), view.series("data/target_std")
-    shape = data.get("target_shape") if isinstance(data, Mapping) else None
-    if loss is None or loss.name not in NAMES or means is None or spreads is None:
+    if loss is None or loss.name not in NAMES or means is None or spreads is None or not isinstance(data, Mapping):
         return None
+    shape = data.get("target_shape") or data.get("output_shape")  # where the loss was recognised, that is the same
     if not isinstance(shape, (list, tuple)) or not shape or sum(size != 1 for size in shape[1:]) > 1:
         return None
     share, spread = means.finite.values, spreads.finite.values
@@ -64,7 +68,11 @@ def yes_or_no(view: RunView) -> YesOrNo | None:
         return None
     if not ((share > 0.0) & (share < 1.0)).any():  # as an adversary sees them: a batch is real, or it is made
         return None
-    return YesOrNo(float(share.mean()), int(shape[0]) * len(share), math.prod(int(size) for size in shape[1:]))
+    answers = math.prod(int(size) for size in shape[1:])
+    apart, counted = data.get("target_means"), data.get("target_examples")
+    if isinstance(apart, (list, tuple)) and isinstance(counted, int) and len(apart) == answers:
+        return YesOrNo(tuple(float(part) for part in apart), counted, answers)
+    return YesOrNo((float(share.mean()),), int(shape[0]) * len(share), answers)
 
 
 def counts_examples(view: RunView) -> bool | None:

@@ -30,7 +30,8 @@ class Outcome:
         facts: shapes and types, for the manifest.
         numbers: name -> small tensors: ``output`` and ``target`` are float32 [4] (mean, std, min, max),
             ``labels`` and ``predictions`` are counts [classes], ``foreign`` counts labels outside of them,
-            ``outranked`` is the share of the other scores that are above the label's, both 0-d.
+            ``outranked`` is the share of the other scores that are above the label's, both 0-d; ``answers`` is the
+            number of examples and, over these, the sum of the targets of each of K outputs, [1 + K].
     """
 
     facts: Mapping[str, object]
@@ -57,6 +58,8 @@ def observe(outputs: object, targets: object) -> Outcome | None:
             numbers["outranked"] = _outranked(output, target, classes)
     elif not target.is_complex():
         numbers["target"] = _describe(take(target.to(torch.float32), OUTCOME_LIMIT))
+        if output.dim() == 2 and output.shape == target.shape and 1 < classes <= MAX_CLASSES:
+            numbers["answers"] = _sum_answers(target, classes)
     return Outcome(facts, numbers)
 
 
@@ -85,6 +88,13 @@ def _outranked(output: Tensor, target: Tensor, classes: int) -> Tensor:
     own = output.gather(1, torch.where(known, target, 0).to(torch.int64).unsqueeze(1))
     above = (output > own).sum(1) * known
     return above.sum() / (known.sum().clamp(min=1) * (classes - 1))
+
+
+def _sum_answers(target: Tensor, answers: int) -> Tensor:
+    """See `Outcome`; of many examples those of evenly spaced rows."""
+    apart = -(-len(target) // max(1, OUTCOME_LIMIT // answers))
+    seen = target[::apart].to(torch.float32)
+    return torch.cat([seen.new_full((1,), len(seen)), seen.sum(0)])
 
 
 def _count(values: Tensor, length: int) -> Tensor:
@@ -127,6 +137,7 @@ class OutcomeTotals:
     facts: dict[str, object] = field(default_factory=dict)
     labels: npt.NDArray[np.int64] | None = None
     foreign: int = 0
+    answers: npt.NDArray[np.float64] | None = None
     target_min: float = np.inf
     target_max: float = -np.inf
 
@@ -141,6 +152,10 @@ class OutcomeTotals:
         if "target" in numbers:
             self.target_min = min(self.target_min, float(numbers["target"][2]))
             self.target_max = max(self.target_max, float(numbers["target"][3]))
+        if "answers" in numbers:
+            answers = numbers["answers"].astype(np.float64)
+            same = self.answers is not None and self.answers.shape == answers.shape
+            self.answers = self.answers + answers if same and self.answers is not None else answers
         if "labels" in numbers:
             labels = numbers["labels"].astype(np.int64)
             same = self.labels is not None and self.labels.shape == labels.shape
@@ -157,6 +172,9 @@ class OutcomeTotals:
         known = dict(self.facts)
         if self.labels is not None:
             known |= {"label_counts": self.labels.tolist(), "foreign_labels": self.foreign}
+        if self.answers is not None and np.isfinite(self.answers).all() and self.answers[0] > 0:
+            examples, sums = int(self.answers[0]), self.answers[1:]
+            known |= {"target_examples": examples, "target_means": (sums / examples).tolist()}
         if self.target_min <= self.target_max:
             known |= {"target_min": self.target_min, "target_max": self.target_max}
         return known

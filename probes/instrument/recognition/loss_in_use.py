@@ -223,6 +223,9 @@ def describe(found: Recognised, output: Output) -> tuple[dict[str, object], dict
                 numbers["outranked"] = above / (max(1, int(known.sum())) * (classes - 1))
     elif (found.targets >= 0).any():
         numbers["target"] = _spread(found.targets[found.targets >= 0])
+        whole = found.targets[(found.targets >= 0).all(1)]
+        if len(output.shape) == 2 and 1 < classes <= MAX_CLASSES and len(whole):
+            numbers["answers"] = np.concatenate([[len(whole)], whole.sum(0)])
     return facts, numbers
 
 

@@ -13,7 +13,7 @@ from probes.diagnosis.engine import judge
 from probes.diagnosis.outcome import answers_poorly
 from probes.diagnosis.progress import guessing_loss, majority_share, progress
 from probes.diagnosis.view import RunView
-from probes.diagnosis.yes_or_no import counts_examples, yes_or_no
+from probes.diagnosis.yes_or_no import YesOrNo, counts_examples, yes_or_no
 
 STEPS, FRAMES, TIMES = np.arange(1, 401), np.array([1, 2, 5, 10, 20, 50, 100, 200, 300]), np.arange(0, 401, 40)
 SHARES = np.array([0.1, 0.2, 0.4, 0.3, 0.35, 0.15])
@@ -35,7 +35,7 @@ def course(start, end):
     return end + (start - end) * np.exp(-STEPS / 40.0)
 
 
-def view(loss=None, right=None, *, targets=None, given=None, layers=None, held=None):
+def view(loss=None, right=None, *, targets=None, given=None, layers=None, held=None, apart=False):
     targets = tags() if targets is None else targets
     rng = np.random.default_rng(1)
     loss = course(0.69, 0.2) if loss is None else loss
@@ -46,6 +46,9 @@ def view(loss=None, right=None, *, targets=None, given=None, layers=None, held=N
         series["val/loss"], series["val/accuracy"] = ((TIMES, np.broadcast_to(v, len(TIMES))) for v in held)
     shape = list(targets.shape[1:])
     manifest = {"loss": given or GIVEN, "data": {"target_shape": shape, "output_shape": shape}}
+    if apart:
+        each = targets.reshape(-1, targets.shape[-1])
+        manifest["data"] |= {"target_means": each.mean(0).tolist(), "target_examples": len(each)}
     if layers is not None:
         names = [f"{name}.weight" for name in ("fc1", "fc2")]
         entries = [{"name": n, "module": n[:3], "shape": [16, 16], "trainable": True} for n in names]
@@ -140,10 +143,33 @@ def generalises(run):
     return not report.findings
 
 
-def test_what_the_shares_cost_is_no_less_than_each_answers_own():
-    found, own = cost_of_shares(view()), SHARES
-    true = float(np.mean(-own * np.log(own) - (1 - own) * np.log1p(-own)))
-    assert found is not None and found.cost > true
+TRUE = float(np.mean(-SHARES * np.log(SHARES) - (1 - SHARES) * np.log1p(-SHARES)))
+
+
+def test_what_the_shares_cost_is_that_of_each_answer_or_more_where_they_were_not_counted_apart():
+    together, apart = cost_of_shares(view()), cost_of_shares(view(apart=True))
+    assert together is not None and apart is not None
+    assert abs(apart.cost - TRUE) < 3 * apart.error and together.cost > TRUE + 0.02
+
+
+@pytest.mark.parametrize("shares", [np.full(8, 0.5), SHARES])
+def test_the_more_frequent_answers_are_no_more_frequent_than_counted(shares):
+    rng = np.random.default_rng(6)
+    drawn = [
+        YesOrNo(tuple((rng.random((100, len(shares))) < shares).mean(0)), 100, len(shares)).common for _ in range(500)
+    ]
+    assert np.mean(drawn) <= np.maximum(shares, 1 - shares).mean() < np.mean(drawn) + 0.06
+
+
+def test_uneven_answers_that_are_even_together():
+    shares = np.array([0.8, 0.2, 0.75, 0.25, 0.85, 0.15])
+    targets = (np.random.default_rng(7).random((len(FRAMES), 64, 6)) < shares).astype(float)
+    cost = float(np.mean(-shares * np.log(shares) - (1 - shares) * np.log1p(-shares)))
+    held = np.append(0.69, np.linspace(cost, 1.05 * cost, 10)), np.append(0.5, np.full(10, 0.8))
+    assert generalises(view(course(0.69, 0.8 * cost), 0.85, targets=targets, held=held))
+    assert not generalises(view(course(0.69, 0.8 * cost), 0.85, targets=targets, held=held, apart=True))
+    better = np.append(0.69, np.linspace(cost, 0.8 * cost, 10)), np.append(0.5, np.linspace(0.8, 0.86, 10))
+    assert generalises(view(course(0.69, 0.7 * cost), 0.87, targets=targets, held=better, apart=True))
 
 
 def test_examples_learned_by_heart_while_validation_never_beats_the_shares():

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import probes
+from probes.instrument.outcomes import observe
 
 CLASSES, ROWS = 5, 24
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -72,6 +73,31 @@ def test_as_if_it_had_been_given(tmp_path: Path):
     seen, logged = found.series("data/recognised"), found.series("train/loss")
     np.testing.assert_array_equal(seen.steps, logged.steps)
     np.testing.assert_allclose(seen.values, logged.values, rtol=1e-4)
+
+
+def tags(labels: Tensor) -> Tensor:
+    """Several answers of yes and no: each class and the one after it."""
+    return (F.one_hot(labels, CLASSES) + F.one_hot((labels + 1) % CLASSES, CLASSES) * (labels[:, None] < 2)).float()
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_the_share_of_yes_of_each_of_several_answers(given: bool, tmp_path: Path):
+    loss = nn.BCEWithLogitsLoss()
+    options = {"loss_fn": loss} if given else {}
+    data = train(net(), lambda o, y: loss(o, tags(y)), tmp_path / "run", **options).manifest["data"]
+    counted = torch.cat([tags(y) for _, y in batches(12)])
+    assert data["target_examples"] == len(counted)
+    np.testing.assert_allclose(data["target_means"], counted.mean(0), rtol=1e-6)
+
+
+def test_of_many_answers_evenly_spaced_examples():
+    outputs, targets = torch.zeros(100, 1_000), torch.arange(100.0)[:, None] / 100 + torch.arange(1_000.0)
+    seen = observe(outputs, targets).numbers["answers"]
+    rows = targets[::7]  # 16,384 // 1,000 = 16 at most
+    assert seen[0] == len(rows) <= 16
+    torch.testing.assert_close(seen[1:], rows.sum(0))
+    assert "answers" not in observe(torch.zeros(4, 2_000), torch.zeros(4, 2_000)).numbers
+    assert "answers" not in observe(torch.zeros(4, 1), torch.zeros(4, 1)).numbers
 
 
 def positions(logits: Tensor, labels: Tensor) -> Tensor:
