@@ -128,6 +128,7 @@ CAUSES: Mapping[str, tuple[str, ...]] = {
         "dead-units",
         "saturated-activations",
         "learning-rate-too-high",
+        "weights-growing",
         "poor-initialization",
         "symmetric-initialization",
         "vanishing-gradients",

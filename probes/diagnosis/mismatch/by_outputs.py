@@ -24,6 +24,7 @@ from probes.diagnosis.mismatch.called import (
 from probes.diagnosis.mismatch.found import Mismatch
 from probes.diagnosis.numbers import short
 from probes.diagnosis.progress import progress_if_known
+from probes.diagnosis.signs.rivals import are_rivals
 from probes.diagnosis.task import accuracy_at_end
 from probes.diagnosis.view import RunView
 
@@ -166,7 +167,11 @@ def _ending(view: RunView, last: ModuleInfo | None, outputs: Outputs) -> str | N
 def _is_squashed(view: RunView, last: str) -> bool:
     """Whether the outputs of the module ``last`` went through a function that is no module: they go `BEYOND` the bounds
     of what the loss is given, in two frames or more and the last, and vary the less behind it the larger they are.
+
+    A discriminator answers for real and for generated examples, and the loss is given the one or the other.
     """
+    if are_rivals(view):
+        return False
     largest, before = view.layer("activation_max_abs", last), view.layer("activation_std", last)
     behind = view.series("data/output_std")
     if largest is None or before is None or behind is None:

@@ -24,6 +24,10 @@ run that goes on and has done fewer than 500 steps. Where the examples are alike
 frames or more, from the first on, and in the module before the last as well, 20 steps are enough: no plateau is left
 from there.
 
+Where the losses of a generator and a discriminator were logged, and modules go by these names, it is a warning as well
+when, after 100 steps, the standard deviation of all outputs of the generator's last module is below 0.05 of that at
+step 1, in the last 3 frames or more: what it makes varies neither from example to example nor within one.
+
 Evidence
 --------
 The variation at the end of the model and in the layer before the collapse.
@@ -79,6 +83,7 @@ from probes.diagnosis.outcome import answers_poorly
 from probes.diagnosis.progress import Progress, progress
 from probes.diagnosis.rule import Rule
 from probes.diagnosis.signal import at_rest, trailing_run
+from probes.diagnosis.signs.one_image import GONE, OneImage, one_image
 from probes.diagnosis.tracks import training_loss
 from probes.diagnosis.view import Floats, LayerTable, NotJudged, RunView
 
@@ -113,6 +118,9 @@ def criterion(
 
 def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     """Judge the last module that was called, then look for where the variation is lost."""
+    alike = one_image(view)
+    if alike is not None:
+        return [_one_image(view, alike)]
     table = _variation(view)
     never = _never_told_apart(table) and view.last_step >= AT_ONCE
     if len(table) < thresholds["frames"] or (view.last_step < thresholds["steps_needed"] and not never):
@@ -193,6 +201,25 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
             ),
         )
     ]
+
+
+def _one_image(view: RunView, alike: OneImage) -> Finding:
+    """The finding on a generator whose outputs have lost their differences."""
+    return RULE.finding(
+        "warning",
+        f"What {alike.layer} generates hardly varies any more, neither from example to example nor within one "
+        f"(standard deviation {short(alike.start)} at first, {short(alike.end)} now), since step {alike.since}.",
+        (alike.since, view.last_step),
+        view,
+        layers=(alike.layer,),
+        evidence=(
+            Evidence("activation_std", alike.end, GONE * alike.start, "<", layer=alike.layer, note="what is generated"),
+        ),
+        suggestions=(
+            "look at a batch of real examples as the discriminator gets it: are they blank, or all alike?",
+            "lower the learning rate, and the weight decay, of the generator",
+        ),
+    )
 
 
 def _never_told_apart(table: LayerTable) -> bool:

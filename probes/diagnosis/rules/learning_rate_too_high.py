@@ -51,7 +51,8 @@ in the first few steps only.
 - *Outgrown*: with Adam or one of its kin, the weights (lookup tables left out, some of them of a usual size at first)
   have grown to more than 5 times their size in the first 100 steps, those of no layer to less than 3 times: nothing is
   left of the initialisation; and the loss has come to rest with less than 0.7 of it gone, and a poor accuracy where one
-  is known: a warning.
+  is known: a warning. Without one training loss, as of a generator and a discriminator, with any optimizer, in a run
+  that is over: less than half of a distance between generated and real examples is gone (Fréchet, FID, KID, MMD).
 - *Forgotten moments*: each step of an optimizer of Adam's kind is as long as its very first one (the learning rate for
   every weight with a gradient, within 2%, in all of at least 4 frames after the tenth step), although the gradient
   changes: it is made anew at each step. A warning while 5% of the loss or more are left.
@@ -113,6 +114,7 @@ from typing import Literal
 
 import numpy as np
 
+from probes.diagnosis.achieved import achieved_if_known
 from probes.diagnosis.beginning import begins_late
 from probes.diagnosis.course import course
 from probes.diagnosis.finding import Evidence, Finding
@@ -248,7 +250,13 @@ def _damage(loss: Curve, step: int, force: float, deep: bool) -> tuple[float, fl
 def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     """Judge the step size of the whole net against the course of the one training loss."""
     sizes = without_decay(view, step_size(view))
-    name, loss = training_loss(view)
+    try:
+        name, loss = training_loss(view)
+    except NotJudged:
+        players = _outgrown_players(view)
+        if players is None:
+            raise
+        return [players]
     if len(loss) < 4:
         raise NotJudged(f"{len(loss)} values of {name}, needs 4")
     if divided_by_nothing(view) is not None:
@@ -409,6 +417,32 @@ def _outgrown(view: RunView, sizes: Curve, loss: Curve) -> TooHigh | None:
         return None
     frame = min(int(np.searchsorted(sizes.steps, grown.step)), len(sizes) - 1)
     return TooHigh("outgrown", frame, grown.growth, learned.start, learned.end)
+
+
+def _outgrown_players(view: RunView) -> Finding | None:
+    """The finding on weights that outgrew their size at once in a run that is over and generates nothing of use."""
+    grown, learned = outgrown(view), achieved_if_known(view)
+    if grown is None or learned is None or view.status == "running" or learned.share >= HALF:
+        return None
+    rate = view.learning_rate(grown.step)
+    return RULE.finding(
+        "warning",
+        f"By step {grown.step} the weights had grown to {short(grown.growth)} times their size"
+        f"{f' (learning rate {short(rate)})' if rate else ''}, and {learned.series} went from {short(learned.start)} to "
+        f"{short(learned.end)} only.",
+        (1, view.last_step),
+        view,
+        evidence=(
+            Evidence("weight_norm", grown.growth, OUTGROWN, ">", grown.step, note="weights over what they began with"),
+            Evidence(learned.series, learned.share, HALF, "<", note="part of the distance that is gone"),
+        ),
+        suggestions=(
+            f"lower the learning rate from {short(rate)} to about {round_rate(rate / 30)}"
+            if rate
+            else "lower the learning rate by a factor of 30",
+            "raise the learning rate from near zero over the first few hundred steps (warm-up)",
+        ),
+    )
 
 
 def _unsettled(view: RunView, sizes: Curve, loss: Curve, restless: float) -> TooHigh | None:

@@ -27,7 +27,9 @@ began, up to 0.6 of the loss may be gone, if it stopped halfway: along the learn
 standard errors) at half of the mean pace or more, so that as much training again would have gained half of its level,
 and no accuracy is above 0.65 of the way from the most frequent class to 1. Not for plain gradient descent at a rate
 above 0.003 whose gradient is below a thousandth of the weights: it is not the rate that is missing. Weights that do not
-move at all are told by `parameters-not-updated`.
+move at all are told by `parameters-not-updated`. Where no one training loss was logged, as of a generator and a
+discriminator, the fall of a distance between generated and real examples counts here and below (Fréchet, FID, KID,
+MMD), from its value before the first step, or from that of always giving the mean, where a score beside it tells.
 
 Or all weights began next to nothing (standard deviation times root of the fan-in up to 0.3: a linear classifier, say),
 where steps of their own size are small ones, and the loss of a run of `steps_needed` steps that is over has fallen by

@@ -38,6 +38,10 @@ a rise, up to 3 times the start, since which the loss falls beyond doubt (5 stan
 through the latter half: a curriculum that became harder). And in its first 100 steps it is not told while another
 series of training, a term of the loss say, has fallen to less than 0.7 of its beginning.
 
+Without one training loss, as of a generator and a discriminator, a distance between generated and real examples is
+judged (Fréchet, FID, KID, MMD), in a run that is over, from 5 values and one before the first step on: a warning when
+it lies above twice that first one through the last quarter of its values.
+
 Only losses whose first values are all positive are judged: a loss that begins around zero or below has no
 scale to measure a rise by.
 
@@ -91,6 +95,7 @@ from probes.diagnosis.numbers import percent, round_rate, short
 from probes.diagnosis.progress import where_it_began
 from probes.diagnosis.rule import Rule
 from probes.diagnosis.signal import block_medians, closing, longest_run, opening, running_median, trailing_run
+from probes.diagnosis.signs.driven_apart import TWICE, DrivenApart, driven_apart
 from probes.diagnosis.signs.followed import follows_targets, has_levelled
 from probes.diagnosis.signs.recovering import recovers
 from probes.diagnosis.signs.unlearned import Unlearned, unlearned
@@ -177,7 +182,13 @@ def _longest_before(high: Mask, trailing: int) -> int:
 
 def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     """Judge the one training loss."""
-    name, curve = training_loss(view)
+    try:
+        name, curve = training_loss(view)
+    except NotJudged:
+        apart = driven_apart(view)
+        if apart is None:
+            raise
+        return [_apart(view, apart)]
     loss = curve.finite
     if len(loss) < MINIMUM_VALUES:
         raise NotJudged(f"{len(loss)} finite values of {name}, needs {MINIMUM_VALUES}")
@@ -223,6 +234,23 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
             ),
         )
     ]
+
+
+def _apart(view: RunView, apart: DrivenApart) -> Finding:
+    """The finding on a generator that was made worse than it was drawn."""
+    return RULE.finding(
+        "warning",
+        f"{apart.series} is at {short(apart.end)} in the end, where the untrained generator had {short(apart.start)}: "
+        f"what it makes is farther from the real examples, since step {apart.since}, and does not come back.",
+        (apart.since, view.last_step),
+        view,
+        evidence=(Evidence(apart.series, apart.end, TWICE * apart.start, ">", note="level at the end"),),
+        suggestions=(
+            "check the signs: the generator's loss falls as the discriminator takes its outputs for real",
+            "check that no optimizer was made with maximize=True",
+            "lower the learning rate of the generator by a factor of ten",
+        ),
+    )
 
 
 def _unlearned(view: RunView, name: str, lost: Unlearned) -> Finding:

@@ -42,9 +42,10 @@ Criterion
   those of a pretrained net or of a copy: then nothing is said. A warning after `settled` (100) steps (twice as
   many while the run goes on), when the loss is at rest or the run and its schedule are over, and the net is not good:
   an accuracy (of validation, where it is known) that is above always giving the most frequent class by less than 0.95
-  of the way to 1, or without one, a loss that has lost less than 0.75 of its beginning. It need not be at rest in a
-  run that is over where the frozen part is a body: two layers or more, with a normalisation whose scales are one and
-  shifts zero, or kernels of two convolutions. From `FEWEST_STEPS` (10) steps
+  of the way to 1, or without one, a loss that has lost less than 0.75 of its beginning (or, of a generator and a
+  discriminator, a distance between generated and real examples that has lost as little: Fréchet, FID, KID, MMD). It
+  need not be at rest in a run that is over where the frozen part is a body: two layers or more, with a normalisation
+  whose scales are one and shifts zero, or kernels of two convolutions. From `FEWEST_STEPS` (10) steps
   and 3 frames on, whatever the loss does, when two such layers or more are given to the optimizer along with weights
   that it trains, until the net is good: whoever gives it weights means them to be trained. Such layers, none of them
   recurrent, are also held to what a regression at rest, or over, leaves of the variance of its targets by a mean
@@ -105,6 +106,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from probes.diagnosis.achieved import achieved_if_known
 from probes.diagnosis.finding import Evidence, Finding
 from probes.diagnosis.manifest import ParameterInfo
 from probes.diagnosis.numbers import names, percent, short
@@ -306,7 +308,7 @@ def _frozen_early(view: RunView, thresholds: dict[str, float]) -> list[Finding]:
 
 def _put_back(view: RunView) -> list[Finding]:
     """The finding when weights are always where they began, whatever the steps, and the run comes to little."""
-    learned = progress_if_known(view)
+    learned = achieved_if_known(view)
     found = pinned(view) if view.status != "running" and learned is not None and came_to_little(view, learned) else ()
     if not found:
         return []
@@ -346,7 +348,7 @@ def _poor(view: RunView) -> bool:
     short = validated_short(view, GOOD, values=1)
     if short is not None:
         return short
-    learned = progress_if_known(view)
+    learned = achieved_if_known(view)
     return learned is not None and learned.share < MUCH
 
 

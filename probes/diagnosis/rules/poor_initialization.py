@@ -58,6 +58,10 @@ nor an accuracy is known, and the loss falls so certainly (5 standard errors) at
 take off half of it, or does not fall any more and leaps to the end (a twentieth of the latter half, 100 values or more,
 at 2.5 times its level). And with extreme weights at any time when the loss is no number any more. Nothing otherwise.
 
+Where no one training loss was logged, as of a generator and a discriminator, weights that are too large are held to the
+fall of a distance between generated and real examples (Fréchet, FID, KID, MMD), from its value before the first step,
+or from that of always giving the mean, where a score beside it tells. Small ones are usual there (Radford et al. 2016).
+
 Apart from these, in a run that is over and learned as little: a bias of an LSTM or GRU one whole gate of which begins
 below -4, with no other that begins as far above zero (as in biases drawn for long memories): the gate is shut.
 
@@ -117,6 +121,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from probes.diagnosis.achieved import achieved
 from probes.diagnosis.finding import Evidence, Finding
 from probes.diagnosis.gradients import step_size, without_decay
 from probes.diagnosis.numbers import percent, short
@@ -202,7 +207,7 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     broke = _broke(view, seen, thresholds) if extreme else []
     if broke:
         return broke
-    learned = progress(view)
+    learned = achieved(view) if kind == "large" else progress(view)
     if learned is None or view.last_step < thresholds["steps_needed"]:
         raise NotJudged(f"needs a training loss over {int(thresholds['steps_needed'])} steps")
     least, steps = thresholds["learned"], thresholds["steps_needed"]

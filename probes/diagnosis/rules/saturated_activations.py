@@ -15,7 +15,10 @@ A layer counts when more than `saturated` (0.6) of its outputs lie beyond 95% of
 the latter half of its frames (and in at least `frames`, 3). The last module of the net is left out: a classifier that
 is sure of itself has a saturated output. It is reported when the training loss has fallen by less than half: critical
 below a tenth; only information in a run that goes on while the variation across the examples of the last hidden
-module is faint and grows (below a quarter of all, in each of the last 4 frames, by a quarter or more in all).
+module is faint and grows (below a quarter of all, in each of the last 4 frames, by a quarter or more in all). Where
+no one training loss was logged, as of a generator and a discriminator, a distance between generated and real examples
+stands for it (Fréchet, FID, KID, MMD), from its value before the first step, or from that of always giving the mean,
+where a score beside it tells; and the end of the generator counts as hidden once the run is over.
 Debugger reports more than half of the units beyond the same 95%.
 
 Evidence
@@ -63,11 +66,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from probes.diagnosis.achieved import achieved
 from probes.diagnosis.finding import Evidence, Finding, Severity
 from probes.diagnosis.numbers import names, percent, round_rate, short
-from probes.diagnosis.progress import progress
 from probes.diagnosis.rule import Rule
 from probes.diagnosis.signs.awakening import is_awakening
+from probes.diagnosis.signs.rivals import are_rivals, generators_outputs
 from probes.diagnosis.view import Floats, Mask, NotJudged, RunView
 
 PERSISTENT_SHARE = 0.6
@@ -96,12 +100,15 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     if table is None or not table.measured.any():
         raise NotJudged("no saturated fraction was recorded (no sigmoid or tanh module)")
     last = view.modules[-1].name if view.modules else None
-    hidden = table.pick([name for name in table.layers if name != last])
+    # Pictures in black and white saturate the end of a generator that does well.
+    made = generators_outputs(view) if view.status == "running" and are_rivals(view) else None
+    ends = {last, made.name if made is not None else last}
+    hidden = table.pick([name for name in table.layers if name not in ends])
     seen_at_all = np.flatnonzero(np.asarray(hidden.measured.any(axis=0)))
     hidden = hidden.pick([hidden.layers[column] for column in seen_at_all])
     if not hidden.layers or hidden.measured.sum(axis=0).max() < thresholds["frames"]:
         raise NotJudged(f"no hidden layer has {thresholds['frames']:.0f} frames of saturated_fraction")
-    learned = progress(view)
+    learned = achieved(view)
     if learned is None:
         raise NotJudged("no training loss to judge the harm of saturation by")
     found = criterion(hidden.values, hidden.measured, **thresholds)

@@ -15,8 +15,10 @@ Criterion
 ---------
 Before the first update, two or more successive weights (matrices and kernels in forward order, trainable)
 have elements that do not differ by more than `spread` (1e-6) of their size, and the training loss has fallen
-by less than `learned` (0.7). Critical below a tenth. One constant layer alone is common and healthy: a last
-layer or the last layer of a residual block that begins at zero, a low-rank adapter.
+by less than `learned` (0.7). Where no one training loss was logged, as of a generator and a discriminator, the fall of
+a distance between generated and real examples counts (Fréchet, FID, KID, MMD), from its value before the first step, or
+from that of always giving the mean, where a score beside it tells. Critical below a tenth. One constant layer alone is
+common and healthy: a last layer or the last layer of a residual block that begins at zero, a low-rank adapter.
 
 Also, whatever the values: weights of several modules that are copies of one another (`copy.deepcopy`) and stay so. In
 every frame, three or more, they are trained, and their norm, extreme elements and gradients are the same. A warning
@@ -66,9 +68,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from probes.diagnosis.achieved import achieved, achieved_if_known
 from probes.diagnosis.finding import Evidence, Finding
 from probes.diagnosis.numbers import names, short
-from probes.diagnosis.progress import progress, progress_if_known
 from probes.diagnosis.rule import Rule
 from probes.diagnosis.signal import longest_run
 from probes.diagnosis.signs.clones import clones
@@ -107,7 +109,7 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     kept = [name for name in low.layers if name in shapes and name in high.layers]
     if len(kept) < 2:
         raise NotJudged(f"{len(kept)} trainable weight matrices or kernels, needs 2")
-    learned = progress(view)
+    learned = achieved(view)
     if learned is None:
         raise NotJudged("no training loss to judge the harm of equal weights by")
     smallest, largest = low.pick(kept).values[0], high.pick(kept).values[0]
@@ -137,7 +139,7 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
 
 
 def _copies(view: RunView, copies: Sequence[tuple[str, ...]], limit: float) -> Finding:
-    learned = progress_if_known(view)
+    learned = achieved_if_known(view)
     layers = tuple(name for group in copies for name in group)
     went = f" The loss went from {short(learned.start)} to {short(learned.end)}." if learned is not None else ""
     first = copies[0]

@@ -76,6 +76,13 @@ nowhere below its beginning, or guessing, by a twentieth, and ended within a twe
 A loss that rose above its beginning (the median of a tenth of the run, by 3 standard errors) and fell with the learning
 rate at the end of a schedule is not falling because it was trained for too short a time: not a finding.
 
+Without one training loss, as of a generator and a discriminator, a distance between generated and real examples is
+judged (Fréchet, FID, KID, MMD), with its value before the first step, when it has fallen by a tenth or more: a finding
+when the run ended within its warm-up (a rate that was never lowered, has doubled, and was being raised), it is at its
+lowest, and has lost less than 0.4 of that value, or of that of always giving the mean, where a score beside it tells;
+or when it has lost less than half, and over 8 values and more falls to the end of the learning rate summed up at 0.6
+times the mean pace or more (5 standard errors), so that as much again would gain a tenth of its level.
+
 Only for runs that ended by themselves: one that goes on is never too short, and one that crashed has other troubles. A
 loss that was below half of guessing from the beginning (fine-tuning) is let be, and so is a run whose validation loss
 did not fall any more from the second third of the training to the last (of the learning rate summed up, for a
@@ -135,6 +142,7 @@ from probes.diagnosis.progress import begins_at_guessing, guessing_loss, varianc
 from probes.diagnosis.rates import highest_rates, summed_rates
 from probes.diagnosis.rule import Rule
 from probes.diagnosis.signal import block_medians, closing, level, noise, opening
+from probes.diagnosis.signs.drawing_nearer import FAR, FAR_IN_WARM_UP, Nearer, drawing_nearer
 from probes.diagnosis.signs.drawn import begins_as_drawn
 from probes.diagnosis.signs.rising import Rising, still_rising
 from probes.diagnosis.slope import Fall, fall, is_certain
@@ -451,7 +459,13 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     """Judge the one training loss of a run that is over."""
     if view.status != "finished":
         raise NotJudged(f"the run is {view.status}: only one that has ended by itself can be too short")
-    name, curve = training_loss(view)
+    try:
+        name, curve = training_loss(view)
+    except NotJudged:
+        nearer = drawing_nearer(view)
+        if nearer is None:
+            raise
+        return [_drawing_nearer(view, nearer)]
     loss = curve.finite
     if len(loss) < FEWEST_RATES or view.last_step < thresholds["steps_needed"]:
         needed = int(thresholds["steps_needed"])
@@ -548,6 +562,30 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
             ),
         )
     ]
+
+
+def _drawing_nearer(view: RunView, nearer: Nearer) -> Finding:
+    """The finding on a generator that came nearer to the real examples to the end."""
+    how = (
+        f"still falling, at {short(nearer.pace or 0.0)} times the mean pace of the run by the sum of the learning rate"
+    )
+    if nearer.warming:
+        how = "falling while its learning rate was still being raised: it ended within the warm-up"
+    evidence = [Evidence(nearer.series, nearer.share, FAR_IN_WARM_UP if nearer.warming else FAR, "<", note="part gone")]
+    if nearer.pace is not None:
+        evidence.append(Evidence(nearer.series, nearer.pace, ON_ITS_WAY, ">", note="fall at the end over the mean one"))
+    return RULE.finding(
+        "warning",
+        f"{nearer.series} went from {short(nearer.start)} to {short(nearer.end)} in {view.last_step} steps only, and "
+        f"was {how}.",
+        (int(0.6 * view.last_step), view.last_step),
+        view,
+        evidence=tuple(evidence),
+        suggestions=(
+            f"train on until it no longer falls: {5 * view.last_step:,} steps instead of {view.last_step:,}",
+            "check the number of epochs, and that a batch is not most of the examples",
+        ),
+    )
 
 
 def _asked(kind: Kind, pace: float) -> float:

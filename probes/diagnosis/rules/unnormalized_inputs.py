@@ -42,6 +42,13 @@ outputs of the first such layer, a dense one or a convolution, are of a usual si
 must be known to be larger where guessing is not known): the net takes the scale out by itself. Only information
 otherwise. Pixels in [0, 1] are no finding.
 
+The examples that a discriminator reads are no inputs of the model. Where the losses of a generator and a discriminator
+were logged, and the model's inputs are in order, the first layer of the discriminator (a dense one or a convolution)
+tells the least that they can be: the outputs without the bias are at most the inputs times the Frobenius norm of the
+weights. A root mean square above `size` (median of 3 frames and more) is a warning after 100 steps when the
+discriminator has won (see `loss-not-decreasing`), or a distance between generated and real examples has fallen by less
+than `learned` (Fréchet, FID, KID, MMD), else information.
+
 Evidence
 --------
 Mean and standard deviation of the worst channel, and the fall of the loss.
@@ -87,6 +94,7 @@ from typing import Literal
 
 import numpy as np
 
+from probes.diagnosis.achieved import achieved_if_known
 from probes.diagnosis.finding import Evidence, Finding, Severity
 from probes.diagnosis.numbers import percent, short
 from probes.diagnosis.outcome import MOST, answers_poorly, validated_short
@@ -94,7 +102,9 @@ from probes.diagnosis.progress import Progress, progress_if_known
 from probes.diagnosis.rule import Rule
 from probes.diagnosis.signal import at_rest
 from probes.diagnosis.signs.broken import broken_loss
+from probes.diagnosis.signs.critics_input import CriticsInput, critics_input
 from probes.diagnosis.signs.faint import DROWNED, Faint, faint_inputs
+from probes.diagnosis.signs.rivals import discriminator_has_won
 from probes.diagnosis.task import accuracy_at_end
 from probes.diagnosis.tracks import accuracy, training_loss
 from probes.diagnosis.view import Floats, NotJudged, RunView
@@ -176,6 +186,9 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     if found is not None and found.kind == "constant" and bool((np.ptp(means.values[whole], axis=0) > 0).any()):
         found = None  # batches of one example do not vary in themselves, but from one to the next
     learned = progress_if_known(view)
+    other = critics_input(view) if found is None else None
+    if other is not None and other.least > thresholds["size"]:
+        return [_of_the_critic(view, other, thresholds)]
     if found is None:
         faint = faint_inputs(view)
         return [] if faint is None else [_faint(view, faint, learned)]
@@ -222,6 +235,38 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
             severity, message, (step, view.last_step), view, evidence=tuple(evidence), suggestions=tuple(advice)
         )
     ]
+
+
+def _of_the_critic(view: RunView, other: CriticsInput, thresholds: dict[str, float]) -> Finding:
+    """What a discriminator is shown, beside what became of the generator."""
+    learned, won = achieved_if_known(view), discriminator_has_won(view)
+    harmed = won is not None or (learned is not None and not learned.share >= thresholds["learned"])
+    evidence = [
+        Evidence(
+            "activation_std", other.least, thresholds["size"], ">", other.step, other.layer, "least size of the inputs"
+        )
+    ]
+    message = (
+        f"The examples that {other.layer} reads have a root mean square of {short(other.least)} at least, as its "
+        "outputs tell: what is real differs by its scale alone from what a generator makes at first."
+    )
+    if learned is not None:
+        message += f" {learned.series} went from {short(learned.start)} to {short(learned.end)}."
+        evidence.append(
+            Evidence(learned.series, learned.share, thresholds["learned"], "<", note="fall of the distance")
+        )
+    return RULE.finding(
+        "warning" if harmed and view.last_step >= MINIMUM_STEPS else "info",
+        message,
+        (other.step, view.last_step),
+        view,
+        layers=(other.layer,),
+        evidence=tuple(evidence),
+        suggestions=(
+            "scale the real examples to the range of the generator's outputs: to [-1, 1] for a tanh",
+            "use the same numbers for the validation examples",
+        ),
+    )
 
 
 def _faint(view: RunView, faint: Faint, learned: Progress | None) -> Finding:

@@ -32,6 +32,11 @@ Criterion
   noise) since the first tenth of the run, although the training loss has fallen by a tenth and is at rest, and the
   validation loss is above it by no more than a quarter of that fall. Not for a mean squared error beside the variance
   of its targets: it says what R^2 does.
+- *Other examples*: of a generator and a discriminator (losses and modules so named), a distance between generated and
+  validation examples (Fréchet, FID, KID, MMD) stays within 2% of its value before the first step, in 5 values or more
+  over 100 steps, although the standard deviation of what is generated has become 1.5 times as large or more, and the
+  discriminator's loss is at a quarter of its beginning or above in the last quarter of the log: it is in doubt before
+  training examples. A warning.
 - *Another scale*: while the training loss was still within 15% of its first level, the validation loss was below
   `scale` (0.1) times it.
 - *Training left behind*: at 3 validations in a row, the accuracy in training from that validation to the next is less
@@ -111,6 +116,7 @@ from probes.diagnosis.validating.accuracies import accuracies_of
 from probes.diagnosis.validating.by_averages import averages_of_few
 from probes.diagnosis.validating.by_bound import below_its_bound
 from probes.diagnosis.validating.by_fit import contradicted_by_fit
+from probes.diagnosis.validating.by_generation import other_than_shown
 from probes.diagnosis.validating.by_lead import better_than_training, criterion
 from probes.diagnosis.validating.by_losses_alone import learned_held_out_alone
 from probes.diagnosis.validating.by_mode import trained_in_evaluation, validated_in_training
@@ -133,6 +139,7 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     seen = [
         validated_in_training(view, times, dependent, thresholds["validations"]),
         trained_in_evaluation(view, dependent, thresholds["stretch"]),
+        other_than_shown(view),
     ]
     try:
         losses = losses_of(view)

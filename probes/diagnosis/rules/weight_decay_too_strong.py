@@ -20,7 +20,9 @@ decay) and at least 4 frames, over the weight matrices and kernels that an optim
   half of the frames. For optimizers that add the decay to the gradient (SGD, Adam) it is decay * ||w|| / ||gradient||;
   for those that decay apart from it (AdamW) lr * decay * ||w|| / ||update||.
 - the training loss has fallen by less than `learned` (0.8) of its initial level, or of guessing where that is lower
-  (not asked for where the weights are gone).
+  (not asked for where the weights are gone). Where no one training loss was logged, as of a generator and a
+  discriminator, a distance between generated and real examples stands for it (Fréchet, FID, KID, MMD), from its value
+  before the first step, or from that of always giving the mean, where a score beside it tells.
 
 It is reported when
 
@@ -96,12 +98,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from probes.diagnosis.achieved import achieved, achieved_if_known
 from probes.diagnosis.beginning import begins_late
 from probes.diagnosis.finding import Evidence, Finding, Severity
 from probes.diagnosis.gradients import clipped_norm, total_norm
 from probes.diagnosis.numbers import percent, round_rate, short
 from probes.diagnosis.outcome import answers_short
-from probes.diagnosis.progress import Progress, guessing_loss, progress, progress_if_known
+from probes.diagnosis.progress import Progress, guessing_loss
 from probes.diagnosis.rule import Rule
 from probes.diagnosis.seen_loss import loss_as_logged
 from probes.diagnosis.signs.forgotten import Memory, shortest_memory
@@ -271,7 +274,7 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     if not any(group.weight_decay > 0 for group in view.optimizers):
         penalty = _penalty(view)
         return [penalty] if penalty is not None else []
-    learned = progress(view)
+    learned = achieved(view)
     if learned is None:
         raise NotJudged("no training loss was logged")
     for apart in (False, True):
@@ -338,7 +341,7 @@ def _penalty(view: RunView) -> Finding | None:
     """Weights that all shrink to nothing although no optimizer decays them: a penalty that is part of the loss."""
     table = view.layers("weight_norm")
     matrices = {p.name for p in view.parameters if p.is_weight and p.trainable}
-    learned = progress_if_known(view)
+    learned = achieved_if_known(view)
     if table is None or learned is None or len(table) < MINIMUM_FRAMES or begins_late(view, table.steps):
         return None
     norms = table.pick([name for name in table.layers if name in matrices])

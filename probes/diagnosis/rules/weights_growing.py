@@ -21,7 +21,9 @@ It is a warning when the training loss is no better than `learned` (0.5) of its 
 finite; or when it ends below zero, by more than it began above it, or by ten times as much as it began below it;
 when the loss swings by more than half of its beginning in the latter half of the run (from its 10th to its 90th
 percentile, and above the lowest so far: a fall is no swing); or when the growth is a hundred times `factor`.
-Otherwise it is information.
+Otherwise it is information. Without one training loss, as of a generator and a discriminator, it is a warning when a
+distance between generated and real examples (Fréchet, FID, KID, MMD) is no better than `learned` of its beginning, or
+of that of always giving the mean, where a score beside it tells.
 Weights that are not finite count by their last finite frame.
 
 Evidence
@@ -66,6 +68,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from probes.diagnosis.achieved import achieved_if_known
 from probes.diagnosis.finding import Evidence, Finding
 from probes.diagnosis.numbers import names, round_rate, short
 from probes.diagnosis.progress import progress_if_known
@@ -165,7 +168,9 @@ def _harm(view: RunView, learned: float) -> str:
     try:
         name, curve = training_loss(view)
     except NotJudged:
-        return ""
+        came = achieved_if_known(view)
+        little = came is not None and came.share < learned
+        return f"{came.series} went from {short(came.start)} to {short(came.end)}" if came and little else ""
     if not np.isfinite(curve.values[-1]):
         return f"{name} is {short(float(curve.values[-1]))}"
     fell = progress_if_known(view)

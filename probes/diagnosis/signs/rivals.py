@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from probes.diagnosis.beginning import begins_late
+from probes.diagnosis.manifest import ModuleInfo
 from probes.diagnosis.signal import level, opening
 from probes.diagnosis.view import Curve, Floats, RunView
 
@@ -31,6 +32,29 @@ class Won:
     since: int
 
 
+def are_rivals(view: RunView) -> bool:
+    """Whether a loss of a generator and one of a discriminator were logged."""
+    return _the_one(view, _CRITIC) is not None and _the_one(view, _GENERATOR) is not None
+
+
+def generators_outputs(view: RunView) -> ModuleInfo | None:
+    """The last module of the generator that was called; None where no module goes by such a name."""
+    return next(
+        (module for module in reversed(view.modules) if module.output_shape and _is_of(module, _GENERATOR)), None
+    )
+
+
+def critics_entrance(view: RunView) -> ModuleInfo | None:
+    """The first module of the discriminator that was called and has weights; None where none goes by such a name."""
+    weighted = {parameter.module for parameter in view.parameters if parameter.is_weight}
+    called = (module for module in view.modules if module.output_shape and module.name in weighted)
+    return next((module for module in called if _is_of(module, _CRITIC)), None)
+
+
+def _is_of(module: ModuleInfo, words: frozenset[str]) -> bool:
+    return bool(set(re.split(r"[^a-z0-9]+", module.name.lower())[:-1]) & words)
+
+
 def discriminator_has_won(view: RunView) -> Won | None:
     """Whether the discriminator's loss is next to nothing through the latter half, and the generator's no better.
 
@@ -49,6 +73,15 @@ def both_have_won(view: RunView) -> Won | None:
     late = ours[len(ours) // 2 :]
     gone = won.generator_start > 0.0 and float(np.quantile(late, 0.9)) < WON * won.generator_start
     return won if gone and ours.min() >= 0.0 else None
+
+
+def is_in_doubt(view: RunView, part: float) -> bool:
+    """Whether the discriminator's loss, in the last quarter of the log, is at ``part`` of where it began or above."""
+    critic = _the_one(view, _CRITIC)
+    values = critic[1].finite.values if critic is not None else np.empty(0)
+    if len(values) < MINIMUM_VALUES or values.min() < 0.0:
+        return False
+    return level(values[-(len(values) // 4) :]) >= part * opening(values)
 
 
 def _won(view: RunView) -> tuple[Won, Floats] | None:
