@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from probes.diagnosis.fractions import fractions
 from probes.diagnosis.progress import Progress, majority_share, variance_of_targets
 from probes.diagnosis.signal import closing
 from probes.diagnosis.task import accuracy_at_end, falls_short, score_at_end
@@ -21,15 +22,15 @@ def reached_at_end(view: RunView, part: float) -> tuple[str, float | None, float
 
     The "accuracy" beside that of always giving the commonest class; where none was logged, a "validation score" beside
     0, if it is below ``part``, else None; where no such score was either, likewise the "R^2" of a squared error
-    (`variance_left`).
+    (`variance_left`), or the "share of what can be learned" of fractions (`knowledge_left`).
     """
     reached = accuracy_at_end(view)
     if reached is not None:
         return "accuracy", reached, majority_share(view)
     measure, score = "validation score", score_at_end(view)
-    left = variance_left(view, values=1) if score is None else None
+    left = knowledge_left(view, values=1) if score is None else None
     if left is not None:
-        measure, score = "R^2", 1.0 - left
+        measure, score = "R^2" if fractions(view) is None else "share of what can be learned", 1.0 - left
     if score is not None and falls_short(score, 0.0, part):
         return measure, score, 0.0
     return measure, None, majority_share(view)
@@ -66,16 +67,28 @@ def variance_left(view: RunView, values: int = 3) -> float | None:
     The variance is the larger of the batches' mean and median: some targets may be far off.
     """
     variance, spread = variance_of_targets(view), view.series("data/target_std")
-    if variance is None or spread is None:
+    end = _loss_at_end(view, values)
+    if variance is None or spread is None or end is None:
         return None
+    return end / max(variance, float(np.mean(spread.finite.values**2)))
+
+
+def knowledge_left(view: RunView, values: int = 3) -> float | None:
+    """`variance_left`; of fractions the part of what can be learned that is left, at least (`Fractions.left`)."""
+    shares = fractions(view)
+    end = _loss_at_end(view, values) if shares is not None else None
+    return variance_left(view, values) if shares is None else None if end is None else shares.left(end)
+
+
+def _loss_at_end(view: RunView, values: int) -> float | None:
+    """The level of the validation loss at the end, or of the training loss where there is none of it."""
     for find in (validation_loss, training_loss):
         try:
             known = find(view)[1].finite.values
         except NotJudged:
             continue
         if len(known) >= values:
-            points = values if find is validation_loss else 3
-            return closing(known, points=points) / max(variance, float(np.mean(spread.finite.values**2)))
+            return closing(known, points=values if find is validation_loss else 3)
     return None
 
 

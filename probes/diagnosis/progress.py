@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from probes.diagnosis.beginning import beginning
+from probes.diagnosis.fractions import fractions
 from probes.diagnosis.seen_loss import loss_as_logged
 from probes.diagnosis.signal import closing, opening
 from probes.diagnosis.task import classes_of_targets
@@ -29,12 +30,13 @@ class Progress:
     Attributes:
         series: its name.
         start, end: level of the first values and of the last tenth.
-        guessing: the loss of guessing, when it is known (`guessing_loss`).
+        guessing: the loss of guessing, when it is known (`guessing_loss`, `fractions`).
         variance: the loss of always answering the mean of the targets, when it is known (`variance_of_targets`), or
             the most that it can be (`deviation_of_targets`).
         share: part of the initial loss that is gone: 0 nothing learned, 1 all of it, negative: worse than at
             the start. A loss that begins above that of guessing is measured from there: to come down to it takes
             small scores, and no knowledge.
+        floor: what the loss keeps when all is learned (`fractions`, in the middle of its bounds): no part of the share.
     """
 
     series: str
@@ -42,6 +44,7 @@ class Progress:
     end: float
     guessing: float | None = None
     variance: float | None = None
+    floor: float = 0.0
 
     @property
     def reference(self) -> float:
@@ -51,7 +54,8 @@ class Progress:
     @property
     def share(self) -> float:
         """See the class."""
-        return (self.reference - self.end) / abs(self.reference) if self.reference else 0.0
+        whole = abs(self.reference) - self.floor
+        return (self.reference - self.end) / whole if whole > 0.0 else 0.0
 
 
 def progress(view: RunView) -> Progress | None:
@@ -70,7 +74,10 @@ def progress(view: RunView) -> Progress | None:
     start = where_it_began(view, name, finite)
     variance = variance_of_targets(view)
     variance = deviation_of_targets(view) if variance is None else variance
-    return Progress(name, start, closing(finite.values), guessing_loss(view), variance)
+    shares = fractions(view)
+    guessing = guessing_loss(view) if shares is None else shares.guessing
+    floor = 0.0 if shares is None else shares.floor
+    return Progress(name, start, closing(finite.values), guessing, variance, floor)
 
 
 def progress_if_known(view: RunView) -> Progress | None:

@@ -27,6 +27,9 @@ is logged, the last layer has C outputs, and both losses begin within 0.05 of ln
 validation loss, which must then have been taken before the first step. When the validation accuracy is known, it must
 not have risen above the share of the most frequent class by more than 0.05 plus what it varies by.
 
+Of targets between 0 and 1 in a binary cross-entropy guessing is always to answer their mean, and all losses are taken
+above the entropy of the targets.
+
 Where neither ln C is known nor anything was validated before the first step, the first validation stands in for
 guessing when training had made less than a quarter of its fall by then (5 values of its loss or more): no later one is
 below it, the level at the end is above it by a twentieth and 3 deviations of its noise, and the validation accuracy has
@@ -193,7 +196,11 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     late = closing(after) if len(after) >= LATEST else None
     sure = len(after) >= 10 and _certain(view, learned)
     chance = shares.common if shares is not None else math.exp(-known) if known is not None else 0.0
-    if not criterion(learned.share, best, guessing, sure, late, **thresholds) or _accuracy_rises(view, chance):
+    kept = learned.floor  # fractions cost their entropy in any case: it tells nothing of what was learned
+    above = late - kept if late is not None else None
+    if not criterion(learned.share, best - kept, guessing - kept, sure, above, **thresholds) or _accuracy_rises(
+        view, chance
+    ):
         return []
     step, without = int(curve.steps[0]), "guessing gives"
     if shares is not None:
@@ -231,7 +238,7 @@ def _by_accuracy(view: RunView, thresholds: Mapping[str, float]) -> Sequence[Fin
     needed = int(thresholds["steps_needed"] * 0.5)
     if len(after) < FEW or view.last_step < needed:
         raise NotJudged(f"{len(after)} values of {name} in {view.last_step} steps, needs {FEW} in {needed}")
-    known = 1.0 - learned.end / math.log(2.0) if learned.guessing is not None else 0.0
+    known = 1.0 - learned.end / math.log(2.0) if learned.guessing is not None and not learned.floor else 0.0
     own = accuracy(view, validation=False)
     if own is not None and len(own[1].finite) >= 3:
         known = closing(own[1].finite.values)

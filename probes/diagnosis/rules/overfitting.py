@@ -33,6 +33,11 @@ a fifth of that (or of its own, where it was measured before the first step), an
 then, whether the validation loss still creeps or not. *Ahead* is meant of the accuracies or, where neither is known, of
 the parts of the variance of the targets that are explained.
 
+Targets between 0 and 1 cost their entropy by a binary cross-entropy in any case. Where the gradient at the last module
+has fallen to 0.05 of what it was in the first frame, with a first loss within 1.2 times that of guessing, the answers
+have come to the targets, and the training loss is that entropy: both losses and the start (the cost of always answering
+the mean) are then taken above it, and training is ahead by the part of what can be learned that validation lacks.
+
 Or there is a *gap*: the validation loss no longer improves, or the run has ended with its schedule (at a rate below a
 fifth of its highest: nothing more is to come), and
 
@@ -89,17 +94,19 @@ References
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 
 from probes.diagnosis.finding import Evidence, Finding, Severity
+from probes.diagnosis.fractions import fractions
 from probes.diagnosis.numbers import percent, short
 from probes.diagnosis.progress import variance_of_targets, where_it_began
 from probes.diagnosis.rates import schedule_is_over
 from probes.diagnosis.rule import Rule
 from probes.diagnosis.signal import block_medians, closing, noise, running_median
+from probes.diagnosis.signs.fitted import entropy_in_training
 from probes.diagnosis.tracks import accuracy, loss_beside_training, training_loss, validation_loss
 from probes.diagnosis.view import Curve, Floats, NotJudged, RunView
 
@@ -143,6 +150,12 @@ class Overfit:
     heart: bool = False
     lost: bool = False
     over: bool = False
+    kept: float = 0.0
+
+    def above(self, kept: float) -> Overfit:
+        """The same where the losses given were those above what they keep in any case, ``kept``."""
+        levels = ("validation_best", "validation_end", "train_best", "train_end")
+        return replace(self, kept=kept, **{level: getattr(self, level) + kept for level in levels})
 
 
 def criterion(
@@ -245,7 +258,18 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     lead = led[0] if led is not None else None
     final = closing(train.values) if schedule_is_over(view) else None
     untrained = float(validation.values[0]) if validation.steps[0] == 0 else None
-    found = criterion(validation.values, aligned, start, lead, final, untrained, **thresholds)
+    shares = fractions(view)
+    kept = entropy_in_training(view, shares, train) if shares is not None else None
+    if shares is None or kept is None:
+        found = criterion(validation.values, aligned, start, lead, final, untrained, **thresholds)
+    else:
+        kept = min(kept, float(validation.values.min()))
+        start = shares.guessing - kept
+        lead = min(1.0, (closing(validation.values) - kept) / start) if start > 0.0 else None
+        led = (lead, "The part of what can be learned that is learned in training") if lead is not None else None
+        final = None if final is None else final - kept
+        found = criterion(validation.values - kept, aligned - kept, start, lead, final, **thresholds)
+        found = found.above(kept) if found is not None else None
     points = int(thresholds["points"])
     if found is None and len(validation) < points:
         raise NotJudged(f"{len(validation)} finite values of {name}, needs {points} for a rise")
@@ -265,7 +289,7 @@ def _severity(view: RunView, found: Overfit, lead: float | None, ahead: float) -
     """Information when the accuracy keeps its best level and the rise is moderate; else a warning."""
     if found.heart or found.lost:
         return "warning"
-    mild = found.validation_end - found.validation_best <= 0.5 * abs(found.validation_best)
+    mild = found.validation_end - found.validation_best <= 0.5 * abs(found.validation_best - found.kept)
     if found.gap and mild and ((lead is not None and lead < SMALL_LEAD) or _nearly_all_right(view)):
         return "info"
     if found.gap and mild and found.low and lead is not None and lead < 0.5 * ahead and _at_its_best(view):
@@ -325,7 +349,9 @@ def _report(
         went = "stays" if found.heart else "ends" if found.over else "no longer falls,"
         message = (
             f"{name} {went} at {short(found.validation_end)}, while "
-            f"{train_name} is at {short(found.train_end)}, {share} of it: the training examples are known by heart."
+            f"{train_name} is at {short(found.train_end)}, {share} of it"
+            f"{' (what such targets, fractions, cost in any case)' if found.kept else ''}: the training examples are "
+            "known by heart."
         )
         if led is not None and (found.heart or led[0] >= 0.5 * ahead):
             message += f" {led[1]} is ahead by {percent(led[0])}."

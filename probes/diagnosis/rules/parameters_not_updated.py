@@ -110,11 +110,12 @@ from probes.diagnosis.achieved import achieved_if_known
 from probes.diagnosis.finding import Evidence, Finding
 from probes.diagnosis.manifest import ParameterInfo
 from probes.diagnosis.numbers import names, percent, short
-from probes.diagnosis.outcome import came_to_little, validated_short, variance_left
+from probes.diagnosis.outcome import came_to_little, knowledge_left, validated_short
 from probes.diagnosis.progress import progress_if_known
 from probes.diagnosis.rates import schedule_is_over
 from probes.diagnosis.rule import Rule
 from probes.diagnosis.signal import at_rest
+from probes.diagnosis.signs.drawn import begins_as_drawn
 from probes.diagnosis.signs.idle import Idle, frozen_early, never_stepped, thawed
 from probes.diagnosis.signs.pinned import pinned
 from probes.diagnosis.signs.recurrent import RECURRENT
@@ -139,8 +140,9 @@ HALF = 0.5
 GOOD, MUCH = 0.95, 0.75
 """Accuracy (as a share of the way from always giving the most frequent class to 1) and fall of the loss that are good
 enough for a net of which most is random."""
-NEARLY_ALL = 0.9
-"""Part of the variance of its targets that a regression explains where what is frozen does not hold it back."""
+NEARLY_ALL, WELL = 0.9, 0.8
+"""Part of the variance of its targets that a regression explains where what is frozen does not hold it back; and part of
+what guessing gets wrong that is right where a layer that was left out is not missed."""
 
 
 def criterion(
@@ -355,7 +357,7 @@ def _poor(view: RunView) -> bool:
 def _short_of_its_targets(view: RunView, fresh: Sequence[ParameterInfo]) -> bool:
     """Whether a regression leaves a tenth of the variance of its targets, and what is frozen is no reservoir."""
     recurrent = {module.name for module in view.modules if module.type.removesuffix("Cell") in RECURRENT}
-    left = variance_left(view) if not recurrent & {parameter.module for parameter in fresh} else None
+    left = knowledge_left(view) if not recurrent & {parameter.module for parameter in fresh} else None
     return left is not None and left > 1.0 - NEARLY_ALL and validated_short(view, GOOD, values=1) is None
 
 
@@ -466,7 +468,7 @@ def _outside(view: RunView, outside: list[str], trainable: list[str]) -> Finding
     a_part = len(outside) < len(trainable)
     copies = a_part and (_never_pushed(view, outside) or _too_soon(view))
     at_the_bottom = outside == trainable[: len(outside)] and a_part
-    fixed_on_purpose = at_the_bottom and learned is not None and learned.share > 0.5
+    fixed_on_purpose = at_the_bottom and learned is not None and learned.share > 0.5 and not _forgotten(view, outside)
     return RULE.finding(
         "info" if fixed_on_purpose or copies else "critical" if len(outside) == len(trainable) else "warning",
         f"{names(outside)} ({len(outside)} of {len(trainable)} trainable parameters) are in no optimizer: "
@@ -481,6 +483,22 @@ def _outside(view: RunView, outside: list[str], trainable: list[str]) -> Finding
             "if another optimizer holds them, give all optimizers to watch",
         ),
     )
+
+
+def _forgotten(view: RunView, outside: list[str]) -> bool:
+    """Whether layers that no optimizer holds were never trained, where those of a body taken over were, are not all but
+    the head, as random features are, and were missed: the run is over, and a fifth is left of what guessing gets wrong.
+    """
+    weights = [p for p in view.parameters if p.is_weight and p.trainable]
+    modules = {p.module for p in view.parameters if p.name in outside}
+    weighted = {p.module for p in weights if p.name in outside}
+    above = {p.module for p in weights} - weighted
+    if view.status == "running" or not weighted or len(above) < max(2, len(weighted)):
+        return False
+    if not all(begins_as_drawn(view, {module}) for module in modules):
+        return False
+    short, left = validated_short(view, WELL), knowledge_left(view)
+    return short is True or (short is None and left is not None and left > 1.0 - WELL)
 
 
 def _unchanged(view: RunView, held: set[str], thresholds: dict[str, float]) -> list[Finding]:

@@ -52,9 +52,17 @@ fallen by less than
   autoencoder (as many outputs as inputs) nor a factorisation (a layer narrower than both);
 - `certain` (0.9), and the same of what is no classifier, or a model of another class whose dense layers are seen in the
   first frame to pass on all, and by signals that a tanh would bend too (exactly all, to a single output): where the
-  loss is a mean squared error, the variance of the targets is known, and the run is over;
+  loss is a mean squared error and the variance of the targets is known, or it is a binary cross-entropy of fractions,
+  and the run is over;
 - `proven` (0.75), and the accuracy is below `passable` (0.95), where a classifier is such a `Sequential` of nothing but
   dense layers, none narrower than inputs and outputs: what it calls is known, and so is that it is one linear map.
+
+Of a binary cross-entropy of targets between 0 and 1 only what lies above their entropy counts, and begins at the cost
+of always answering their mean; a layer that is `squeezed` is held to what a `narrow` one is.
+
+Also a warning, whatever the model: several outputs in one mean squared error, in a run that is over, whose training and
+validation loss are below half of the variance of all targets together, while an R^2 of validation was never above zero
+(beyond two deviations of its noise) since the first tenth of the run: the largest outputs are all that the loss sees.
 
 Where a layer is narrow, or dropout 0.9 or more, a run that ended with its schedule (a rate below a fifth of its
 highest) need not have come to rest: nothing more was to come.
@@ -122,6 +130,7 @@ from probes.diagnosis.signs.held_small import held_small
 from probes.diagnosis.signs.initial import first_loss
 from probes.diagnosis.signs.linearity import certainly_in_a_row, dense_alone, in_a_row, narrowed, passes_on
 from probes.diagnosis.signs.looked_up import narrow_table
+from probes.diagnosis.signs.outweighed import Outweighed, outweighed
 from probes.diagnosis.signs.squeezed import squeezed_by
 from probes.diagnosis.slope import fall
 from probes.diagnosis.tracks import accuracy, training_loss, validation_loss
@@ -251,6 +260,8 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
         raise NotJudged(f"{seen}, needs {MINIMUM_VALUES} in {needed}")
     if learned.reference <= 0:
         raise NotJudged(f"{name} is not a loss that zero is the best of")
+    if (lost := outweighed(view, learned)) is not None:
+        return [_outweighed(view, learned, lost)]
     validation = _validation_end(view)
     right = _right(view)
     obstacles = _obstacles(view, learned)
@@ -289,6 +300,26 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     obstacle = next((o for o in obstacles if o.kind == kind), None)
     dropped, stands = kind == "dropped", kind in ("dropped", "clamped")
     return [_report(view, learned, validation, right, obstacle, blown_up and dropped, at_rest(losses) or not stands)]
+
+
+def _outweighed(view: RunView, learned: Progress, lost: Outweighed) -> Finding:
+    gone = 1.0 - learned.end / lost.variance
+    return RULE.finding(
+        "warning",
+        f"{learned.series} is at {short(learned.end)}, {percent(gone)} below the variance of all targets together "
+        f"({short(lost.variance)}), but {lost.fit.series} was never above {short(lost.fit.best)}: some of the "
+        f"{lost.outputs} outputs are so large beside the others that they are all that the squared error sees.",
+        (lost.fit.since, view.last_step),
+        view,
+        evidence=(
+            Evidence(lost.fit.series, lost.fit.best, 0.0, "<", lost.fit.since, note="highest since then"),
+            Evidence(learned.series, learned.end, lost.variance, "<", note="against the variance of all targets"),
+        ),
+        suggestions=(
+            "standardise each target by its own mean and deviation, and scale the answers back",
+            "or divide the squared error of each output by the variance of its targets",
+        ),
+    )
 
 
 def _still_poor(view: RunView) -> bool:
@@ -414,7 +445,7 @@ def _right(view: RunView) -> float | None:
 
 def _classes(view: RunView, learned: Progress) -> int | None:
     """Number of classes, when the model is seen to be a classifier: by the loss, its beginning, or an accuracy."""
-    if learned.guessing is not None:
+    if learned.guessing is not None and not learned.floor:
         return round(math.exp(learned.guessing))
     weights = [parameter for parameter in view.parameters if parameter.is_weight]
     outputs = weights[-1].shape[0] if weights else 0
@@ -482,7 +513,7 @@ def _obstacles(view: RunView, learned: Progress) -> list[Obstacle]:
         name, units, inputs = pinched
         found.append(
             Obstacle(
-                "squeezed",
+                "narrow" if learned.floor else "squeezed",
                 f"{name} has {units} unit{'s' * (units > 1)} for {inputs} inputs",
                 (name,),
                 f"give {name} more units: {2 * inputs} or more instead of {units}",
@@ -499,7 +530,8 @@ def _one_map(view: RunView, learned: Progress, weights: Sequence[ParameterInfo])
     alone = in_a_row(view)
     order = list(dict.fromkeys(parameter.module for parameter in weights))
     # Deep linear nets learn in steps, with plateaus between them: what they come to is known at the end.
-    measured = variance_of_targets(view) is not None and learned.variance is not None and view.status != "running"
+    known = (variance_of_targets(view) is not None and learned.variance is not None) or learned.floor > 0.0
+    measured = known and view.status != "running"
     if measured and (alone or (_no_nonlinearity(view, order) and certainly_in_a_row(view))):
         return "certain"
     return "straight" if alone else None

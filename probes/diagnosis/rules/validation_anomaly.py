@@ -2,11 +2,11 @@
 
 What it detects
 ---------------
-Six ways in which validation and training do not compare: the model is validated in training mode (dropout on, batch
+Ways in which validation and training do not compare: the model is validated in training mode (dropout on, batch
 statistics of the validation batch); it is trained in evaluation mode since the first validation; its batch
-normalisation averages over a single batch, or over none; the validation loss is impossible beside its accuracy or
-beside the training loss; it was learned, and R^2 says that nothing was; or it is better than the training loss, all
-along, without anything in the model that explains it.
+normalisation averages over a single batch, or over none, or is fed one example at a time; the validation loss is
+impossible beside its accuracy or beside the training loss; it was learned, and R^2 says that nothing was; or it is
+better than the training loss, all along, without anything in the model that explains it.
 
 Why it matters
 --------------
@@ -25,6 +25,9 @@ Criterion
   (`momentum`), or whose initial values still weigh a quarter after 100 steps or more. A warning in a run that has ended
   when the validation loss is 1.5 times the training loss in the latter half or differs by 15% from one validation to
   the next; where the averages have not come, when it is 1.5 times from the first validation on. Else information.
+- *One example at a time*: every batch normalisation is fed a single example in a step, in training mode in half of the
+  steps or more, in a run of 100 steps or more that has ended; and the validation accuracy, at the end as in the median,
+  is less than 0.15 of the way from guessing to 1.
 - *Impossible*: with a mean cross-entropy and an accuracy of the same split, the loss is below `bound` (0.25) times
   (1 - accuracy) ln 2 in more than half of at least 3 validations. An example that is answered wrongly gives the right
   class at most one half, so it costs ln 2 or more. A class that the loss leaves out (`ignore_index`) is named.
@@ -122,6 +125,7 @@ from probes.diagnosis.validating.by_losses_alone import learned_held_out_alone
 from probes.diagnosis.validating.by_mode import trained_in_evaluation, validated_in_training
 from probes.diagnosis.validating.by_scale import on_another_scale
 from probes.diagnosis.validating.by_share_lost import lost_in_training
+from probes.diagnosis.validating.by_single_examples import normalised_alone
 from probes.diagnosis.validating.by_training_behind import training_left_behind
 from probes.diagnosis.validating.found import Anomaly
 from probes.diagnosis.validating.losses import Losses, losses_of
@@ -140,6 +144,7 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
         validated_in_training(view, times, dependent, thresholds["validations"]),
         trained_in_evaluation(view, dependent, thresholds["stretch"]),
         other_than_shown(view),
+        normalised_alone(view),
     ]
     try:
         losses = losses_of(view)

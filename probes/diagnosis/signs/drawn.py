@@ -7,6 +7,7 @@ normalisation that differ from unit to unit.
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 
 import numpy as np
 
@@ -16,8 +17,9 @@ from probes.diagnosis.view import RunView
 _ROUNDING = 1e-4
 
 
-def begins_as_drawn(view: RunView) -> bool:
-    """Whether every bias and scale known before the first update is as initialised; False where none is known.
+def begins_as_drawn(view: RunView, modules: Collection[str] | None = None) -> bool:
+    """Whether every bias and scale known before the first update, or every one of ``modules``, is as initialised; False
+    where none is known.
 
     As initialised is one value for all units, or values within 1 / sqrt(inputs of a unit), as PyTorch draws the biases
     of dense layers and convolutions; for recurrent modules 1 / sqrt(units) (documentation of `torch.nn`, *Variables*).
@@ -31,7 +33,11 @@ def begins_as_drawn(view: RunView) -> bool:
             weights.setdefault(parameter.module, []).append(parameter)
     seen = 0
     for parameter in view.parameters:
-        if len(parameter.shape) != 1 or parameter.numel < 2:
+        if (
+            len(parameter.shape) != 1
+            or parameter.numel < 2
+            or (modules is not None and parameter.module not in modules)
+        ):
             continue
         if parameter.name not in low.layers or parameter.name not in high.layers:
             continue

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from probes.diagnosis.fractions import fractions
 from probes.diagnosis.gradients import total_norm
 from probes.diagnosis.manifest import read_loss
 from probes.diagnosis.task import accuracy_at_end
@@ -15,7 +16,8 @@ from probes.diagnosis.view import Curve, Floats, NotJudged, RunView, Steps
 FRAMES, STEPS = 4, 100
 """Fewest frames with a gradient, and steps, before anything is said."""
 LEFT = 0.25
-"""Share of the first loss that is a good part of it. Targets smoothed by 0.1 among ten classes leave 0.22 of ln 10."""
+"""Share of the first loss that is a good part of it. Targets smoothed by 0.1 among ten classes leave 0.22 of ln 10; of
+fractions what is above their entropy counts."""
 BEYOND = 30.0
 """Times that the gradient must have fallen for a loss that has not. Of a cross-entropy the gradient falls in proportion
 to the loss, of a squared error as its root; what a loss keeps at its best (targets that are shares) makes it seem to
@@ -69,12 +71,14 @@ def flat_loss(view: RunView) -> Flat | None:
     reached = accuracy_at_end(view)
     if reached is not None and reached >= RIGHT:
         return None
+    shares = fractions(view)
+    kept = 0.0 if shares is None else shares.most
     now = float(share[-2:].max())
     losses = _losses(view, none_at_all=bool((total.values[-2:] == 0.0).all()))
     found = None
     for name, loss in losses:
         start, end = _level(loss, 0, int(steps[int(np.argmax(share < LARGE))])), _level(loss, *steps[-2:].tolist())
-        if start is None or end is None or not start > 0 or not end >= LEFT * start:
+        if start is None or end is None or not start > 0 or not end - kept >= LEFT * (start - kept):
             return None
         limit = min(1.0, end / start) ** 2 / BEYOND
         if not now < limit:

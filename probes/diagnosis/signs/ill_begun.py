@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-from probes.diagnosis.outcome import answers_poorly, answers_short, came_to_little, validated_short, variance_left
+from probes.diagnosis.outcome import answers_poorly, answers_short, came_to_little, knowledge_left, validated_short
 from probes.diagnosis.progress import Progress, majority_share
 from probes.diagnosis.signal import closing, level
 from probes.diagnosis.signs.late_start import LASTS, late_start
@@ -119,8 +119,8 @@ def _gets_wrong(view: RunView, part: float) -> bool:
 
 
 def _leaves(view: RunView, part: float) -> bool:
-    """Whether a regression, without an accuracy, leaves ``part`` or more of the variance of its targets."""
-    left = variance_left(view) if answers_poorly(view) is None else None
+    """Whether a regression, without an accuracy, leaves ``part`` of what can be learned (`knowledge_left`), or more."""
+    left = knowledge_left(view) if answers_poorly(view) is None else None
     return left is not None and left >= part
 
 

@@ -26,6 +26,9 @@ MORE = 1.3
 DRIVEN, EXACT = 0.4, 1e-3
 """Standard deviation of what a layer gives, at which a tanh or a sine takes a part that is seen; and error of the part
 that passes back through a single unit where nothing takes any."""
+TOGETHER, WELL_DRIVEN = 0.85, 0.55
+"""The geometric mean of both parts, whose error is that of twice as many units, and the standard deviation at which a
+tanh leaves less of it (0.83): enough where it is certain that nothing lies before the last layer."""
 _KEEP = ("Identity", "Flatten", "Unflatten", "Dropout")
 WIDE = 16
 """Units and inputs of a layer from which these parts are known well enough (their error is about 1 / sqrt(units))."""
@@ -72,9 +75,15 @@ def _bends_nothing(view: RunView, before: ModuleInfo, after: ModuleInfo) -> bool
     if backward is None or backward > MORE or (forward is not None and forward > MORE):
         return False
     if after.output_shape[-1:] == (1,):
-        return abs(backward - 1.0) <= EXACT
+        return _is_exact(view, before, after)
     spread = _first(view, "activation_std", before.name)
     return spread is not None and spread >= DRIVEN
+
+
+def _is_exact(view: RunView, before: ModuleInfo, after: ModuleInfo) -> bool:
+    """Whether the gradient passes back through a layer of one unit as it does where nothing lies in front of it."""
+    backward = _parts(view, before, after)[1]
+    return after.output_shape[-1:] == (1,) and backward is not None and abs(backward - 1.0) <= EXACT
 
 
 def narrowed(view: RunView) -> bool:
@@ -99,12 +108,18 @@ def passes_on(view: RunView) -> bool:
     """Whether every dense layer that reads another one is seen to read all that the other gives.
 
     False when a pair of layers shows less, when there is none to see it by (a pair of at least `WIDE` inputs and, for
-    what is passed forward, as many units), or when the beginning was not watched.
+    what is passed forward, as many units), or when the beginning was not watched. Where a last layer of one unit shows
+    for certain that nothing lies before it, the two parts of another pair are taken together (`TOGETHER`).
     """
     dense = [module for module in view.modules if module.type == "Linear"]
-    seen = 0
+    seen, certain = 0, len(dense) >= 2 and _is_exact(view, dense[-2], dense[-1])
     for before, after in itertools.pairwise(dense):
         forward, backward = _parts(view, before, after)
+        if certain and forward and backward and math.sqrt(forward * backward) >= TOGETHER:
+            spread = _first(view, "activation_std", before.name)
+            if spread is not None and spread >= WELL_DRIVEN:
+                seen += 1
+                continue
         if any(part is not None and part < least for part, least in ((forward, FORWARD), (backward, BACKWARD))):
             return False
         seen += backward is not None
