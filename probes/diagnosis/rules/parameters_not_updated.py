@@ -141,8 +141,8 @@ GOOD, MUCH = 0.95, 0.75
 """Accuracy (as a share of the way from always giving the most frequent class to 1) and fall of the loss that are good
 enough for a net of which most is random."""
 NEARLY_ALL, WELL = 0.9, 0.8
-"""Part of the variance of its targets that a regression explains where what is frozen does not hold it back; and part of
-what guessing gets wrong that is right where a layer that was left out is not missed."""
+"""Part of the variance of its targets that a regression explains where what is frozen does not hold it back; and of
+what guessing gets wrong the part that is right where a layer that was left out is not missed."""
 
 
 def criterion(
