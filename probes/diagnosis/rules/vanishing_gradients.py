@@ -42,7 +42,8 @@ when it has converged.
 
 A run that has ended is told, too, when the gradient of the weights fell by `decades` as a trend in the first 3 frames
 or more, over 20 steps and a twentieth of the run, and then no longer, while the loss stayed within a twentieth of where
-it began, and something but less than half of it was learned by the end (or nothing, after a quarter of the run or more
+it began (or of what it costs to give all examples the shares of the classes, which the last biases learn alone), and
+something but less than half of it was learned by the end (or nothing, after a quarter of the run or more
 was lost to them): the steps in which nothing came through are what it lacks.
 
 Through time, in a recurrent module (RNN, LSTM, GRU) that is fed by another one: the gradient of what it is fed has
@@ -108,6 +109,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from probes.diagnosis.class_shares import cost_of_shares
 from probes.diagnosis.finding import Evidence, Finding, Severity
 from probes.diagnosis.gradients import Depth, through_depth
 from probes.diagnosis.numbers import percent, short
@@ -276,15 +278,18 @@ def _at_first(view: RunView, depth: Depth, thresholds: dict[str, float]) -> list
     leading = len(shows) if shows.all() else int(np.argmin(shows))  # later frames do not matter, and ranks take time
     shows[:leading] = _rank_correlation_with_depth(gradient[:leading]) >= thresholds["trend"]
     name, curve = training_loss(view)
-    found = vanished_at_first(steps, shows, decades, curve.finite, learned, view.last_step)
+    shares = cost_of_shares(view)
+    untold = learned.reference if shares is None else shares.low
+    found = vanished_at_first(steps, shows, decades, curve.finite, learned, view.last_step, untold)
     if found is None:
         return []
     low, high = float(np.median(gradient[found.row, :third])), float(np.median(gradient[found.row, -third:]))
+    stayed = "where it began" if untold >= learned.reference else f"at {short(untold)}, what the shares alone cost"
     return [
         RULE.finding(
             "warning",
             f"From the first step to step {found.step} at least the gradient fell {found.decades:.1f} orders of "
-            f"magnitude from the last layers to the first, and {name} stayed where it began: it came from "
+            f"magnitude from the last layers to the first, and {name} stayed {stayed}: it came from "
             f"{short(learned.reference)} to {short(learned.end)} only in {view.last_step} steps.",
             (int(steps[0]), found.step),
             view,

@@ -33,7 +33,7 @@ class VanishedAtFirst:
 
 
 def vanished_at_first(
-    steps: Steps, shows: Mask, decades: Floats, loss: Curve, learned: Progress, last_step: int
+    steps: Steps, shows: Mask, decades: Floats, loss: Curve, learned: Progress, last_step: int, untold: float
 ) -> VanishedAtFirst | None:
     """Whether gradients vanished from the first frame on, for long enough, and little was learned after that.
 
@@ -46,6 +46,8 @@ def vanished_at_first(
         loss: the training loss, finite.
         learned: its progress over the whole run.
         last_step: the end of the run, which is over.
+        untold: the loss of what no input tells (the shares of uneven classes), which the last biases learn alone; that
+            of the beginning where it is not known.
     """
     rows = 0 if shows.all() else int(np.argmin(shows))
     nothing = learned.share < STAYS
@@ -57,6 +59,7 @@ def vanished_at_first(
     meanwhile = loss.values[loss.steps <= end]
     if end < max(STEPS, LASTS * last_step) or len(meanwhile) < FRAMES:
         return None
-    if level(meanwhile[-max(FRAMES, len(meanwhile) // 4) :]) < (1.0 - STAYS) * learned.reference:
+    began = min(learned.reference, untold)
+    if level(meanwhile[-max(FRAMES, len(meanwhile) // 4) :]) < (1.0 - STAYS) * began:
         return None
     return VanishedAtFirst(rows - 1, end, float(np.median(decades[:rows])))
