@@ -265,6 +265,12 @@ class TestWeightDecayTooStrong:
         assert finding.evidence[0].value == pytest.approx(0.1 * 0.1 * 4.0 / 0.02)
         assert self.run(HALFWAY, np.full(9, 4.0), 0.5, 0.1, "AdamW", update=0.2) == []
 
+    def test_half_as_much_is_enough_where_half_of_the_weights_is_gone(self):
+        shrunk, kept = np.geomspace(4.0, 1.6, 9), np.full(9, 4.0)
+        assert len(self.run(HALFWAY, shrunk, 0.5, 0.1, "AdamW", update=0.035)) == 1
+        assert self.run(HALFWAY, kept, 0.5, 0.1, "AdamW", update=0.07) == []
+        assert self.run(LEARNED, shrunk, 0.5, 0.1, "AdamW", update=0.035) == []
+
     def test_weights_that_vanish_are_critical(self):
         (finding,) = self.run(STUCK, np.geomspace(4.0, 1e-4, 9), 1e-6, 0.1)
         assert finding.severity == "critical"
