@@ -428,8 +428,8 @@ def _outgrown_players(view: RunView) -> Finding | None:
     return RULE.finding(
         "warning",
         f"By step {grown.step} the weights had grown to {short(grown.growth)} times their size"
-        f"{f' (learning rate {short(rate)})' if rate else ''}, and {learned.series} went from {short(learned.start)} to "
-        f"{short(learned.end)} only.",
+        f"{f' (learning rate {short(rate)})' if rate else ''}, and {learned.series} went from {short(learned.start)} "
+        f"to {short(learned.end)} only.",
         (1, view.last_step),
         view,
         evidence=(

@@ -64,6 +64,11 @@ Also a warning, whatever the model: several outputs in one mean squared error, i
 validation loss are below half of the variance of all targets together, while an R^2 of validation was never above zero
 (beyond two deviations of its noise) since the first tenth of the run: the largest outputs are all that the loss sees.
 
+Without one training loss, as of a generator and a discriminator (losses and modules so named), it is a warning when a
+layer of either that is not its last has two units or channels, or one, and in a run that is over a distance between
+generated and real examples (Fréchet, FID, KID, MMD) has lost less than `narrow` of its value before the first step, or
+of that of always giving the mean, where a score beside it tells, and came no nearer at the end.
+
 Where a layer is narrow, or dropout 0.9 or more, a run that ended with its schedule (a rate below a fifth of its
 highest) need not have come to rest: nothing more was to come.
 
@@ -119,7 +124,7 @@ import numpy as np
 
 from probes.diagnosis.finding import Evidence, Finding
 from probes.diagnosis.manifest import ParameterInfo
-from probes.diagnosis.numbers import percent, short
+from probes.diagnosis.numbers import names, percent, short
 from probes.diagnosis.outcome import answers_poorly
 from probes.diagnosis.progress import Progress, majority_share, progress, variance_of_targets
 from probes.diagnosis.rates import schedule_is_over
@@ -130,6 +135,7 @@ from probes.diagnosis.signs.held_small import held_small
 from probes.diagnosis.signs.initial import first_loss
 from probes.diagnosis.signs.linearity import certainly_in_a_row, dense_alone, in_a_row, narrowed, passes_on
 from probes.diagnosis.signs.looked_up import narrow_table
+from probes.diagnosis.signs.narrow_players import FEWEST, NarrowPlayers, narrow_players
 from probes.diagnosis.signs.outweighed import Outweighed, outweighed
 from probes.diagnosis.signs.squeezed import squeezed_by
 from probes.diagnosis.slope import fall
@@ -252,7 +258,13 @@ def criterion(
 
 def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     """Judge the one training loss beside the validation loss and the model's description."""
-    name, curve = training_loss(view)
+    try:
+        name, curve = training_loss(view)
+    except NotJudged:
+        players = narrow_players(view, thresholds["narrow"]) if view.last_step >= thresholds["steps_needed"] else None
+        if players is None:
+            raise
+        return [_narrow_players(view, players, thresholds["narrow"])]
     losses, learned = curve.finite.values, progress(view)
     needed = int(thresholds["steps_needed"])
     if learned is None or len(losses) < MINIMUM_VALUES or view.last_step < needed:
@@ -454,6 +466,24 @@ def _classes(view: RunView, learned: Progress) -> int | None:
     near = abs(learned.start - math.log(outputs)) < 0.05 * math.log(outputs)
     known = any(accuracy(view, validation=validation) is not None for validation in (False, True))
     return outputs if near or known else None
+
+
+def _narrow_players(view: RunView, found: NarrowPlayers, narrow: float) -> Finding:
+    """The finding on a generator or a discriminator that passes everything through hardly any units."""
+    learned = found.learned
+    return RULE.finding(
+        "warning",
+        f"{names(found.layers)} {'has' if len(found.layers) == 1 else 'have'} {found.units} units or channels, and "
+        f"{learned.series}, which went from {short(learned.start)} to {short(learned.end)}, comes no nearer.",
+        (view.last_step // 2, view.last_step),
+        view,
+        layers=found.layers,
+        evidence=(
+            Evidence("run.json", found.units, FEWEST + 1, "<", layer=found.layers[0], note="units or channels"),
+            Evidence(learned.series, learned.share, narrow, "<", note="part of the distance that is gone"),
+        ),
+        suggestions=("use wider layers in both nets: 32 channels and more",),
+    )
 
 
 def _obstacles(view: RunView, learned: Progress) -> list[Obstacle]:

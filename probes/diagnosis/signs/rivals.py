@@ -51,6 +51,13 @@ def critics_entrance(view: RunView) -> ModuleInfo | None:
     return next((module for module in called if _is_of(module, _CRITIC)), None)
 
 
+def modules_of_players(view: RunView) -> tuple[list[ModuleInfo], list[ModuleInfo]]:
+    """The modules that were called of the generator, and of the discriminator, in forward order."""
+    called = [module for module in view.modules if module.output_shape]
+    theirs = [module for module in called if _is_of(module, _CRITIC)]
+    return [module for module in called if _is_of(module, _GENERATOR)], theirs
+
+
 def _is_of(module: ModuleInfo, words: frozenset[str]) -> bool:
     return bool(set(re.split(r"[^a-z0-9]+", module.name.lower())[:-1]) & words)
 

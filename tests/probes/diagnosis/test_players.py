@@ -285,3 +285,20 @@ def test_scores_of_a_discriminator_are_not_taken_for_squashed():
     alone = {name: curve for name, curve in series.items() if "generator" not in name}
     found = judge(RunView.of_arrays(alone, layers, manifest=told, status="running"), rule).findings
     assert [finding.rule for finding in found] == ["loss-output-mismatch"]
+
+
+def test_a_player_of_two_units_that_stays_far_is_too_small():
+    def narrow(module, **changes):
+        run = view(**changes)
+        run.manifest["model"]["modules"][module]["output_shape"] = [32, 2]
+        report = judge(run, [RULES["underfitting"]])
+        assert not [entry for entry in report.not_judged if "failed" in entry.reason]
+        return [(finding.severity, finding.layers) for finding in report.findings]
+
+    rests = 5.0 + 35.0 * np.exp(-EPOCHS / 60)
+    assert narrow(0, distance=rests) == [("warning", ("generator.fc",))]
+    assert narrow(3, distance=rests) == [("warning", ("discriminator.conv",))]
+    assert narrow(4, distance=rests) == []  # the last layer of either may be as narrow as it likes
+    assert narrow(0) == []  # it came near all the same
+    assert narrow(0, distance=rests, status="running") == []
+    assert said("underfitting", distance=rests) == []
