@@ -139,6 +139,7 @@ from probes.diagnosis.signs.narrow_players import FEWEST, NarrowPlayers, narrow_
 from probes.diagnosis.signs.outweighed import Outweighed, outweighed
 from probes.diagnosis.signs.squeezed import squeezed_by
 from probes.diagnosis.slope import fall
+from probes.diagnosis.task import classes_of_targets
 from probes.diagnosis.tracks import accuracy, training_loss, validation_loss
 from probes.diagnosis.view import Floats, LayerTable, NotJudged, RunView
 
@@ -457,8 +458,9 @@ def _right(view: RunView) -> float | None:
 
 def _classes(view: RunView, learned: Progress) -> int | None:
     """Number of classes, when the model is seen to be a classifier: by the loss, its beginning, or an accuracy."""
-    if learned.guessing is not None and not learned.floor:
-        return round(math.exp(learned.guessing))
+    seen = classes_of_targets(view) if learned.guessing is not None else None
+    if seen is not None:
+        return seen
     weights = [parameter for parameter in view.parameters if parameter.is_weight]
     outputs = weights[-1].shape[0] if weights else 0
     if outputs < 2:

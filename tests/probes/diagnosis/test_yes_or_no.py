@@ -178,3 +178,14 @@ def test_examples_learned_by_heart_while_validation_never_beats_the_shares():
     assert not generalises(view(train, 0.79, targets=EVEN, held=by_heart))
     learned = np.append(0.69, np.linspace(GUESSED, 0.8 * GUESSED, 10)), np.append(0.5, np.linspace(0.75, 0.83, 10))
     assert generalises(view(train, 0.83, targets=EVEN, held=learned))
+
+
+def test_a_logistic_regression_is_what_it_was_meant_to_be():
+    """One output, one layer: no classifier of several classes that lacks hidden layers."""
+    one = (np.random.default_rng(8).random((len(FRAMES), 32, 1)) < 0.4).astype(float)
+    run = view(course(0.69, 0.55), 0.7, targets=one, held=(0.56, 0.7))
+    weights = [{"name": "fc.weight", "module": "fc", "shape": [1, 16], "trainable": True}]
+    run.manifest["model"] = {"parameters": weights, "modules": [{"name": "fc", "type": "Linear"}]}
+    report = judge(run, [RULES["underfitting"]])
+    assert not [entry for entry in report.not_judged if "failed" in entry.reason], report.not_judged
+    assert not [finding for finding in report.findings if finding.severity != "info"]
