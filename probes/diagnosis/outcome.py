@@ -93,6 +93,11 @@ def _loss_at_end(view: RunView, values: int) -> float | None:
 
 
 def came_to_little(view: RunView, learned: Progress) -> bool:
-    """Whether less than 0.6 of the loss is gone and the accuracy is poor; less than half where none is known."""
+    """Whether less than 0.6 of the loss is gone and the accuracy is poor, or as much is left of what can be learned of
+    fractions; less than half where neither is known.
+    """
     poor = answers_poorly(view)
+    if poor is None and learned.floor and learned.share >= HALF:
+        left = knowledge_left(view)
+        poor = left is not None and left > 1.0 - RIGHT
     return learned.share < HALF if poor is None else poor and learned.share < MOST

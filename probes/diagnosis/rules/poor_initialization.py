@@ -146,6 +146,8 @@ PLACES = 1001
 """Steps, evenly spaced, at which the size of a step is looked up."""
 USUAL, FAST = 1e-3, 1e-2
 """The usual step over the size of the weights (CS231n), and ten times that, at which weights turn fast."""
+TINY, LARGER = 0.1, 10.0
+"""Gain a sixth of torch's default, and times ``small`` that outputs are then still next to nothing."""
 EXTREME = 3.0
 """Gain that no scheme in use gives: twice that of He, more than any activation of `calculate_gain` asks for."""
 
@@ -185,7 +187,7 @@ def criterion(
     shows |= steps < (USUAL if extreme else SLOW)
     if seen.gain > large_gain and shows:
         return "large"
-    if 0.0 < seen.varying < small and seen.gain < small_gain:
+    if 0.0 < seen.varying < (LARGER * small if seen.gain < TINY else small) and seen.gain < small_gain:
         return "small"
     limit = fades if 0.0 < seen.varying < small else small
     if seen.passed is not None and 0.0 < seen.passed < limit:
@@ -211,7 +213,8 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     if learned is None or view.last_step < thresholds["steps_needed"]:
         raise NotJudged(f"needs a training loss over {int(thresholds['steps_needed'])} steps")
     least, steps = thresholds["learned"], thresholds["steps_needed"]
-    if kind is None or not did_harm(view, kind, learned, least, steps, extreme):
+    hardly = kind == "small" and seen.varying >= thresholds["small"]  # such outputs are to blame if nothing is learned
+    if kind is None or (hardly and learned.share >= least) or not did_harm(view, kind, learned, least, steps, extreme):
         return []
     gone = Evidence(learned.series, learned.share, note=f"fall of the loss ({percent(max(learned.share, 0.0))})")
     went = f"{learned.series} went from {short(learned.start)} to {short(learned.end)}."

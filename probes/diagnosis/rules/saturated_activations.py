@@ -13,12 +13,13 @@ Criterion
 ---------
 A layer counts when more than `saturated` (0.6) of its outputs lie beyond 95% of the half range, in at least 60% of
 the latter half of its frames (and in at least `frames`, 3). The last module of the net is left out: a classifier that
-is sure of itself has a saturated output. It is reported when the training loss has fallen by less than half: critical
-below a tenth; only information in a run that goes on while the variation across the examples of the last hidden
-module is faint and grows (below a quarter of all, in each of the last 4 frames, by a quarter or more in all). Where
-no one training loss was logged, as of a generator and a discriminator, a distance between generated and real examples
-stands for it (Fréchet, FID, KID, MMD), from its value before the first step, or from that of always giving the mean,
-where a score beside it tells; and the end of the generator counts as hidden once the run is over.
+is sure of itself has a saturated output. It is reported when the training loss has fallen by less than half, or by
+less than 0.6 beside a poor accuracy (of a binary cross-entropy of fractions, with a third left of what can be learned):
+critical below a tenth; only information in a run that goes on while the variation across the examples of the last
+hidden module is faint and grows (below a quarter of all, in each of the last 4 frames, by a quarter or more in all).
+Where no one training loss was logged, as of a generator and a discriminator, a distance between generated and real
+examples stands for it (Fréchet, FID, KID, MMD), from its value before the first step, or from that of always giving the
+mean, where a score beside it tells; and the end of the generator counts as hidden once the run is over.
 Debugger reports more than half of the units beyond the same 95%.
 
 Evidence
@@ -69,6 +70,7 @@ import numpy as np
 from probes.diagnosis.achieved import achieved
 from probes.diagnosis.finding import Evidence, Finding, Severity
 from probes.diagnosis.numbers import names, percent, round_rate, short
+from probes.diagnosis.outcome import HALF, came_to_little
 from probes.diagnosis.rule import Rule
 from probes.diagnosis.signs.awakening import is_awakening
 from probes.diagnosis.signs.rivals import are_rivals, generators_outputs
@@ -112,7 +114,7 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     if learned is None:
         raise NotJudged("no training loss to judge the harm of saturation by")
     found = criterion(hidden.values, hidden.measured, **thresholds)
-    if not found.any() or not learned.share < 0.5:
+    if not found.any() or not (learned.share < HALF or came_to_little(view, learned)):
         return []
     columns = np.flatnonzero(found)
     layers = tuple(hidden.layers[column] for column in columns)

@@ -152,12 +152,12 @@ class TestSmallBehindNormalisation:
 
 
 class TestOutputsNextToNothing:
-    def said(self, plateau=0, gain=0.01, right=0.97):
-        loss = 0.3 + 2.0 * np.exp(-np.maximum(STEPS - plateau, 0) / 25.0) + 0.02 * RNG.standard_normal(400)
+    def said(self, plateau=0, gain=0.01, right=0.97, tiny=1e-4, end=0.3):
+        loss = end + (2.3 - end) * np.exp(-np.maximum(STEPS - plateau, 0) / 25.0) + 0.02 * RNG.standard_normal(400)
         run = view(gain=gain, loss=loss, right=right, norm="Identity")
         read = run._read_layers
-        tiny = view(gain=1e-4)._read_layers("activation_std")
-        run._read_layers = lambda kind: tiny if kind == "activation_std" else read(kind)
+        outputs = view(gain=tiny)._read_layers("activation_std")
+        run._read_layers = lambda kind: outputs if kind == "activation_std" else read(kind)
         return [finding.severity for finding in judge(run, [RULES["poor-initialization"]]).findings]
 
     def test_a_quarter_of_the_run_lost_on_a_plateau_or_answers_that_are_not_good(self):
@@ -165,6 +165,12 @@ class TestOutputsNextToNothing:
         assert self.said(plateau=40) == []
         assert self.said(right=0.7) == ["warning"]
         assert self.said(plateau=140, gain=0.6, right=0.7) == [], "usual weights"
+
+    def test_outputs_that_are_somewhat_more_where_weights_are_tiny_and_nothing_is_learned(self):
+        assert self.said(tiny=8e-3, end=2.2) == ["warning"]
+        assert self.said(tiny=8e-3, right=0.7) == [], "the net learns"
+        assert self.said(tiny=8e-3, end=2.2, gain=0.2) == [], "weights that are only small"
+        assert self.said(tiny=0.1, end=2.2) == [], "outputs that differ"
 
 
 class TestInputsInHundreds:

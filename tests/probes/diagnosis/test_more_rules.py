@@ -221,6 +221,14 @@ class TestSaturatedActivations:
         assert found(self.slug, LOSS, {"saturated_fraction": table([0.9, 0.9, 0.2])}, self.described) == []
         assert found(self.slug, FLAT, {"saturated_fraction": table([0.2, 0.2, 1.0])}, self.described) == []
 
+    def test_a_little_more_than_half_of_the_loss_gone_and_poor_answers(self):
+        loss = 1.0 + 1.3 * np.exp(-STEPS / 60) + 0.02 * RNG.standard_normal(400)
+        layers = {"saturated_fraction": table([0.9, 0.2, 0.2])}
+        poor, good = np.full(400, 0.45), np.full(400, 0.8)
+        assert [f.severity for f in found(self.slug, loss, layers, self.described, train__accuracy=poor)] == ["warning"]
+        assert found(self.slug, loss, layers, self.described, train__accuracy=good) == []
+        assert found(self.slug, loss, layers, self.described) == []
+
     def test_saturation_that_passes_is_none(self):
         values = np.where(FRAMES[:, None] < 150, 0.9, 0.2) * np.ones(3)
         assert found(self.slug, FLAT, {"saturated_fraction": table(values)}, self.described) == []
