@@ -33,8 +33,8 @@ It is reported when
   the frames their norm stays within a tenth), and the scores are too small for the answers: the training loss is above
   `timid` (1.25) times the most that its accuracy r leaves open among C classes, H(r) + (1 - r) ln(C - 1) (Fano's
   inequality; not with smoothed labels); or
-- the decay is apart from the gradient, its pull is above `apart` (1), and the weights have not doubled; or above half of
-  that, where the weights have lost half of their size, and less than half of the loss is gone; or
+- the decay is apart from the gradient, its pull is above `apart` (1), and the weights have not doubled; or above half
+  of that, where the weights have lost half of their size, and less than half of the loss is gone; or
 - nothing was learned (a fall of less than 0.15), the pull is above 0.9, and the weights have shrunk below `shrunk`
   (0.7) of what they were, and the pull was above 0.03 in one of the first three frames already; or
 - nothing was learned, the decay is added to the gradient, its pull was above 10 in every frame, and the weights have
