@@ -19,7 +19,8 @@ critical below a tenth; only information in a run that goes on while the variati
 hidden module is faint and grows (below a quarter of all, in each of the last 4 frames, by a quarter or more in all).
 Where no one training loss was logged, as of a generator and a discriminator, a distance between generated and real
 examples stands for it (Fréchet, FID, KID, MMD), from its value before the first step, or from that of always giving the
-mean, where a score beside it tells; and the end of the generator counts as hidden once the run is over.
+mean, where a score beside it tells; and the end of the generator counts as hidden once the run is over and less than a tenth
+of that distance is gone.
 Debugger reports more than half of the units beyond the same 95%.
 
 Evidence
@@ -77,6 +78,8 @@ from probes.diagnosis.signs.rivals import are_rivals, generators_outputs
 from probes.diagnosis.view import Floats, Mask, NotJudged, RunView
 
 PERSISTENT_SHARE = 0.6
+NOTHING = 0.1
+"""Fall of the loss below which nothing was learned."""
 
 
 def criterion(fraction: Floats, measured: Mask, *, saturated: float = 0.6, frames: float = 3) -> Mask:
@@ -102,17 +105,18 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     if table is None or not table.measured.any():
         raise NotJudged("no saturated fraction was recorded (no sigmoid or tanh module)")
     last = view.modules[-1].name if view.modules else None
-    # Pictures in black and white saturate the end of a generator that does well.
-    made = generators_outputs(view) if view.status == "running" and are_rivals(view) else None
+    learned = achieved(view)
+    if learned is None:
+        raise NotJudged("no training loss to judge the harm of saturation by")
+    # Pictures in black and white saturate the end of a generator that learns.
+    counts = view.status != "running" and learned.share < NOTHING
+    made = generators_outputs(view) if not counts and are_rivals(view) else None
     ends = {last, made.name if made is not None else last}
     hidden = table.pick([name for name in table.layers if name not in ends])
     seen_at_all = np.flatnonzero(np.asarray(hidden.measured.any(axis=0)))
     hidden = hidden.pick([hidden.layers[column] for column in seen_at_all])
     if not hidden.layers or hidden.measured.sum(axis=0).max() < thresholds["frames"]:
         raise NotJudged(f"no hidden layer has {thresholds['frames']:.0f} frames of saturated_fraction")
-    learned = achieved(view)
-    if learned is None:
-        raise NotJudged("no training loss to judge the harm of saturation by")
     found = criterion(hidden.values, hidden.measured, **thresholds)
     if not found.any() or not (learned.share < HALF or came_to_little(view, learned)):
         return []
@@ -131,7 +135,7 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     slower = f"lower the learning rate from {short(rate)} to about {round_rate(rate / 10)}" if rate else None
     smaller = "initialise smaller: torch.nn.init.xavier_uniform_ with calculate_gain, and normalise the inputs"
     waits = view.status == "running" and is_awakening(view)
-    severity: Severity = "info" if waits else "critical" if learned.share < 0.1 else "warning"
+    severity: Severity = "info" if waits else "critical" if learned.share < NOTHING else "warning"
     order = (smaller, slower) if first <= int(hidden.steps[0]) else (slower, smaller)
     return [
         RULE.finding(
