@@ -22,6 +22,8 @@ FRACTIONS = 0.02
 """Difference of the variance of 0 and 1 from that of the targets seen, which are fractions then."""
 BEYOND, USUAL = 0.02, 0.5
 """Accuracy less than the loss proves, that counts whole examples, and the part of the values that show it."""
+PLACES = 1_000
+"""Values that are looked at, evenly spaced."""
 
 
 @dataclass(frozen=True)
@@ -88,10 +90,13 @@ def counts_examples(view: RunView) -> bool | None:
         except NotJudged:
             continue
         right = track[1].finite if track is not None else None
-        if right is None:
+        if right is None or not len(loss) or not len(right):
             continue
-        _, mine, theirs = np.intersect1d(loss.steps, right.steps, return_indices=True)
-        if len(mine):
-            short = right.values[theirs] < 1.0 - loss.values[mine] / math.log(2.0) - BEYOND
-            return float(short.mean()) > USUAL
+        fewer = min((loss, right), key=len).steps
+        steps = fewer[np.unique(np.linspace(0, len(fewer) - 1, min(len(fewer), PLACES)).astype(np.int64))]
+        places = [np.minimum(np.searchsorted(curve.steps, steps), len(curve) - 1) for curve in (loss, right)]
+        together = (loss.steps[places[0]] == steps) & (right.steps[places[1]] == steps)
+        if together.any():
+            proven = 1.0 - loss.values[places[0]][together] / math.log(2.0)
+            return float((right.values[places[1]][together] < proven - BEYOND).mean()) > USUAL
     return None

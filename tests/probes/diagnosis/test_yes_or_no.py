@@ -106,6 +106,15 @@ def test_an_accuracy_of_whole_examples_is_told_by_the_loss(sharpness):
         assert counts_examples(whole) is True and majority_share(whole) == 0.0
 
 
+def test_an_accuracy_that_is_logged_less_often_than_the_loss():
+    steps, seldom = np.arange(1, 40_001), np.arange(100, 40_001, 100)
+    losses = np.full(len(steps), 0.2)
+    for right, whole in ((0.5, True), (0.93, False)):
+        series = {"train/loss": (steps, losses), "train/accuracy": (seldom, np.full(len(seldom), right))}
+        assert counts_examples(RunView.of_arrays(series)) is whole
+    assert counts_examples(RunView.of_arrays({"train/loss": (steps, losses)})) is None
+
+
 def test_an_accuracy_near_that_of_the_more_frequent_answers_is_poor():
     assert answers_poorly(view(course(0.69, 0.5), 0.78)) is True
     assert answers_poorly(view(course(0.69, 0.15), 0.95)) is False
