@@ -19,8 +19,8 @@ critical below a tenth; only information in a run that goes on while the variati
 hidden module is faint and grows (below a quarter of all, in each of the last 4 frames, by a quarter or more in all).
 Where no one training loss was logged, as of a generator and a discriminator, a distance between generated and real
 examples stands for it (Fréchet, FID, KID, MMD), from its value before the first step, or from that of always giving the
-mean, where a score beside it tells; and the end of the generator counts as hidden once the run is over and less than a tenth
-of that distance is gone.
+mean, where a score beside it tells; and the end of the generator counts as hidden once the run is over and less than a
+tenth of that distance is gone.
 Debugger reports more than half of the units beyond the same 95%.
 
 Evidence
