@@ -18,7 +18,8 @@ the norm of the output's gradient, for a single backward pass of any net, loss a
 that. The ratio to that bound, its median over the layers, must have exceeded `bound` (1.5) in each of the last two
 frames (or in two of all, and 1 in the last two; the last frame is enough when ratio and gradients are `at_once` (6)
 times what they were in the first), and be `growth` (3) times what it was in the first frame, while the gradients
-themselves have grown since. Where the loss has ended far above its beginning or in NaN, the frames up to the last one
+themselves have grown since; `at_once` times, where it was above `bound` in the first frame already, by what is added to
+the gradients. Where the loss has ended far above its beginning or in NaN, the frames up to the last one
 above the bound decide: beside gradients that explode, what piled up before is not seen. Accumulation on purpose, over
 the same number of batches for each step, does not grow.
 
@@ -95,11 +96,13 @@ def criterion(
         sizes: norm of those gradients, per frame [T].
         bound: ratio that one pass cannot reach (1 by theory; the rest is for batches of other sizes and for
             statistics of a sample).
-        growth: rise since the first frame; accumulation on purpose has none.
+        growth: rise since the first frame; accumulation on purpose has none. Beside noise that is added to the
+            gradients (Langevin dynamics) it is ``at_once``.
         at_once: rise of the ratio and of the gradients with which one frame is enough: gradients that come to agree
             while several batches are accumulated rise by less.
     """
-    if len(ratios) < 2 or not ratios[-1] > growth * ratios[0]:
+    # What is beyond the bound in the first frame, where nothing can have piled up, is added by something else.
+    if len(ratios) < 2 or not ratios[-1] > (at_once if ratios[0] > bound else growth) * ratios[0]:
         return None
     # Beyond doubt in two frames, and still beyond what theory allows.
     lasting = int((ratios > bound).sum()) >= 2 and bool((ratios[-2:] > 1.0).all())

@@ -8,7 +8,7 @@ import numpy as np
 
 from probes.diagnosis.gradients import step_size
 from probes.diagnosis.slope import fall
-from probes.diagnosis.view import Curve, NotJudged, RunView
+from probes.diagnosis.view import Curve, Floats, NotJudged, RunView
 
 CERTAIN, LIKELY = 5.0, 1.0
 """Standard errors of the fall since the rise, and of that in its latter half."""
@@ -28,23 +28,23 @@ def recovers(view: RunView, loss: Curve, rise: int) -> bool:
     since = loss.since(rise)
     if view.status != "running" or len(since) < FEWEST:
         return False
-    largest = _largest_step(view, rise)
-    if largest is not None and largest > LARGE:
+    sizes = _sizes_from(view, rise)
+    if sizes is not None and float(sizes.max()) > LARGE:
         return False
     halves, quarters = np.array_split(since.values, 2), np.array_split(since.values, 4)
     highest = max(float(np.median(quarter)) for quarter in quarters)
-    if largest is not None and largest < SMALL and float(np.median(since.values[:3])) >= AT_ONCE * highest:
+    if sizes is not None and sizes[0] < SMALL and float(np.median(since.values[:3])) >= AT_ONCE * highest:
         return bool(halves[1].mean() < halves[0].mean())
     steps = since.steps.astype(float)
     whole, late = fall(steps, since.values, part=1.01), fall(steps, since.values, part=0.5)
     return whole is not None and late is not None and whole.certainty >= CERTAIN and late.certainty >= LIKELY
 
 
-def _largest_step(view: RunView, rise: int) -> float | None:
-    """The largest update, over the weights, at the last frame before the step ``rise`` or since; None: not measured."""
+def _sizes_from(view: RunView, rise: int) -> Floats | None:
+    """The updates, over the weights, at the last frame before the step ``rise`` and since; None: not measured."""
     try:
         sizes = step_size(view).finite
     except NotJudged:
         return None
     first = max(int(np.searchsorted(sizes.steps, rise)) - 1, 0)
-    return float(sizes.values[first:].max()) if len(sizes) else None
+    return sizes.values[first:] if len(sizes) else None

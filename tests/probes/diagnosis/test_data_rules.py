@@ -69,6 +69,12 @@ class TestGradientsNotCleared:
         assert piles_up(np.array([0.2, 9.0, 0.2, 9.0]), np.ones(4)) is None
         assert piles_up(np.array([0.2, 9.0]), np.ones(2)) is None
 
+    def test_what_is_beyond_the_bound_from_the_first_frame_on_was_added(self):
+        """As the noise of Langevin dynamics is, beside which the gradients of outputs get smaller as it learns."""
+        assert piles_up(np.array([11.0, 20.0, 35.0]), np.ones(3)) is None
+        assert piles_up(np.array([1.0, 20.0, 35.0]), np.ones(3)) == 1
+        assert piles_up(np.array([11.0, 60.0, 90.0]), np.ones(3)) == 1
+
     def test_one_frame_is_enough_when_the_gradients_have_grown_as_much(self):
         assert piles_up(np.array([0.2, 0.5, 3.6]), np.array([1.0, 5.0, 39.0])) == 1
         assert piles_up(np.array([0.2, 4.0]), np.array([1.0, 55.0])) == 1

@@ -95,6 +95,24 @@ class TestRegressions:
         assert self.of(0.1) == []
 
 
+def test_errors_that_are_far_flung_cost_a_batch_more_in_the_mean_than_in_the_median() -> None:
+    """One batch in five meets an outlier; the whole validation set meets them all."""
+
+    def said_of(outliers: float) -> list[str]:
+        steps, times, frames = np.arange(1, 1001), np.arange(0, 1001, 100), np.array([1, 2, 5, 10, 20, 50, 100, 200])
+        series = {
+            "train/loss": (steps, 2.0 + 5.0 * np.exp(-steps / 100.0) + np.where(steps % 5 == 0, outliers, 0.0)),
+            "val/loss": (times, 5.5 + 2.0 * np.exp(-times / 100.0)),
+            "data/target_std": (frames, np.full(len(frames), 2.7)),
+        }
+        manifest = {"loss": {"class": "MSELoss", "reduction": "mean"}}
+        view = RunView.of_arrays(series, {}, manifest=manifest, status="finished")
+        return [f.severity for f in RULES["overfitting"].judge(view, **RULES["overfitting"].thresholds)]
+
+    assert said_of(outliers=15.0) == []
+    assert said_of(outliers=0.0) == ["warning"]
+
+
 def test_two_validation_examples_that_turn_wrong_are_chance() -> None:
     """The loss creeps up by two fifths while 2 of 113 answers change; with 6 of them it is overfitting."""
 

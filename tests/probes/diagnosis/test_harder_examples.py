@@ -13,15 +13,32 @@ FRAMES = np.array([1, 2, 5, 10, 20, 50, 100, 200])
 CHANGE, NOW = 250, 400
 
 
-def log(*, size: float = 0.001, status: str = "running", falls: bool = True, height: float = 1.0) -> RunView:
-    """An easy task that is learned to nothing; at step 250 the loss is ``height`` at once, and falls, or does not."""
+def log(
+    *,
+    size: float = 0.001,
+    status: str = "running",
+    falls: bool = True,
+    height: float = 1.0,
+    later: float | None = None,
+    slowly: float = 1.0,
+) -> RunView:
+    """An easy task that is learned to nothing; at step 250 the loss is ``height`` at once, and falls, or does not.
+
+    Steps are of ``size``, and ``later`` at a frame after the change.
+    """
+    frames = FRAMES if later is None else np.r_[FRAMES, 300]
+    sizes = np.array([size] * len(FRAMES) + [later] * (len(frames) - len(FRAMES)), dtype=float)[:, None]
     random, steps = np.random.default_rng(0), np.arange(1, NOW + 1)
     easy = 0.5 * np.exp(-steps / 10.0)
-    hard = height * np.exp(-(steps - CHANGE) / (400.0 if falls else -400.0)) * np.exp(0.2 * random.standard_normal(NOW))
-    norms = np.full((len(FRAMES), 1), 8.0)
+    hard = (
+        height
+        * np.exp(-(steps - CHANGE) / (slowly * (400.0 if falls else -400.0)))
+        * np.exp(0.2 * random.standard_normal(NOW))
+    )
+    norms = np.full((len(frames), 1), 8.0)
     tables = {
-        "weight_norm": (["a.weight"], FRAMES, norms),
-        "update_norm": (["a.weight"], FRAMES, size * norms),
+        "weight_norm": (["a.weight"], frames, norms),
+        "update_norm": (["a.weight"], frames, sizes * norms),
     }
     parameters = [{"name": "a.weight", "module": "a", "shape": (64, 64)}]
     manifest = {
@@ -38,6 +55,12 @@ def diverges(view: RunView) -> bool:
 
 def test_a_curriculum_that_became_harder_is_no_divergence_while_it_is_learned():
     assert not diverges(log())
+
+
+def test_the_steps_before_a_rise_made_it_not_those_that_follow():
+    assert not diverges(log(later=0.008, slowly=3.0))
+    assert diverges(log(size=0.008, later=0.001, slowly=3.0))
+    assert diverges(log(later=0.04, slowly=3.0))
 
 
 @pytest.mark.parametrize(
