@@ -13,13 +13,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from probes.diagnosis.manifest import BINARY_CROSS_ENTROPIES
 from probes.diagnosis.progress import guessing_loss, label_counts
 from probes.diagnosis.seen_loss import loss_as_logged
 from probes.diagnosis.signal import opening
 from probes.diagnosis.signs.label_noise import batches_are_mixed
+from probes.diagnosis.task import shape_of
 from probes.diagnosis.tracks import accuracy, training_loss
 from probes.diagnosis.view import Floats, NotJudged, RunView
-from probes.diagnosis.yes_or_no import NAMES, yes_or_no
+from probes.diagnosis.yes_or_no import yes_or_no
 
 FEWEST, FEWEST_OF_A_CLASS = 100, 10
 """Labels seen, in all and per class in the mean, that tell the shares."""
@@ -66,7 +68,7 @@ def cost_of_shares(view: RunView) -> OfShares | None:
         return None
     if loss.name in ("CrossEntropyLoss", "NLLLoss"):
         found = _of_classes(view, loss.label_smoothing)
-    elif loss.name in NAMES:
+    elif loss.name in BINARY_CROSS_ENTROPIES:
         found = _of_yes_and_no(view)
     else:
         return None
@@ -95,9 +97,8 @@ def entropy_of_shares(shares: Floats, seen: float, smoothing: float = 0.0) -> Of
 
 
 def _of_classes(view: RunView, smoothing: float) -> OfShares | None:
-    data, loss = view.manifest.get("data"), view.manifest.get("loss")
-    shape = data.get("target_shape") if isinstance(data, Mapping) else None
-    if not isinstance(shape, (list, tuple)) or len(shape) != 1:
+    loss = view.manifest.get("loss")
+    if len(shape_of(view, "target_shape")) != 1:
         return None
     counts = np.asarray(label_counts(view), dtype=np.float64)
     ignored = loss.get("ignore_index") if isinstance(loss, Mapping) else None

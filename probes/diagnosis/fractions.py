@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from probes.diagnosis.manifest import BINARY_CROSS_ENTROPIES
 from probes.diagnosis.seen_loss import loss_as_logged
 from probes.diagnosis.view import Floats, RunView
 
-NAMES = ("BCEWithLogitsLoss", "BCELoss")
 LEAST = 0.05
 """Share of the cost of guessing that fractions must keep for their entropy to matter, and that there must be to learn:
 the entropy is bounded to a tenth or two of it."""
@@ -30,13 +30,11 @@ class Fractions:
         guessing: always answering the mean of the targets; over several outputs the most that answering the mean of
             each can cost.
         least, most: bounds of what the targets themselves cost, their mean entropy.
-        deviation: standard deviation of the targets, over all examples and outputs.
     """
 
     guessing: float
     least: float
     most: float
-    deviation: float
 
     @property
     def floor(self) -> float:
@@ -64,7 +62,7 @@ def fractions(view: RunView) -> Fractions | None:
     Inequalities in Pure and Applied Mathematics 2, 2001.
     """
     loss = loss_as_logged(view)
-    if loss is None or loss.name not in NAMES or loss.reduction != "mean" or loss.weighted:
+    if loss is None or loss.name not in BINARY_CROSS_ENTROPIES or loss.reduction != "mean" or loss.weighted:
         return None
     seen = [_seen(view, name) for name in ("mean", "std", "min", "max")]
     if not all(len(values) for values in seen) or len({len(values) for values in seen}) > 1:
@@ -77,7 +75,7 @@ def fractions(view: RunView) -> Fractions | None:
     guessing, least, most = entropy(common), math.log(2.0) * 4.0 * apart, math.log(2.0) * (4.0 * apart) ** POWER
     if least < LEAST * guessing or guessing - most < LEAST * guessing:
         return None
-    return Fractions(guessing, least, most, math.sqrt(max(0.0, common * (1.0 - common) - apart)))
+    return Fractions(guessing, least, most)
 
 
 def _seen(view: RunView, what: str) -> Floats:

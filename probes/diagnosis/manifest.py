@@ -106,6 +106,8 @@ class OptimizerInfo:
         return self.type == "SGD"
 
 
+BINARY_CROSS_ENTROPIES = ("BCEWithLogitsLoss", "BCELoss")
+
 ALIASES = {
     "cross_entropy": "CrossEntropyLoss",
     "nll_loss": "NLLLoss",

@@ -10,12 +10,13 @@ import numpy as np
 
 from probes.diagnosis.beginning import beginning
 from probes.diagnosis.fractions import fractions
+from probes.diagnosis.manifest import BINARY_CROSS_ENTROPIES
 from probes.diagnosis.seen_loss import loss_as_logged
 from probes.diagnosis.signal import closing, opening
-from probes.diagnosis.task import classes_of_targets
+from probes.diagnosis.task import classes_of_targets, outputs_of_last_weights
 from probes.diagnosis.tracks import training_loss
 from probes.diagnosis.view import Curve, Floats, NotJudged, RunView
-from probes.diagnosis.yes_or_no import NAMES, counts_examples, yes_or_no
+from probes.diagnosis.yes_or_no import counts_examples, yes_or_no
 
 NEAR = 0.1
 """Deviation of an initial loss from that of guessing, as a share of it."""
@@ -105,7 +106,7 @@ def guessing_loss(view: RunView) -> float | None:
     None when the loss function is not known to be a mean cross-entropy, or the number of classes is not known, or one
     of yes and no has weights. Class weights, label smoothing and ignored targets leave ln C as it is.
     """
-    if _is_mean(view, *NAMES):
+    if _is_mean(view, *BINARY_CROSS_ENTROPIES):
         loss = loss_as_logged(view)
         known = loss is not None and not loss.weighted and yes_or_no(view) is not None
         return math.log(2.0) if known else None
@@ -121,8 +122,7 @@ def begins_at_guessing(view: RunView, values: Floats) -> bool:
     """
     known = guessing_loss(view)
     if known is None:
-        weights = [parameter for parameter in view.parameters if parameter.is_weight]
-        outputs = weights[-1].shape[0] if weights else 0
+        outputs = outputs_of_last_weights(view)
         known = math.log(outputs) if outputs >= 2 else None
     return known is not None and len(values) > 0 and abs(opening(values) - known) < NEAR * known
 

@@ -8,11 +8,11 @@ two agree.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 
 import numpy as np
 
 from probes.diagnosis.manifest import LossInfo, read_loss
+from probes.diagnosis.task import shape_of
 from probes.diagnosis.tracks import rewards, training_loss
 from probes.diagnosis.view import Curve, Floats, NotJudged, RunView
 
@@ -95,10 +95,8 @@ def _ratios(logged: Curve, seen: Curve) -> tuple[Floats, float]:
 
 def _number_of_terms(view: RunView, loss: LossInfo) -> int | None:
     """What a sum adds up: rows of scores, or scores where each stands alone."""
-    data = view.manifest.get("data")
-    shape = data.get("output_shape") if isinstance(data, Mapping) else None
-    if not isinstance(shape, (list, tuple)) or not shape:
+    sizes = shape_of(view, "output_shape")
+    if not sizes:
         return None
-    sizes = [int(size) for size in shape]
     by_row = loss.name in ("CrossEntropyLoss", "NLLLoss")
     return math.prod(sizes) // sizes[1] if by_row and len(sizes) >= 2 and sizes[1] else math.prod(sizes)

@@ -28,6 +28,19 @@ def classes_of_targets(view: RunView) -> int | None:
     return classes if isinstance(classes, int) and classes >= 2 else None
 
 
+def shape_of(view: RunView, key: str) -> tuple[int, ...]:
+    """The shape that the manifest holds under ``data``/``key``; empty when it is not known."""
+    data = view.manifest.get("data")
+    shape = data.get(key) if isinstance(data, Mapping) else None
+    return tuple(int(n) for n in shape) if isinstance(shape, (list, tuple)) else ()
+
+
+def outputs_of_last_weights(view: RunView) -> int:
+    """Outputs of the last layer with weights: as many as there are classes, if it is a classifier; 0 without any."""
+    weights = [parameter for parameter in view.parameters if parameter.is_weight]
+    return weights[-1].shape[0] if weights else 0
+
+
 def last_module(view: RunView) -> ModuleInfo | None:
     """The last module that was called; None when no call was seen."""
     return next((module for module in reversed(view.modules) if module.output_shape), None)

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from probes.diagnosis.manifest import read_loss
+from probes.diagnosis.manifest import BINARY_CROSS_ENTROPIES, read_loss
+from probes.diagnosis.task import shape_of
 from probes.diagnosis.tracks import accuracy, training_loss, validation_loss
 from probes.diagnosis.view import NotJudged, RunView
 
-NAMES = ("BCEWithLogitsLoss", "BCELoss")
 FRACTIONS = 0.02
 """Difference of the variance of 0 and 1 from that of the targets seen, which are fractions then."""
 BEYOND, USUAL = 0.02, 0.5
@@ -58,10 +58,10 @@ def yes_or_no(view: RunView) -> YesOrNo | None:
     """
     loss, data = read_loss(view.manifest), view.manifest.get("data")
     means, spreads = view.series("data/target_mean"), view.series("data/target_std")
-    if loss is None or loss.name not in NAMES or means is None or spreads is None or not isinstance(data, Mapping):
+    if loss is None or loss.name not in BINARY_CROSS_ENTROPIES or means is None or spreads is None:
         return None
-    shape = data.get("target_shape") or data.get("output_shape")  # where the loss was recognised, that is the same
-    if not isinstance(shape, (list, tuple)) or not shape or sum(size != 1 for size in shape[1:]) > 1:
+    shape = shape_of(view, "target_shape") or shape_of(view, "output_shape")  # the same, where it was recognised
+    if not isinstance(data, Mapping) or not shape or sum(size != 1 for size in shape[1:]) > 1:
         return None
     share, spread = means.finite.values, spreads.finite.values
     if not len(share) or len(share) != len(spread):
@@ -70,11 +70,11 @@ def yes_or_no(view: RunView) -> YesOrNo | None:
         return None
     if not ((share > 0.0) & (share < 1.0)).any():  # as an adversary sees them: a batch is real, or it is made
         return None
-    answers = math.prod(int(size) for size in shape[1:])
+    answers = math.prod(shape[1:])
     apart, counted = data.get("target_means"), data.get("target_examples")
     if isinstance(apart, (list, tuple)) and isinstance(counted, int) and len(apart) == answers:
         return YesOrNo(tuple(float(part) for part in apart), counted, answers)
-    return YesOrNo((float(share.mean()),), int(shape[0]) * len(share), answers)
+    return YesOrNo((float(share.mean()),), shape[0] * len(share), answers)
 
 
 def counts_examples(view: RunView) -> bool | None:

@@ -8,11 +8,11 @@ import numpy as np
 
 from probes.diagnosis.beginning import begins_late
 from probes.diagnosis.finding import Evidence
-from probes.diagnosis.mismatch.called import number_of_classes, shape_of
+from probes.diagnosis.mismatch.called import number_of_classes
 from probes.diagnosis.mismatch.found import Mismatch
 from probes.diagnosis.numbers import percent
 from probes.diagnosis.progress import majority_share
-from probes.diagnosis.task import batch_size
+from probes.diagnosis.task import batch_size, shape_of
 from probes.diagnosis.tracks import accuracy
 from probes.diagnosis.view import Floats, RunView
 

@@ -19,13 +19,12 @@ from probes.diagnosis.mismatch.called import (
     Outputs,
     data_number,
     number_of_classes,
-    shape_of,
 )
 from probes.diagnosis.mismatch.found import Mismatch
 from probes.diagnosis.numbers import short
 from probes.diagnosis.progress import progress_if_known
 from probes.diagnosis.signs.rivals import are_rivals
-from probes.diagnosis.task import accuracy_at_end
+from probes.diagnosis.task import accuracy_at_end, shape_of
 from probes.diagnosis.view import RunView
 
 BOUNDS: Mapping[str, tuple[float, float]] = {

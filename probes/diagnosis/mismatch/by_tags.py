@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from probes.diagnosis.finding import Evidence
-from probes.diagnosis.mismatch.called import Outputs, shape_of
+from probes.diagnosis.mismatch.called import Outputs
 from probes.diagnosis.mismatch.found import Mismatch
 from probes.diagnosis.numbers import short
+from probes.diagnosis.task import shape_of
 from probes.diagnosis.view import RunView
 
 TOGETHER = 1.25

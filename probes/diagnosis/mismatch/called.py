@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from probes.diagnosis.manifest import read_loss
-from probes.diagnosis.task import classes_of_targets
+from probes.diagnosis.task import classes_of_targets, shape_of
 from probes.diagnosis.view import Floats, RunView
 
 SQUASHED = ("softmax", "softmin", "sigmoid", "hardsigmoid")
@@ -72,13 +72,6 @@ def number_of_classes(view: RunView) -> int | None:
         return seen
     shape = shape_of(view, "output_shape")
     return shape[1] if len(shape) >= 2 and shape[1] >= 2 else None
-
-
-def shape_of(view: RunView, key: str) -> tuple[int, ...]:
-    """The shape that the manifest holds under ``data``/``key``; empty when it is not known."""
-    data = view.manifest.get("data")
-    shape = data.get(key) if isinstance(data, Mapping) else None
-    return tuple(int(n) for n in shape) if isinstance(shape, (list, tuple)) else ()
 
 
 def data_number(view: RunView, key: str) -> float | None:

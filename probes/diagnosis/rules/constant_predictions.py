@@ -71,7 +71,7 @@ References
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -83,6 +83,7 @@ from probes.diagnosis.seen_loss import need_targets
 from probes.diagnosis.signal import trailing_run
 from probes.diagnosis.signs.latent import GONE, Collapse, collapsed_code
 from probes.diagnosis.signs.unvaried import GROWN, LITTLE, Unvaried, unvaried_outputs
+from probes.diagnosis.task import shape_of
 from probes.diagnosis.view import Curve, Floats, NotJudged, RunView
 
 MINIMUM_FRAMES = 3
@@ -133,9 +134,8 @@ def judge(view: RunView, **thresholds: float) -> Sequence[Finding]:
     if len(steps) < MINIMUM_FRAMES or view.last_step < thresholds["steps_needed"]:
         needed = int(thresholds["steps_needed"])
         raise NotJudged(f"{len(steps)} frames of predictions in {view.last_step} steps, needs 3 in {needed}")
-    data = view.manifest.get("data")
-    shape = data.get("output_shape") if isinstance(data, Mapping) else None
-    if isinstance(shape, (list, tuple)) and shape and int(shape[0]) < MINIMUM_EXAMPLES:
+    shape = shape_of(view, "output_shape")
+    if shape and shape[0] < MINIMUM_EXAMPLES:
         raise NotJudged(f"batches of {shape[0]} examples are too small to tell")
     length = criterion(predictions.values[mine], labels.values[theirs], **thresholds)
     if length < MINIMUM_FRAMES or steps[-length] > 0.5 * view.last_step:

@@ -138,6 +138,7 @@ from probes.diagnosis.signs.standing import (
     stays_at_chance,
 )
 from probes.diagnosis.signs.told_apart import LITTLE, Apart, little_told_apart
+from probes.diagnosis.task import outputs_of_last_weights
 from probes.diagnosis.tracks import accuracy, training_loss
 from probes.diagnosis.view import Curve, Floats, NotJudged, RunView, Steps
 
@@ -450,8 +451,7 @@ def _rates(view: RunView) -> str:
 
 def _guessing(view: RunView) -> float:
     """Cross-entropy of guessing among as many classes as the last weight has outputs; NaN when unknown."""
-    weights = [parameter for parameter in view.parameters if parameter.is_weight]
-    outputs = weights[-1].shape[0] if weights else 0
+    outputs = outputs_of_last_weights(view)
     return math.log(outputs) if outputs >= 2 else float("nan")
 
 

@@ -99,6 +99,7 @@ from probes.diagnosis.rule import Rule
 from probes.diagnosis.signal import closing, noise
 from probes.diagnosis.signs.never_better import HARDLY, NeverBetter, never_better
 from probes.diagnosis.signs.prepared import Prepared, prepared_differently
+from probes.diagnosis.task import outputs_of_last_weights
 from probes.diagnosis.tracks import accuracy, training_loss, validation_loss, validation_losses
 from probes.diagnosis.view import NotJudged, RunView
 
@@ -320,8 +321,7 @@ def _seen_to_guess(view: RunView, learned: Progress, first: float) -> float | No
     """ln C where the loss function is not known: an accuracy is logged, the last weight has C outputs, and both losses
     begin within 5% of it. None where that is not so.
     """
-    weights = [parameter for parameter in view.parameters if parameter.is_weight]
-    outputs = weights[-1].shape[0] if weights else 0
+    outputs = outputs_of_last_weights(view)
     if outputs < 2 or not any(accuracy(view, validation=validation) is not None for validation in (False, True)):
         return None
     guessing = math.log(outputs)

@@ -139,7 +139,7 @@ from probes.diagnosis.signs.narrow_players import FEWEST, NarrowPlayers, narrow_
 from probes.diagnosis.signs.outweighed import Outweighed, outweighed
 from probes.diagnosis.signs.squeezed import squeezed_by
 from probes.diagnosis.slope import fall
-from probes.diagnosis.task import classes_of_targets
+from probes.diagnosis.task import classes_of_targets, outputs_of_last_weights
 from probes.diagnosis.tracks import accuracy, training_loss, validation_loss
 from probes.diagnosis.view import Floats, LayerTable, NotJudged, RunView
 
@@ -461,8 +461,7 @@ def _classes(view: RunView, learned: Progress) -> int | None:
     seen = classes_of_targets(view) if learned.guessing is not None else None
     if seen is not None:
         return seen
-    weights = [parameter for parameter in view.parameters if parameter.is_weight]
-    outputs = weights[-1].shape[0] if weights else 0
+    outputs = outputs_of_last_weights(view)
     if outputs < 2:
         return None
     near = abs(learned.start - math.log(outputs)) < 0.05 * math.log(outputs)

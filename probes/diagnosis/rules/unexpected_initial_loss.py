@@ -73,14 +73,14 @@ import numpy as np
 
 from probes.diagnosis.beginning import need_beginning
 from probes.diagnosis.finding import Evidence, Finding, Severity
-from probes.diagnosis.manifest import read_loss
-from probes.diagnosis.mismatch.called import shape_of
+from probes.diagnosis.manifest import BINARY_CROSS_ENTROPIES, read_loss
 from probes.diagnosis.numbers import short
 from probes.diagnosis.outcome import came_to_little
 from probes.diagnosis.progress import progress
 from probes.diagnosis.rule import Rule
 from probes.diagnosis.seen_loss import loss_as_logged
 from probes.diagnosis.signal import closing
+from probes.diagnosis.task import classes_of_targets, outputs_of_last_weights, shape_of
 from probes.diagnosis.tracks import training_loss
 from probes.diagnosis.view import Curve, NotJudged, RunView
 
@@ -221,19 +221,15 @@ def _classes(view: RunView) -> int:
         raise NotJudged("the loss function is not known (give loss_fn to watch)")
     if loss_as_logged(view) is None:
         raise NotJudged(f"what is logged is more than the {loss.name} that the outputs go into, or other than it")
-    binary = loss.name in ("BCEWithLogitsLoss", "BCELoss")
-    if loss.name not in ("CrossEntropyLoss", "NLLLoss", "BCEWithLogitsLoss", "BCELoss") or (binary and loss.weighted):
+    binary = loss.name in BINARY_CROSS_ENTROPIES
+    if not (binary or loss.name in ("CrossEntropyLoss", "NLLLoss")) or (binary and loss.weighted):
         raise NotJudged(f"the expected first value of {loss.name} is not known")
     if binary:
         return 2
-    data = view.manifest.get("data")
-    classes = data.get("classes") if isinstance(data, dict) else None
-    if isinstance(classes, int) and classes >= 2:
-        return classes
-    weights = [parameter for parameter in view.parameters if parameter.is_weight]
-    if weights and weights[-1].shape[0] >= 2:
-        return weights[-1].shape[0]
-    raise NotJudged("the number of classes is not known")
+    classes = classes_of_targets(view) or outputs_of_last_weights(view)
+    if classes < 2:
+        raise NotJudged("the number of classes is not known")
+    return classes
 
 
 RULE = Rule(

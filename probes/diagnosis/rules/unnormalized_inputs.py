@@ -105,7 +105,7 @@ from probes.diagnosis.signs.broken import broken_loss
 from probes.diagnosis.signs.critics_input import CriticsInput, critics_input
 from probes.diagnosis.signs.faint import DROWNED, Faint, faint_inputs
 from probes.diagnosis.signs.rivals import discriminator_has_won
-from probes.diagnosis.task import accuracy_at_end
+from probes.diagnosis.task import accuracy_at_end, outputs_of_last_weights
 from probes.diagnosis.tracks import accuracy, training_loss
 from probes.diagnosis.view import Floats, NotJudged, RunView
 
@@ -361,8 +361,7 @@ def _scale_is_taken_out(view: RunView) -> bool:
 
 def _worse_than_guessing(view: RunView, learned: Progress) -> bool:
     """Whether a classifier that is often wrong ends with a loss far above ln C for its C outputs: sure, and wrong."""
-    weights = [parameter for parameter in view.parameters if parameter.is_weight]
-    reached, outputs = accuracy_at_end(view), weights[-1].shape[0] if weights else 0
+    reached, outputs = accuracy_at_end(view), outputs_of_last_weights(view)
     return reached is not None and outputs >= 2 and reached < OFTEN and learned.end > WORSE * math.log(outputs)
 
 

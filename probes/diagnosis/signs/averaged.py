@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from probes.diagnosis.manifest import read_loss
-from probes.diagnosis.mismatch.called import shape_of
 from probes.diagnosis.slope import Fall, fall
+from probes.diagnosis.task import shape_of
 from probes.diagnosis.view import Curve, RunView
 
 MANY = 10

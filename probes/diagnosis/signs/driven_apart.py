@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from probes.diagnosis.generation import generation
-from probes.diagnosis.signal import closing
+from probes.diagnosis.signal import closing, trailing_run
 from probes.diagnosis.view import RunView
 
 TWICE = 2.0
@@ -32,5 +32,5 @@ def driven_apart(view: RunView) -> DrivenApart | None:
     late = values[-max(2, len(values) // 4) :]
     if not start > 0 or not float(late.min()) > TWICE * start:
         return None
-    below = [i for i, value in enumerate(values.tolist()) if value <= TWICE * start]
-    return DrivenApart(found.series, start, closing(values), int(found.curve.steps[below[-1] + 1]))
+    beyond = trailing_run(values > TWICE * start)
+    return DrivenApart(found.series, start, closing(values), int(found.curve.steps[-beyond]))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from probes.diagnosis.outcome import variance_left
 from probes.diagnosis.progress import Progress, variance_of_targets
 from probes.diagnosis.signs.explained import Unexplained, unexplained
+from probes.diagnosis.task import shape_of
 from probes.diagnosis.view import RunView
 
 GONE = 0.5
@@ -31,9 +31,7 @@ def outweighed(view: RunView, learned: Progress) -> Outweighed | None:
 
     Outputs of one mean and one scale cannot show this: there R^2 is 1 less the loss over the variance.
     """
-    data = view.manifest.get("data")
-    shape = data.get("output_shape") if isinstance(data, Mapping) else None
-    outputs = math.prod(int(size) for size in shape[1:]) if isinstance(shape, (list, tuple)) else 1
+    outputs = math.prod(shape_of(view, "output_shape")[1:])
     variance, fit = variance_of_targets(view), unexplained(view)
     if view.status == "running" or outputs < 2 or variance is None or fit is None:
         return None

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from probes.diagnosis.mismatch.called import kind_of_loss, shape_of
+from probes.diagnosis.mismatch.called import kind_of_loss
 from probes.diagnosis.signal import block_medians
+from probes.diagnosis.task import shape_of
 from probes.diagnosis.tracks import (
     TRAIN_SPLITS,
     VALIDATION_SPLITS,

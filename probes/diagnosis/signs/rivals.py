@@ -39,23 +39,21 @@ def are_rivals(view: RunView) -> bool:
 
 def generators_outputs(view: RunView) -> ModuleInfo | None:
     """The last module of the generator that was called; None where no module goes by such a name."""
-    return next(
-        (module for module in reversed(view.modules) if module.output_shape and _is_of(module, _GENERATOR)), None
-    )
+    theirs = modules_of_players(view)[0]
+    return theirs[-1] if theirs else None
 
 
 def critics_entrance(view: RunView) -> ModuleInfo | None:
     """The first module of the discriminator that was called and has weights; None where none goes by such a name."""
     weighted = {parameter.module for parameter in view.parameters if parameter.is_weight}
-    called = (module for module in view.modules if module.output_shape and module.name in weighted)
-    return next((module for module in called if _is_of(module, _CRITIC)), None)
+    return next((module for module in modules_of_players(view)[1] if module.name in weighted), None)
 
 
 def modules_of_players(view: RunView) -> tuple[list[ModuleInfo], list[ModuleInfo]]:
     """The modules that were called of the generator, and of the discriminator, in forward order."""
     called = [module for module in view.modules if module.output_shape]
-    theirs = [module for module in called if _is_of(module, _CRITIC)]
-    return [module for module in called if _is_of(module, _GENERATOR)], theirs
+    of_generator, of_critic = ([module for module in called if _is_of(module, one)] for one in (_GENERATOR, _CRITIC))
+    return of_generator, of_critic
 
 
 def _is_of(module: ModuleInfo, words: frozenset[str]) -> bool:

@@ -13,6 +13,7 @@ import numpy as np
 from probes.diagnosis.beginning import begins_late
 from probes.diagnosis.progress import majority_share
 from probes.diagnosis.signal import block_medians, closing, opening
+from probes.diagnosis.task import outputs_of_last_weights
 from probes.diagnosis.tracks import accuracy, rewards, split_of
 from probes.diagnosis.view import Floats, RunView
 
@@ -141,8 +142,7 @@ def _lost(view: RunView, name: str) -> Standing | None:
 
 def stays_at_chance(view: RunView) -> Standing | None:
     """Whether an accuracy ends at that of guessing among the outputs of the last layer, and no better than it began."""
-    weights = [parameter for parameter in view.parameters if parameter.is_weight]
-    outputs = weights[-1].shape[0] if weights else 0
+    outputs = outputs_of_last_weights(view)
     track = accuracy(view, validation=False) or accuracy(view, validation=True)
     values = track[1].finite.values if track is not None else np.empty(0)
     if track is None or outputs < 2 or len(values) < MINIMUM_ACCURACIES or begins_late(view, track[1].steps):

@@ -9,7 +9,7 @@ from probes.diagnosis.manifest import read_mode_dependent
 from probes.diagnosis.numbers import names, percent
 from probes.diagnosis.progress import majority_share
 from probes.diagnosis.signal import closing
-from probes.diagnosis.task import classes_of_targets, falls_short
+from probes.diagnosis.task import classes_of_targets, falls_short, outputs_of_last_weights
 from probes.diagnosis.tracks import accuracy
 from probes.diagnosis.validating.found import Anomaly
 from probes.diagnosis.validating.modes import TRAINING
@@ -33,7 +33,7 @@ def normalised_alone(view: RunView) -> Anomaly | None:
         return None
     alone = _single(view)
     right = track[1].finite
-    classes = classes_of_targets(view) or _outputs(view)
+    classes = classes_of_targets(view) or outputs_of_last_weights(view)
     if not alone or classes < 2 or len(right) < MINIMUM_PAIRS or float(np.mean(modes.finite.values)) < MOSTLY:
         return None
     common = max(majority_share(view), 1.0 / classes)
@@ -66,9 +66,3 @@ def _single(view: RunView) -> list[str]:
     known = read_mode_dependent(view.manifest) or ()
     norms = [m.name for m in known if m.dropped is None and types.get(m.name, "").startswith("BatchNorm")]
     return norms if all(len(shapes[name]) >= 3 and shapes[name][0] == 1 for name in norms) else []
-
-
-def _outputs(view: RunView) -> int:
-    """Outputs of the last layer with weights: as many as there are classes, if it is a classifier."""
-    weights = [parameter for parameter in view.parameters if parameter.is_weight]
-    return weights[-1].shape[0] if weights else 0
